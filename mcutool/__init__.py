@@ -1,0 +1,5 @@
+"""mcutool: run WebAssembly on Cortex-M boards."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
