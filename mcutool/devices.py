@@ -1,0 +1,384 @@
+"""The cores, chips and boards that we know, read from `targets/` and `boards/` and checked.
+
+This file decides what a description of hardware must say and when it contradicts itself. It is the only reader of those
+TOML files. It refuses to know what any fact in them is used for, and no chip is mentioned here by name.
+
+A field that is added to a dataclass below is thereby added to the files: without a default it is required, with one it
+is optional, and a key that no dataclass has is refused, so a misspelt fact never goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mcutool.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parent
+# A wheel carries the descriptions inside the package, a checkout has them at its top level.
+_ROOT = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
+
+
+class DescriptionError(UsageError):
+    """A file of `targets/` or `boards/` is incomplete or contradicts itself."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """One processor core: `targets/cores/NAME.toml`."""
+
+    name: str
+    architecture: str  # armv6-m, armv7-m or armv7e-m
+    gcc_flags: tuple[str, ...]
+    unicorn_model: str
+    fpu: bool
+    dispatch: str  # the interpreter's driver: threaded (sibling calls) or goto
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of flash, in bytes; written as [offset, size] with the offset counted from the start of flash."""
+
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+@dataclass(frozen=True)
+class Sectors:
+    """`count` neighbouring sectors of `size` bytes; written as [size, count]."""
+
+    size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Flash:
+    """The flash memory that holds the runtime and the module."""
+
+    base: int
+    size: int
+    controller: str  # the driver and the model that erase and program it
+    write_unit: int  # bytes
+    sectors: tuple[Sectors, ...]
+    erased: int = 0xFF
+    registers: int = 0  # address of the controller, 0 when it has none
+
+    def sector_spans(self) -> Iterator[Span]:
+        """Every sector, from the start of flash."""
+        offset = 0
+        for run in self.sectors:
+            for _ in range(run.count):
+                yield Span(offset, run.size)
+                offset += run.size
+
+
+@dataclass(frozen=True)
+class Ram:
+    """One RAM of the chip."""
+
+    name: str
+    base: int
+    size: int
+    use: str = ""
+
+
+@dataclass(frozen=True)
+class FlashMap:
+    """Who owns which part of flash."""
+
+    runtime: Span
+    state: Span
+    slot: Span
+
+    def spans(self) -> dict[str, Span]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class Uart:
+    """The console's UART."""
+
+    kind: str
+    name: str
+    base: int
+    irq: int
+    clock: int  # Hz
+    default_baud: int
+
+
+@dataclass(frozen=True)
+class Gpio:
+    """The general-purpose pins."""
+
+    kind: str
+    base: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The source of the millisecond tick."""
+
+    kind: str
+    clock: int  # Hz
+
+
+@dataclass(frozen=True)
+class BootRom:
+    """The vendor's bootloader in ROM."""
+
+    protocol: str
+    product_id: int
+    ram_reserved: int  # bytes at the start of RAM that it uses itself
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One chip: `targets/chips/NAME.toml`, with its resource page (flash map and RAM map)."""
+
+    name: str
+    vendor: str
+    core: Core
+    port: str  # firmware_runtime/port/PORT
+    priority_bits: int
+    irqs: int
+    flash: Flash
+    ram: tuple[Ram, ...]
+    map: FlashMap
+    ram_map: dict[str, int]  # bytes, by purpose; what is left of the main RAM is the module arena
+    uart: Uart
+    gpio: Gpio | None = None
+    tick: Tick | None = None
+    bootrom: BootRom | None = None
+    random: bool = False
+
+    @property
+    def slot_address(self) -> int:
+        """The absolute address of the module slot."""
+        return self.flash.base + self.map.slot.offset
+
+    @property
+    def main_ram(self) -> Ram:
+        """The RAM that holds the runtime's data and the module arena: the largest."""
+        return max(self.ram, key=lambda ram: ram.size)
+
+    @property
+    def arena_size(self) -> int:
+        """Bytes of RAM left for a module."""
+        return self.main_ram.size - sum(self.ram_map.values())
+
+
+@dataclass(frozen=True)
+class Led:
+    """A light on the board."""
+
+    pin: int
+    active: str  # high or low
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board: `boards/VENDOR_NAME.toml`."""
+
+    name: str
+    chip: Chip
+    title: str
+    vendor: str
+    led: Led | None = None
+    console: str = ""  # where the console UART comes out
+    boot: str = ""  # how a person enters the ROM bootloader
+    qemu: str = ""  # the machine's name there, empty when QEMU has none
+    emulated: bool = True
+    usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its serial port, in hexadecimal
+
+    @property
+    def firmware(self) -> Path:
+        """Where the built runtime lies (made by the build, carried by the wheel)."""
+        return _PACKAGE / "firmware" / f"{self.name}.elf"
+
+
+# --- From tables to records -------------------------------------------------------------------------------------------
+
+
+def _record(kind: type, value: Any, where: str) -> Any:
+    """The dataclass `kind` from a TOML table, or from an array when the record is written as one."""
+    fields = dataclasses.fields(kind)
+    if isinstance(value, list):
+        value = dict(zip((field.name for field in fields), value, strict=False))
+    if not isinstance(value, dict):
+        raise DescriptionError(f"{where}: expected a table, found {value!r}")
+    unknown = sorted(value.keys() - {field.name for field in fields})
+    required = {field.name for field in fields if field.default is dataclasses.MISSING}
+    if unknown:
+        raise DescriptionError(f"{where}: unknown key {unknown[0]!r}")
+    if missing := sorted(required - value.keys()):
+        raise DescriptionError(f"{where}: {missing[0]!r} is missing")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type that the field asks for."""
+    if isinstance(hint, types.UnionType):  # "X | None": the file leaves the key out for None
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is tuple:
+        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
+    if dataclasses.is_dataclass(hint) and not isinstance(value, hint):
+        return _record(hint, value, where)
+    expected = typing.get_origin(hint) or hint
+    if type(value) is not expected:
+        raise DescriptionError(f"{where}: expected {expected.__name__}, found {value!r}")
+    return value
+
+
+def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> Any:
+    """The record in the file `path`; keys in `resolve` name a record of another file."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise DescriptionError(f"{path.name}: {error}") from error
+    for key, find in resolve.items():
+        if key in table:
+            table[key] = find(table[key])
+    record = _record(kind, table, path.name)
+    for check in CHECKS[kind]:
+        if complaint := check(record):
+            raise DescriptionError(f"{path.name}: {check.__name__}: {complaint}")
+    return record
+
+
+# --- Named checks: each returns a complaint, or nothing -----------------------------------------------------------------
+
+ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m")
+
+
+def architecture_is_known(core: Core) -> str:
+    """The architecture is one that the firmware is built for."""
+    return "" if core.architecture in ARCHITECTURES else f"{core.architecture!r} is none of {', '.join(ARCHITECTURES)}"
+
+
+def dispatch_suits_the_core(core: Core) -> str:
+    """Threaded handlers need sibling calls, which gcc does not make in Thumb-1."""
+    wanted = "goto" if core.architecture == "armv6-m" else "threaded"
+    return "" if core.dispatch == wanted else f"dispatch is {core.dispatch!r}, {core.architecture} needs {wanted!r}"
+
+
+def fpu_needs_armv7e_m(core: Core) -> str:
+    """Of the architectures we know only ARMv7E-M can have a floating-point unit."""
+    return "an FPU on " + core.architecture if core.fpu and core.architecture != "armv7e-m" else ""
+
+
+def sectors_cover_the_flash(chip: Chip) -> str:
+    """The sectors add up to the size of the flash."""
+    total = sum(run.size * run.count for run in chip.flash.sectors)
+    return "" if total == chip.flash.size else f"sectors hold {total} bytes, flash {chip.flash.size}"
+
+
+def map_starts_with_the_runtime(chip: Chip) -> str:
+    """The core fetches its vectors from the start of flash, and they belong to the runtime."""
+    return "" if chip.map.runtime.offset == 0 else f"the runtime begins at {chip.map.runtime.offset:#x}"
+
+
+def map_is_in_flash(chip: Chip) -> str:
+    """No part of the flash map reaches beyond the flash."""
+    beyond = [name for name, span in chip.map.spans().items() if span.end > chip.flash.size]
+    return f"{beyond[0]} ends beyond the flash" if beyond else ""
+
+
+def map_has_no_overlap(chip: Chip) -> str:
+    """No byte of flash has two owners."""
+    parts = sorted(chip.map.spans().items(), key=lambda part: part[1].offset)
+    for (name, span), (next_name, next_span) in zip(parts, parts[1:], strict=False):
+        if span.end > next_span.offset:
+            return f"{name} and {next_name} overlap"
+    return ""
+
+
+def map_is_in_whole_sectors(chip: Chip) -> str:
+    """Erasing one part never touches another: each begins and ends with a sector."""
+    edges = {0} | {sector.end for sector in chip.flash.sector_spans()}
+    for name, span in chip.map.spans().items():
+        if not {span.offset, span.end} <= edges:
+            return f"{name} does not begin and end with a sector"
+    return ""
+
+
+def rams_have_no_overlap(chip: Chip) -> str:
+    """No address belongs to two RAMs."""
+    rams = sorted(chip.ram, key=lambda ram: ram.base)
+    for ram, neighbour in zip(rams, rams[1:], strict=False):
+        if ram.base + ram.size > neighbour.base:
+            return f"{ram.name} and {neighbour.name} overlap"
+    return ""
+
+
+def arena_is_left(chip: Chip) -> str:
+    """The RAM map leaves something for a module."""
+    return "" if chip.arena_size > 0 else f"the RAM map uses {-chip.arena_size} bytes more than {chip.main_ram.name} has"
+
+
+def interrupts_exist(chip: Chip) -> str:
+    """The UART's interrupt is one of the chip's."""
+    return "" if chip.uart.irq < chip.irqs else f"interrupt {chip.uart.irq} of {chip.irqs}"
+
+
+def led_polarity_is_known(board: Board) -> str:
+    """A LED lights when its pin is high, or when it is low."""
+    return "" if board.led is None or board.led.active in ("high", "low") else f"led.active is {board.led.active!r}"
+
+
+CHECKS: dict[type, list[Callable[[Any], str]]] = {
+    Core: [architecture_is_known, dispatch_suits_the_core, fpu_needs_armv7e_m],
+    Chip: [
+        sectors_cover_the_flash,
+        map_starts_with_the_runtime,
+        map_is_in_flash,
+        map_has_no_overlap,
+        map_is_in_whole_sectors,
+        rams_have_no_overlap,
+        arena_is_left,
+        interrupts_exist,
+    ],
+    Board: [led_polarity_is_known],
+}
+
+
+# --- What the other rooms call ------------------------------------------------------------------------------------------
+
+
+@cache
+def core(name: str) -> Core:
+    """The core of that name."""
+    return _load(Core, _ROOT / "targets" / "cores" / f"{name}.toml", {})
+
+
+@cache
+def chip(name: str) -> Chip:
+    """The chip of that name."""
+    return _load(Chip, _ROOT / "targets" / "chips" / f"{name}.toml", {"core": core})
+
+
+@cache
+def boards() -> tuple[Board, ...]:
+    """Every board, by name; raises DescriptionError for the first file that is wrong."""
+    found = [_load(Board, path, {"chip": chip}) for path in sorted((_ROOT / "boards").glob("*.toml"))]
+    return tuple(sorted(found, key=lambda board: board.name))
+
+
+def board(name: str) -> Board:
+    """The board of that name; raises UsageError when there is none."""
+    for candidate in boards():
+        if candidate.name == name:
+            return candidate
+    known = ", ".join(candidate.name for candidate in boards())
+    raise UsageError(f"no board is called {name!r}", next_action=f"use one of: {known}")
