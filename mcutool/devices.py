@@ -233,9 +233,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) is tuple:
         return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
-    if dataclasses.is_dataclass(hint) and not isinstance(value, hint):
-        return _record(hint, value, where)
-    expected = typing.get_origin(hint) or hint
+    expected: type = typing.get_origin(hint) or hint
+    if dataclasses.is_dataclass(expected) and not isinstance(value, expected):
+        return _record(expected, value, where)
     if type(value) is not expected:
         raise DescriptionError(f"{where}: expected {expected.__name__}, found {value!r}")
     return value
@@ -257,7 +257,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
     return record
 
 
-# --- Named checks: each returns a complaint, or nothing -----------------------------------------------------------------
+# --- Named checks: each returns a complaint, or nothing ---------------------------------------------------------------
 
 ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m")
 
@@ -324,7 +324,7 @@ def rams_have_no_overlap(chip: Chip) -> str:
 
 def arena_is_left(chip: Chip) -> str:
     """The RAM map leaves something for a module."""
-    return "" if chip.arena_size > 0 else f"the RAM map uses {-chip.arena_size} bytes more than {chip.main_ram.name} has"
+    return "" if chip.arena_size > 0 else f"the RAM map takes all {chip.main_ram.size} bytes of {chip.main_ram.name}"
 
 
 def interrupts_exist(chip: Chip) -> str:
@@ -353,7 +353,7 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
 }
 
 
-# --- What the other rooms call ------------------------------------------------------------------------------------------
+# --- What the other rooms call ----------------------------------------------------------------------------------------
 
 
 @cache
