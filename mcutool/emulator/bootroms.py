@@ -1,0 +1,255 @@
+"""The vendors' ROM bootloaders, as the device's side of the serial line.
+
+Decides what the STM32 ROM answers to AN3155 commands and how it treats flash: erase sets bits, programming only
+clears them. Refuses to know the wire (bytes go in, bytes come out) and the core: what GO starts is told to whoever
+owns the board. Emulated: a model of the application note, not a chip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, MutableSequence, Sequence
+from dataclasses import dataclass, field
+
+from mcutool.flash.protocols.an3155 import ACK, COMMANDS, NACK, SYNC, checksum_of, crc32_of
+
+VERSION = 0x31
+_F4_COMMANDS = (
+    "get", "get version", "get id", "read", "go", "write", "extended erase",
+    "write protect", "write unprotect", "readout protect", "readout unprotect",
+)  # fmt: skip
+
+Serving = Generator[None, int, None]
+
+
+@dataclass
+class Memory:
+    """A range of the address space; `contents` may be a live view of an emulated board's flash or RAM."""
+
+    base: int
+    contents: MutableSequence[int]
+
+    def holds(self, address: int, length: int) -> bool:
+        return self.base <= address and address + length <= self.base + len(self.contents)
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes(self.contents[address - self.base : address - self.base + length])
+
+    def overwrite(self, address: int, data: bytes) -> None:
+        self.contents[address - self.base : address - self.base + len(data)] = data
+
+
+@dataclass
+class An3155Rom:
+    """An STM32 in its ROM bootloader.
+
+    `sectors` are (offset, size) pairs by page number; `erased` is the value of an erased byte. Feed it the received
+    bytes; it returns the sent ones. `started` is the address that GO was given, `reset` becomes true when a
+    protection command would have reset the chip.
+    """
+
+    flash: Memory
+    ram: Memory
+    sectors: Sequence[tuple[int, int]]
+    product_id: int
+    commands: Sequence[str] = _F4_COMMANDS
+    ram_reserved: int = 0
+    erased: int = 0xFF
+    readout_protected: bool = False
+    write_protected: set[int] = field(default_factory=set)
+    started: int | None = None
+    reset: bool = False
+
+    def __post_init__(self) -> None:
+        self._output = bytearray()
+        self._handlers = {COMMANDS[name]: (name, getattr(self, "_" + name.replace(" ", "_"))) for name in self.commands}
+        self.restart()
+
+    def restart(self) -> None:
+        """What a reset with BOOT0 high does: wait for the first SYNC again."""
+        self.started, self.reset = None, False
+        self._serving = self._serve()
+        next(self._serving)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take received bytes, give back the answer; what comes after GO or a reset is lost, as on a chip."""
+        for byte in data:
+            if self.started is not None or self.reset:
+                break
+            self._serving.send(byte)
+        answer = bytes(self._output)
+        self._output.clear()
+        return answer
+
+    # --- one command after the other --------------------------------------------------------------------------
+
+    def _serve(self) -> Serving:
+        while (yield) != SYNC:
+            pass
+        self._say(ACK)
+        while True:
+            code = yield
+            complement = yield
+            name, handler = self._handlers.get(code, ("", None))
+            if handler is None or code ^ complement != 0xFF or (self.readout_protected and name in _READOUT):
+                self._say(NACK)
+            else:
+                self._say(ACK)
+                yield from handler()
+
+    def _say(self, *answer: int) -> None:
+        self._output += bytes(answer)
+
+    def _take(self, count: int) -> Generator[None, int, bytes]:
+        data = bytearray()
+        while len(data) < count:
+            data.append((yield))
+        return bytes(data)
+
+    def _word(self) -> Generator[None, int, int | None]:
+        """Four bytes and their XOR, acknowledged by the caller; None when the XOR is wrong."""
+        data = yield from self._take(5)
+        return None if checksum_of(data) else int.from_bytes(data[:4], "big")
+
+    def _address(self) -> Generator[None, int, int | None]:
+        """An address in flash or RAM, acknowledged; None when it was refused."""
+        address = yield from self._word()
+        if address is None or self._memory(address, 1) is None:
+            self._say(NACK)
+            return None
+        self._say(ACK)
+        return address
+
+    def _memory(self, address: int, length: int) -> Memory | None:
+        return next((memory for memory in (self.flash, self.ram) if memory.holds(address, length)), None)
+
+    # --- the commands -----------------------------------------------------------------------------------------
+
+    def _get(self) -> Serving:
+        codes = [COMMANDS[name] for name in self.commands]
+        self._say(len(codes), VERSION, *codes, ACK)
+        yield from ()
+
+    def _get_version(self) -> Serving:
+        self._say(VERSION, 0, 0, ACK)
+        yield from ()
+
+    def _get_id(self) -> Serving:
+        self._say(1, *self.product_id.to_bytes(2, "big"), ACK)
+        yield from ()
+
+    def _read(self) -> Serving:
+        address = yield from self._address()
+        if address is None:
+            return
+        count, complement = yield from self._take(2)
+        memory = self._memory(address, count + 1)
+        if count ^ complement != 0xFF or memory is None:
+            self._say(NACK)
+        else:
+            self._say(ACK, *memory.read(address, count + 1))
+
+    def _write(self) -> Serving:
+        address = yield from self._address()
+        if address is None:
+            return
+        count = yield
+        data = yield from self._take(count + 2)
+        done = not count ^ checksum_of(data) and self._program(address, data[:-1])
+        self._say(ACK if done else NACK)
+
+    def _program(self, address: int, data: bytes) -> bool:
+        if address % 4 or len(data) % 4:
+            return False
+        if self.flash.holds(address, len(data)):
+            return self._program_flash(address, data)
+        if not self.ram.holds(address, len(data)) or address < self.ram.base + self.ram_reserved:
+            return False
+        self.ram.overwrite(address, data)
+        return True
+
+    def _program_flash(self, address: int, data: bytes) -> bool:
+        first, last = address - self.flash.base, address - self.flash.base + len(data)
+        touched = {n for n, (offset, size) in enumerate(self.sectors) if first < offset + size and offset < last}
+        if touched & self.write_protected:
+            return False
+        before = self.flash.read(address, len(data))
+        self.flash.overwrite(address, bytes(old & new for old, new in zip(before, data, strict=True)))
+        return True
+
+    def _erase(self) -> Serving:
+        count = yield
+        if count == 0xFF:
+            self._erase_all((yield) == 0)
+            return
+        pages = yield from self._take(count + 2)
+        self._erase_pages(list(pages[:-1]), not count ^ checksum_of(pages))
+
+    def _extended_erase(self) -> Serving:
+        head = yield from self._take(2)
+        count = int.from_bytes(head, "big")
+        if count >= 0xFFF0:
+            self._erase_all((yield) == checksum_of(head) and count == 0xFFFF)
+            return
+        data = yield from self._take(2 * count + 3)
+        pages = [int.from_bytes(data[i : i + 2], "big") for i in range(0, 2 * count + 2, 2)]
+        self._erase_pages(pages, not checksum_of(head + data))
+
+    def _erase_all(self, sound: bool) -> None:
+        self._erase_pages(list(range(len(self.sectors))), sound)
+
+    def _erase_pages(self, pages: list[int], sound: bool) -> None:
+        if not sound or any(page >= len(self.sectors) for page in pages) or self.write_protected & set(pages):
+            self._say(NACK)
+            return
+        for page in pages:
+            offset, size = self.sectors[page]
+            self.flash.overwrite(self.flash.base + offset, bytes((self.erased,)) * size)
+        self._say(ACK)
+
+    def _go(self) -> Serving:
+        self.started = yield from self._address()
+
+    def _checksum(self) -> Serving:
+        address = yield from self._address()
+        if address is None:
+            return
+        length = yield from self._word()
+        memory = self._memory(address, length) if length and not length % 4 else None
+        if memory is None or length is None:
+            self._say(NACK)
+            return
+        value = crc32_of(memory.read(address, length)).to_bytes(4, "big")
+        self._say(ACK, ACK, *value, checksum_of(value))
+
+    def _write_protect(self) -> Serving:
+        count = yield
+        sectors = yield from self._take(count + 2)
+        if count ^ checksum_of(sectors):
+            self._say(NACK)
+            return
+        self.write_protected |= set(sectors[:-1])
+        self._reset_after()
+
+    def _write_unprotect(self) -> Serving:
+        self.write_protected.clear()
+        self._reset_after()
+        yield from ()
+
+    def _readout_protect(self) -> Serving:
+        self.readout_protected = True
+        self._reset_after()
+        yield from ()
+
+    def _readout_unprotect(self) -> Serving:
+        self.readout_protected = False
+        self.flash.overwrite(self.flash.base, bytes((self.erased,)) * len(self.flash.contents))
+        self._reset_after()
+        yield from ()
+
+    def _reset_after(self) -> None:
+        self._say(ACK)
+        self.reset = True
+
+
+# What a readout-protected chip still answers is GET, GET VERSION, GET ID and READOUT UNPROTECT.
+_READOUT = frozenset(COMMANDS) - {"get", "get version", "get id", "readout unprotect"}

@@ -1,0 +1,194 @@
+"""The serial port: the only file that imports pyserial.
+
+Decides how a port is opened (exclusively, with low latency where the driver can), in which order ports are offered,
+and which of our errors each of the system's failures becomes. Refuses to know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import serial
+import serial.tools.list_ports
+
+from mcutool.errors import Disconnected, Error, NoPort, PermissionDenied, PortBusy, UsageError
+
+try:
+    from termios import error as TerminalError
+except ImportError:  # Windows has no terminals
+    TerminalError = OSError  # type: ignore[misc, assignment]
+
+FAILURES = (serial.SerialException, OSError, TerminalError)
+POLL = 0.02  # seconds; changing a port's timeout at every read would renegotiate an rfc2217 connection
+WRITE_TIMEOUT = 10.0
+
+log = logging.getLogger("mcutool")
+
+
+class Link(Protocol):
+    """A byte stream to a board, real or emulated. Each method raises Disconnected when the line is gone."""
+
+    name: str
+
+    def read(self, timeout: float) -> bytes:
+        """What has come; waits up to `timeout` seconds for the first byte. Empty when none came."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def set_baud(self, baud: int) -> None: ...
+
+    def set_parity(self, even: bool) -> None: ...
+
+    def set_dtr(self, state: bool) -> None: ...
+
+    def set_rts(self, state: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SerialLink:
+    """A serial port by its name (/dev/ttyUSB0, COM3) or by a pyserial URL (rfc2217://127.0.0.1:2217)."""
+
+    def __init__(self, port: str, baud: int, *, even_parity: bool = False) -> None:
+        self.name = port
+        self._control_lines_warned = False
+        parity = serial.PARITY_EVEN if even_parity else serial.PARITY_NONE
+        try:
+            self._serial = serial.serial_for_url(
+                port, baudrate=baud, parity=parity, timeout=POLL, write_timeout=WRITE_TIMEOUT, exclusive=True
+            )
+        except ValueError as error:
+            raise UsageError(f"{port}: {error}", next_action="see the ports with: mcutool ports") from error
+        except FAILURES as error:
+            raise _open_error(port, error) from error
+        with suppress(AttributeError, NotImplementedError, ValueError, *FAILURES):
+            self._serial.set_low_latency_mode(True)
+
+    def read(self, timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
+        while True:
+            data = self._guarded(lambda: self._serial.read(self._serial.in_waiting or (1 if timeout > 0 else 0)))
+            if data or time.monotonic() >= deadline:
+                return data
+
+    def write(self, data: bytes) -> None:
+        self._guarded(lambda: self._serial.write(data))
+
+    def set_baud(self, baud: int) -> None:
+        self._guarded(lambda: setattr(self._serial, "baudrate", baud))
+
+    def set_parity(self, even: bool) -> None:
+        parity = serial.PARITY_EVEN if even else serial.PARITY_NONE
+        self._guarded(lambda: setattr(self._serial, "parity", parity))
+
+    def set_dtr(self, state: bool) -> None:
+        self._set_control_line("dtr", state)
+
+    def set_rts(self, state: bool) -> None:
+        self._set_control_line("rts", state)
+
+    def _set_control_line(self, line: str, state: bool) -> None:
+        """A pseudo-terminal has no control lines; that is worth a word, not a failure."""
+        try:
+            setattr(self._serial, line, state)
+        except FAILURES as error:
+            if getattr(error, "errno", None) not in (errno.ENOTTY, errno.EINVAL):
+                raise self._lost(error) from error
+            if not self._control_lines_warned:
+                log.warning("%s has no DTR and RTS lines: reset the board by hand where that is needed", self.name)
+            self._control_lines_warned = True
+
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except FAILURES as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> Disconnected:
+        return Disconnected(f"the connection to {self.name} was lost: {error}", next_action="plug it in and repeat")
+
+    def close(self) -> None:
+        with suppress(*FAILURES):
+            self._serial.close()
+
+
+def _open_error(port: str, error: Exception) -> Error:
+    """What the system's refusal to open a port means to its user."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "Access is denied" in text:
+        return PortBusy(f"{port} is in use by another program", next_action="close the program that holds it")
+    if number in (errno.EACCES, errno.EPERM):
+        return PermissionDenied(
+            f"no permission to open {port}",
+            next_action="join the group that owns it (on Debian: sudo adduser $USER dialout) and log in again",
+        )
+    return NoPort(f"cannot open {port}: {text}", next_action="see the ports with: mcutool ports")
+
+
+# --- which ports there are --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Port:
+    """One serial port. `usb` is VENDOR:PRODUCT in hexadecimal, empty for other ports."""
+
+    device: str
+    description: str
+    usb: str
+    serial_number: str
+    location: str
+
+
+def list_ports(known_usb: Iterable[str] = ()) -> list[Port]:
+    """The ports a board may be on: known boards first, then other USB ports, then the rest; no Bluetooth."""
+    known = {identity.lower() for identity in known_usb}
+    ports = [_port(info) for info in serial.tools.list_ports.comports() if _may_be_a_board(info)]
+    return sorted(ports, key=lambda port: (port.usb not in known, not port.usb, _natural(port.device)))
+
+
+def _port(info: Any) -> Port:
+    usb = f"{info.vid:04x}:{info.pid:04x}" if info.vid is not None else ""
+    return Port(info.device, info.description or "", usb, info.serial_number or "", info.location or "")
+
+
+def _may_be_a_board(info: Any) -> bool:
+    """Not Bluetooth, not the dial-in twin of a macOS port, not one of Linux's empty ttyS places."""
+    text = f"{info.device} {info.description} {info.hwid}".lower()
+    if "bluetooth" in text or "bthenum" in text or "debug-console" in text:
+        return False
+    return not info.device.startswith("/dev/tty.") and not (info.hwid == "n/a" and "/ttyS" in info.device)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """COM3 before COM10."""
+    return [(int(digits or 0), text) for text, digits in re.findall(r"(\D+)(\d*)", name)]
+
+
+def choose_port(known_usb: Iterable[str] = ()) -> str:
+    """The one port that a board can be on. Raises NoPort when there is none, UsageError when there are several."""
+    known = {identity.lower() for identity in known_usb}
+    ports = list_ports(known)
+    candidates = [port for port in ports if port.usb in known] or [port for port in ports if port.usb] or ports
+    if not candidates:
+        raise NoPort("no serial port found", next_action="connect the board, or name a port with --port")
+    if len(candidates) > 1:
+        names = ", ".join(port.device for port in candidates)
+        raise UsageError(f"several serial ports: {names}", next_action="choose one with --port")
+    return candidates[0].device
+
+
+def port_manager(port: Any, connection: Any) -> Any:
+    """The server's half of an rfc2217 connection (the emulator offers its boards that way).
+
+    `port` has pyserial's attributes, `connection` a `write(bytes)`.
+    """
+    from serial.rfc2217 import PortManager
+
+    return PortManager(port, connection)

@@ -1,0 +1,1 @@
+"""Codecs of the serial protocols. None of them knows a wire, a clock or a chip's name."""

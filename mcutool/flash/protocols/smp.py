@@ -1,0 +1,194 @@
+"""SMP, the Simple Management Protocol of MCUmgr, over a console line.
+
+Decides how a message becomes lines of text among a program's output and how it is found again there, what the header
+and the CBOR map mean, and which chunk of an upload comes next. Refuses to know the wire, the clock and the board:
+waiting and resending are the caller's.
+
+A message is an 8-byte header (version and operation, flags, length, group, sequence, command) and a CBOR map. On the
+line it is length, message, CRC-16/XMODEM in base64, cut into lines of at most 127 bytes; the first begins 06 09,
+the following ones 04 14, each ends in LF.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import cbor2
+
+FIRST, NEXT = b"\x06\x09", b"\x04\x14"
+LINE = 127  # marker, base64 and LF
+TEXT_PER_LINE = (LINE - 3) // 4 * 4
+FRAMING = 4  # length and CRC, counted in a server's buffer size
+
+READ, READ_REPLY, WRITE, WRITE_REPLY = range(4)
+
+OS, IMAGE, RUNTIME = 0, 1, 64
+OS_ECHO, OS_RESET, OS_PARAMETERS = 0, 5, 6
+IMAGE_STATE, IMAGE_UPLOAD, IMAGE_ERASE = 0, 1, 5
+RUNTIME_INFO, RUNTIME_CALL, RUNTIME_INPUT, RUNTIME_START, RUNTIME_STATUS, RUNTIME_GLOBAL = range(6)
+
+RESULT_NAMES = {
+    1: "unknown error", 2: "out of memory", 3: "invalid value", 4: "timed out", 5: "no such entry", 6: "bad state",
+    7: "message too long", 8: "not supported", 9: "corrupt payload", 10: "busy", 11: "access denied",
+}  # fmt: skip
+
+
+class Malformed(Exception):
+    """Bytes that are not an SMP message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One request or reply. `version` 0 is the first SMP, 1 is SMPv2."""
+
+    operation: int
+    group: int
+    command: int
+    payload: dict[str, Any] = field(default_factory=dict)
+    sequence: int = 0
+    version: int = 1
+
+    @property
+    def result(self) -> int:
+        """The error code of a reply, 0 when all is well, in either version's spelling."""
+        error = self.payload.get("err")
+        return error.get("rc", 1) if isinstance(error, dict) else self.payload.get("rc", 0)
+
+    def answers(self, request: Message) -> bool:
+        """Whether this is the reply to `request` and not to an earlier one."""
+        return (self.operation, self.group, self.command, self.sequence) == (
+            request.operation + 1, request.group, request.command, request.sequence,
+        )  # fmt: skip
+
+
+_HEADER = struct.Struct(">BBHHBB")
+
+
+def encode_message(message: Message) -> bytes:
+    """The header and the CBOR map."""
+    body = cbor2.dumps(message.payload)
+    first = message.version << 3 | message.operation
+    return _HEADER.pack(first, 0, len(body), message.group, message.sequence & 0xFF, message.command) + body
+
+
+def decode_message(data: bytes) -> Message:
+    """The inverse of `encode_message`. Raises Malformed."""
+    if len(data) < _HEADER.size:
+        raise Malformed("shorter than an SMP header")
+    first, _flags, length, group, sequence, command = _HEADER.unpack_from(data)
+    try:
+        payload = cbor2.loads(data[_HEADER.size : _HEADER.size + length])
+    except (cbor2.CBORDecodeError, EOFError, UnicodeDecodeError) as error:
+        raise Malformed(f"not CBOR: {error}") from error
+    if not isinstance(payload, dict):
+        raise Malformed("the payload is not a map")
+    return Message(first & 7, group, command, payload, sequence, first >> 3 & 3)
+
+
+def encode_lines(data: bytes) -> bytes:
+    """One message as console lines."""
+    framed = struct.pack(">H", len(data) + 2) + data + struct.pack(">H", binascii.crc_hqx(data, 0))
+    text = b64encode(framed)
+    pieces = [text[start : start + TEXT_PER_LINE] for start in range(0, len(text), TEXT_PER_LINE)]
+    return b"".join((NEXT if number else FIRST) + piece + b"\n" for number, piece in enumerate(pieces))
+
+
+class Demultiplexer:
+    """Parts SMP messages from the text around them.
+
+    Feed it what the line brings; it gives back `bytes` for program output and `Message` for SMP. A frame that noise
+    has broken is dropped and counted in `dropped`: the sender repeats it.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._pending = b""  # not yet known to be text or a line
+        self._message = b""  # the decoded lines of an unfinished message
+
+    def feed(self, data: bytes) -> list[bytes | Message]:
+        self._pending += data
+        return [part for part in self._parts() if part]
+
+    def _parts(self) -> Iterator[bytes | Message]:
+        while self._pending:
+            start = _find_marker(self._pending)
+            if start:
+                yield self._pending[:start]
+                self._pending = self._pending[start:]
+                continue
+            end = self._line_end()
+            if end is None:
+                return
+            line, self._pending = self._pending[:end], self._pending[end:]
+            message = self._line(line)
+            if message is not None:
+                yield message
+
+    def _line_end(self) -> int | None:
+        """Where the line at the start of the pending bytes ends; None when that is still to come.
+
+        A line that grows too long has lost its LF; one with another marker in it has lost its tail.
+        """
+        if len(self._pending) < 2:
+            return None
+        end = self._pending.find(b"\n", 0, LINE) + 1
+        again = _find_marker(self._pending[2 : end or LINE]) + 2
+        if again < min(end or LINE, len(self._pending) - 1):
+            return again
+        if end:
+            return end
+        return LINE if len(self._pending) >= LINE else None
+
+    def _line(self, line: bytes) -> Message | None:
+        try:
+            text = b64decode(line[2:].rstrip(b"\r\n"), validate=True)
+            if line.startswith(FIRST):
+                self._message = b""
+            elif not self._message:
+                raise Malformed("a continuation without its beginning")
+            self._message += text
+            return self._finished()
+        except (Malformed, binascii.Error):
+            self._message = b""
+            self.dropped += 1
+            return None
+
+    def _finished(self) -> Message | None:
+        if len(self._message) < 2:
+            raise Malformed("no length")
+        length = int.from_bytes(self._message[:2], "big")
+        if len(self._message) < length + 2:
+            return None
+        framed, self._message = self._message[2 : length + 2], b""
+        if length < 2 or binascii.crc_hqx(framed[:-2], 0) != int.from_bytes(framed[-2:], "big"):
+            raise Malformed("wrong CRC")
+        return decode_message(framed[:-2])
+
+
+def _find_marker(data: bytes) -> int:
+    """The position of the first marker, of half a marker at the very end, or the length."""
+    found = [place for place in (data.find(FIRST), data.find(NEXT)) if place >= 0]
+    if found:
+        return min(found)
+    return len(data) - 1 if data.endswith((FIRST[:1], NEXT[:1])) else len(data)
+
+
+def upload(image: bytes, buffer_size: int, number: int = 0) -> Generator[dict[str, Any], dict[str, Any], None]:
+    """The payloads of an image upload, one for each reply.
+
+    `buffer_size` is the server's, as OS_PARAMETERS tells it. The server says which offset it wants next, so sending
+    the first chunk again after a broken line goes on where it stopped.
+    """
+    offset = 0
+    first = {"image": number, "len": len(image), "sha": hashlib.sha256(image).digest()}
+    while offset < len(image):
+        payload: dict[str, Any] = {"off": offset, "data": b"", **({} if offset else first)}
+        room = buffer_size - FRAMING - _HEADER.size - len(cbor2.dumps(payload)) - 2
+        payload["data"] = image[offset : offset + room]
+        offset = (yield payload).get("off", offset)
