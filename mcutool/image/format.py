@@ -1,0 +1,341 @@
+"""The `.mcu` image, byte by byte; the only place that knows an offset.
+
+An image is a payload inside an MCUboot container (32-byte header, payload, SHA-256 TLV), so that imgtool and every SMP
+client take it as it is. The payload is a header, a directory of sections, and the sections. Numbers are little-endian;
+section and string offsets count from the start of the payload, code offsets in halfwords from the start of the code.
+`firmware_runtime/generated/image.h` is made from these tables. The file refuses to know how the contents are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from construct import ConstructError, Int8ul, Int16ul, Int32ul, Struct
+
+from mcutool.errors import InvalidModule
+
+CONTAINER_MAGIC = 0x96F3B83D
+TLV_MAGIC = 0x6907
+TLV_SHA256 = 0x10
+PAYLOAD_MAGIC = 0x3155434D  # "MCU1"
+FORMAT_VERSION = 1
+NONE = 0xFFFF
+"""In a record: no memory, no start function; as the module of a function: the host."""
+UNLIMITED = 0xFFFFFFFF
+
+EXPORT_KINDS = ("function", "table", "memory", "global")
+
+FEATURES = {"i64": 1, "f32": 2, "f64": 4}
+"""Bits of the header's feature word: what the code computes with, so that a smaller firmware can refuse it."""
+
+_U8, _U16, _U32 = "uint8_t", "uint16_t", "uint32_t"
+_CONSTRUCT = {_U8: Int8ul, _U16: Int16ul, _U32: Int32ul}
+
+CONTAINER = [
+    (_U32, "magic"),
+    (_U32, "load_address"),
+    (_U16, "header_size"),
+    (_U16, "protected_tlv_size"),
+    (_U32, "image_size"),
+    (_U32, "flags"),
+    (_U8, "major"),
+    (_U8, "minor"),
+    (_U16, "revision"),
+    (_U32, "build"),
+    (_U32, "padding"),
+]
+TLV_INFO = [(_U16, "magic"), (_U16, "size")]
+TLV = [(_U16, "type"), (_U16, "length")]
+HEADER = [
+    (_U32, "magic"),
+    (_U16, "format"),
+    (_U16, "isa"),
+    (_U32, "features"),
+    (_U32, "size"),
+    (_U32, "stack_slots"),
+    (_U32, "global_slots"),
+    (_U32, "ram"),
+]
+"""`ram`: bytes of the arena that the module needs at its start, everything included."""
+SECTION = [(_U32, "offset"), (_U32, "count")]
+
+RECORDS: dict[str, list[tuple[str, str]]] = {
+    "signatures": [(_U16, "parameter_slots"), (_U16, "result_slots"), (_U32, "text")],
+    "functions": [(_U32, "code"), (_U16, "signature"), (_U16, "module")],
+    "code": [(_U16, "halfword")],
+    "imports": [(_U16, "host"), (_U16, "signature"), (_U32, "module_name"), (_U32, "name")],
+    "exports": [(_U32, "name"), (_U16, "kind"), (_U16, "module"), (_U32, "index")],
+    "modules": [(_U16, "memory"), (_U16, "instantiate"), (_U16, "start"), (_U16, "flags")],
+    "memories": [
+        (_U32, "minimum"),
+        (_U32, "maximum"),
+        (_U32, "page_log2"),
+        (_U32, "window_low"),
+        (_U32, "window_size"),
+        (_U32, "capacity"),
+    ],
+    "tables": [(_U32, "minimum"), (_U32, "maximum"), (_U32, "capacity")],
+    "datas": [(_U32, "offset"), (_U32, "size")],
+    "elements": [(_U32, "offset"), (_U32, "count")],
+    "strings": [(_U8, "byte")],
+}
+"""The sections in the order of the directory, each an array of records of these fields.
+
+Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
+capacity is how many bytes it may grow to. Functions: `code` is the halfword offset of the frame size that precedes
+the instructions, or the import's index for a host function. Globals of exports: `index` is a slot.
+"""
+
+
+def _struct(fields: list[tuple[str, str]]) -> Struct:
+    return Struct(*(name / _CONSTRUCT[ctype] for ctype, name in fields))
+
+
+_container = _struct(CONTAINER)
+_tlv_info = _struct(TLV_INFO)
+_tlv = _struct(TLV)
+_header = _struct(HEADER)
+_section = _struct(SECTION)
+_records = {name: _struct(fields) for name, fields in RECORDS.items()}
+_ELEMENT_ITEM = 4
+_SMALLEST = _container.sizeof() + _header.sizeof() + len(RECORDS) * _section.sizeof()
+
+
+@dataclass
+class Image:
+    """A bundle of linked modules: records by section as dictionaries, blobs for data and element contents.
+
+    `code` is a list of halfwords; `datas` a list of bytes; `elements` a list of lists of references; strings are
+    Python strings wherever a record holds an offset.
+    """
+
+    stack_slots: int = 0
+    global_slots: int = 0
+    ram: int = 0
+    features: int = 0
+    isa: int = 1
+    version: tuple[int, int, int, int] = (0, 0, 0, 0)
+    code: list[int] = field(default_factory=list)
+    signatures: list[dict] = field(default_factory=list)
+    functions: list[dict] = field(default_factory=list)
+    imports: list[dict] = field(default_factory=list)
+    exports: list[dict] = field(default_factory=list)
+    modules: list[dict] = field(default_factory=list)
+    memories: list[dict] = field(default_factory=list)
+    tables: list[dict] = field(default_factory=list)
+    datas: list[bytes] = field(default_factory=list)
+    elements: list[list[int]] = field(default_factory=list)
+
+    def build(self) -> bytes:
+        """The image as bytes, hashed."""
+        return contain(_build_payload(self), self.version)
+
+
+def contain(payload: bytes, version: tuple[int, int, int, int] = (0, 0, 0, 0)) -> bytes:
+    """The payload in an MCUboot container with its SHA-256."""
+    major, minor, revision, build = version
+    head = _container.build(
+        dict(
+            magic=CONTAINER_MAGIC,
+            load_address=0,
+            header_size=_container.sizeof(),
+            protected_tlv_size=0,
+            image_size=len(payload),
+            flags=0,
+            major=major,
+            minor=minor,
+            revision=revision,
+            build=build,
+            padding=0,
+        )
+    )
+    digest = hashlib.sha256(head + payload).digest()
+    trailer = _tlv.build(dict(type=TLV_SHA256, length=len(digest))) + digest
+    return head + payload + _tlv_info.build(dict(magic=TLV_MAGIC, size=_tlv_info.sizeof() + len(trailer))) + trailer
+
+
+_STRING_FIELDS = {"signatures": ("text",), "imports": ("module_name", "name"), "exports": ("name",)}
+
+
+class _Strings:
+    """Zero-terminated UTF-8, each string once."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray()
+        self._known: dict[str, int] = {}
+
+    def offset(self, text: str) -> int:
+        if text not in self._known:
+            self._known[text] = len(self.bytes)
+            self.bytes += text.encode() + b"\0"
+        return self._known[text]
+
+
+def _build_payload(image: Image) -> bytes:
+    strings = _Strings()
+    sections: dict[str, bytes] = {}
+    for name, record in _records.items():
+        if name in ("code", "datas", "elements", "strings"):
+            continue
+        rows = [_with_offsets(name, row, strings) for row in getattr(image, name)]
+        sections[name] = b"".join(record.build(row) for row in rows)
+    sections["code"] = b"".join(h.to_bytes(2, "little") for h in image.code)
+    sections["strings"] = bytes(strings.bytes)
+    sizes = {name: len(blob) for name, blob in sections.items()}
+    sizes["datas"] = len(image.datas) * _records["datas"].sizeof()
+    sizes["elements"] = len(image.elements) * _records["elements"].sizeof()
+    offsets, blobs = _place(sizes)
+    sections["datas"], sections["elements"], tail = _place_blobs(image, blobs)
+    directory = b"".join(
+        _section.build(dict(offset=offsets[name], count=sizes[name] // _records[name].sizeof())) for name in RECORDS
+    )
+    head = _header.build(
+        dict(
+            magic=PAYLOAD_MAGIC,
+            format=FORMAT_VERSION,
+            isa=image.isa,
+            features=image.features,
+            size=blobs + len(tail),
+            stack_slots=image.stack_slots,
+            global_slots=image.global_slots,
+            ram=image.ram,
+        )
+    )
+    body = bytearray(head + directory)
+    for name in RECORDS:
+        body += bytes(offsets[name] - len(body)) + sections[name]
+    return bytes(body) + bytes(blobs - len(body)) + tail
+
+
+def _with_offsets(section: str, row: dict, strings: _Strings) -> dict:
+    named = {key: strings.offset(row[key]) for key in _STRING_FIELDS.get(section, ())}
+    return row | named
+
+
+def _aligned(offset: int) -> int:
+    return offset + 3 & ~3
+
+
+def _place(sizes: dict[str, int]) -> tuple[dict[str, int], int]:
+    """Offset of each section, words aligned, and of what follows the last."""
+    offset = _header.sizeof() + len(RECORDS) * _section.sizeof()
+    offsets = {}
+    for name in RECORDS:
+        offsets[name] = offset = _aligned(offset)
+        offset += sizes[name]
+    return offsets, _aligned(offset)
+
+
+def _place_blobs(image: Image, start: int) -> tuple[bytes, bytes, bytes]:
+    """Data records, element records and the blobs themselves, which begin at `start`."""
+    tail = bytearray()
+    datas = elements = b""
+    for references in image.elements:
+        elements += _records["elements"].build(dict(offset=start + len(tail), count=len(references)))
+        tail += b"".join(reference.to_bytes(_ELEMENT_ITEM, "little") for reference in references)
+    for data in image.datas:
+        datas += _records["datas"].build(dict(offset=start + len(tail), size=len(data)))
+        tail += data
+    return datas, elements, bytes(tail) + bytes(-len(tail) % 4)
+
+
+def parse(image: bytes) -> Image:
+    """The contents of an image.
+
+    Raises InvalidModule with the byte offset when the container, the hash or a section is damaged.
+    """
+    if len(image) < _SMALLEST:
+        raise InvalidModule("the image is cut off", len(image), next_action="build it again")
+    payload, version = _payload(image)
+    try:
+        return _parse_payload(payload, version)
+    except (ConstructError, UnicodeDecodeError, IndexError, ValueError) as error:
+        raise InvalidModule(f"the image is damaged: {error}", next_action="build it again") from None
+
+
+def _payload(image: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
+    head = _container.parse(image)
+    if head.magic != CONTAINER_MAGIC:
+        raise InvalidModule("this is not a .mcu image", 0, next_action="build one with: mcutool build APP.wasm")
+    end = head.header_size + head.image_size
+    trailer = image[end : end + _tlv_info.sizeof() + _tlv.sizeof() + 32]
+    if len(trailer) < _tlv_info.sizeof() + _tlv.sizeof() + 32:
+        raise InvalidModule("the image is cut off", len(image), next_action="build it again")
+    if hashlib.sha256(image[:end]).digest() != trailer[-32:]:
+        raise InvalidModule("the image is damaged: its hash is wrong", end, next_action="build it again")
+    return image[head.header_size : end], (head.major, head.minor, head.revision, head.build)
+
+
+def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
+    head = _header.parse(payload)
+    if head.magic != PAYLOAD_MAGIC or head.format != FORMAT_VERSION:
+        raise InvalidModule("this image is of another format", 32, next_action="build it again with this mcutool")
+    sections = {name: _parse_section(payload, index, name) for index, name in enumerate(RECORDS)}
+    text = bytes(row["byte"] for row in sections["strings"])
+    for name, keys in _STRING_FIELDS.items():
+        for row in sections[name]:
+            row.update({key: text[row[key] : text.index(0, row[key])].decode() for key in keys})
+    result = Image(head.stack_slots, head.global_slots, head.ram, head.features, head.isa, version)
+    for name in ("signatures", "functions", "imports", "exports", "modules", "memories", "tables"):
+        setattr(result, name, sections[name])
+    result.code = [row["halfword"] for row in sections["code"]]
+    result.datas = [payload[row["offset"] : row["offset"] + row["size"]] for row in sections["datas"]]
+    result.elements = [_references(payload, row["offset"], row["count"]) for row in sections["elements"]]
+    return result
+
+
+def _parse_section(payload: bytes, index: int, name: str) -> list[dict]:
+    place = _section.parse(payload[_header.sizeof() + index * _section.sizeof() :])
+    size = _records[name].sizeof()
+    if place.offset + place.count * size > len(payload):
+        raise ValueError(f"section {name} ends beyond the payload")
+    starts = range(place.offset, place.offset + place.count * size, size)
+    if name in ("code", "strings"):  # long and plain: construct would take microseconds a byte
+        key = RECORDS[name][0][1]
+        return [{key: int.from_bytes(payload[start : start + size], "little")} for start in starts]
+    return [_plain(_records[name].parse(payload[start : start + size])) for start in starts]
+
+
+def _plain(record: dict) -> dict:
+    return {key: value for key, value in record.items() if not key.startswith("_")}
+
+
+def _references(payload: bytes, offset: int, count: int) -> list[int]:
+    if offset + count * _ELEMENT_ITEM > len(payload):
+        raise ValueError("an element segment ends beyond the payload")
+    return [
+        int.from_bytes(payload[i : i + _ELEMENT_ITEM], "little")
+        for i in range(offset, offset + count * _ELEMENT_ITEM, _ELEMENT_ITEM)
+    ]
+
+
+def render_header() -> str:
+    """`generated/image.h`: the same records as C structs."""
+    lines = [
+        "/* Made by mcutool/generate.py from mcutool/image/format.py; do not edit. */",
+        "#ifndef IMAGE_FORMAT_H",
+        "#define IMAGE_FORMAT_H",
+        "",
+        "#include <stdint.h>",
+        "",
+    ]
+    for name, value in [
+        ("CONTAINER_MAGIC", CONTAINER_MAGIC),
+        ("TLV_MAGIC", TLV_MAGIC),
+        ("TLV_SHA256", TLV_SHA256),
+        ("PAYLOAD_MAGIC", PAYLOAD_MAGIC),
+        ("FORMAT_VERSION", FORMAT_VERSION),
+        ("NONE", NONE),
+        ("UNLIMITED", UNLIMITED),
+    ]:
+        lines.append(f"#define IMAGE_{name} {value:#x}u")
+    singles = {"container": CONTAINER, "tlv_info": TLV_INFO, "tlv": TLV, "header": HEADER, "section": SECTION}
+    rows = {name[:-1] if name.endswith("s") else name: fields for name, fields in RECORDS.items()}
+    rows["memory"] = rows.pop("memorie")
+    for name, fields in (singles | rows).items():
+        if name not in ("code", "string"):
+            lines += ["", f"struct image_{name} {{", *(f"    {ctype} {field};" for ctype, field in fields), "};"]
+    lines += ["", "enum image_section_number {"]
+    lines += [f"    IMAGE_{name.upper()}," for name in RECORDS]
+    return "\n".join([*lines, "    IMAGE_SECTIONS", "};", "", "#endif", ""])
