@@ -203,8 +203,20 @@ class Board:
 
     @property
     def firmware(self) -> Path:
-        """Where the built runtime lies (made by the build, carried by the wheel)."""
-        return _PACKAGE / "firmware" / f"{self.name}.elf"
+        """The built runtime, an ELF file; raises UsageError when it has not been built."""
+        path = firmware_folder() / f"{self.name}.elf"
+        if not path.exists():
+            raise UsageError(
+                f"the runtime for {self.name} is not built",
+                next_action="run `make firmware` in the checkout; it needs arm-none-eabi-gcc"
+                " (on Debian: sudo apt-get install gcc-arm-none-eabi)",
+            )
+        return path
+
+    @property
+    def has_firmware(self) -> bool:
+        """Whether the runtime has been built."""
+        return (firmware_folder() / f"{self.name}.elf").exists()
 
 
 # --- From tables to records -------------------------------------------------------------------------------------------
@@ -354,6 +366,11 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
 
 
 # --- What the other rooms call ----------------------------------------------------------------------------------------
+
+
+def firmware_folder() -> Path:
+    """Where the build puts the runtimes, `BOARD.elf`; the wheel carries the same folder."""
+    return _PACKAGE / "firmware"
 
 
 @cache

@@ -33,7 +33,7 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "name": board.name,
         "chip": chip.name,
         "core": chip.core.name,
-        "runtime": board.firmware.exists(),
+        "runtime": board.has_firmware,
         "flash_protocols": ([chip.bootrom.protocol] if chip.bootrom else []) + ["smp"],
         "emulated": board.emulated,
         "flash_free": chip.map.slot.size,
@@ -46,16 +46,19 @@ def describe(board: devices.Board) -> dict[str, Any]:
     }
 
 
+def as_text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def print_one(described: dict[str, Any]) -> None:
     for key, value in described.items():
-        text = ", ".join(value) if isinstance(value, list) else value
-        print(f"{key:<16}{text}")
+        print(f"{key:<16}{as_text(value)}".rstrip())
 
 
 def print_table(described: list[dict[str, Any]]) -> None:
     columns = ("name", "chip", "core", "flash_free", "ram_free", "flash_protocols", "title")
-    rows = [[", ".join(row[key]) if isinstance(row[key], list) else str(row[key]) for key in columns] for row in described]
-    rows.insert(0, ["BOARD", "CHIP", "CORE", "FLASH FREE", "RAM FREE", "PROTOCOLS", ""])
+    rows = [["BOARD", "CHIP", "CORE", "FLASH FREE", "RAM FREE", "PROTOCOLS", ""]]
+    rows += [[as_text(row[key]) for key in columns] for row in described]
     widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

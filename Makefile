@@ -1,0 +1,47 @@
+# Everything a person or a CI machine types. On a bare Debian 12 each target installs what it needs: packages of the
+# system as root or through sudo, packages of Python into .venv.
+
+PYTHON := .venv/bin/python
+MCUTOOL := .venv/bin/mcutool
+
+# What must be on PATH, and the packages that bring it: for everything, and for the tests.
+TOOLS := arm-none-eabi-gcc cc python3
+PACKAGES := gcc-arm-none-eabi gcc libc6-dev python3-venv
+TEST_TOOLS := qemu-system-arm stm32flash
+TEST_PACKAGES := qemu-system-arm stm32flash
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench firmware check clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: firmware ## flash an emulated board over its serial port, show what the program prints
+	$(PYTHON) examples/run_on_emulated_board.py
+
+test: firmware .venv/test-tools ## run all tests
+	$(PYTHON) -m pytest -q -n auto
+
+bench: firmware .venv/test-tools ## print the figures of the benchmarks
+	$(PYTHON) -m tests.bench
+
+firmware: .venv/installed ## build the runtime of every board into mcutool/firmware
+	$(PYTHON) setup.py firmware
+
+check: .venv/installed ## lint, types, freshness of generated files
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy mcutool
+	$(PYTHON) -m mcutool.generate --check
+
+clean: ## remove what was built
+	rm -rf .venv build dist mcutool.egg-info mcutool/firmware
+
+.venv/installed: pyproject.toml setup.py
+	@.ci/packages "$(TOOLS)" "$(PACKAGES)"
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/test-tools: .venv/installed
+	@.ci/packages "$(TEST_TOOLS)" "$(TEST_PACKAGES)"
+	touch $@
