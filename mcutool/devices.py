@@ -169,13 +169,23 @@ class Chip:
 
     @property
     def main_ram(self) -> Ram:
-        """The RAM that holds the runtime's data and the module arena: the largest."""
+        """The RAM that holds the module arena: the largest."""
         return max(self.ram, key=lambda ram: ram.size)
+
+    @property
+    def runtime_ram(self) -> Ram:
+        """The RAM that holds the runtime's data and stack: the one marked so, else the main one."""
+        return next((ram for ram in self.ram if ram.use == "runtime"), self.main_ram)
+
+    @property
+    def arena_offset(self) -> int:
+        """Where in the main RAM the module arena begins, in bytes."""
+        return sum(self.ram_map.values()) if self.runtime_ram is self.main_ram else 0
 
     @property
     def arena_size(self) -> int:
         """Bytes of RAM left for a module."""
-        return self.main_ram.size - sum(self.ram_map.values())
+        return self.main_ram.size - self.arena_offset
 
 
 @dataclass(frozen=True)
@@ -184,6 +194,15 @@ class Led:
 
     pin: int
     active: str  # high or low
+    low: int = -1  # a pin that has to be low for the light, as the other end of a matrix
+
+
+@dataclass(frozen=True)
+class ConsolePins:
+    """The console's pins, on chips that leave the choice to the board."""
+
+    tx: int
+    rx: int
 
 
 @dataclass(frozen=True)
@@ -195,6 +214,7 @@ class Board:
     title: str
     vendor: str
     led: Led | None = None
+    console_pins: ConsolePins | None = None
     console: str = ""  # where the console UART comes out
     boot: str = ""  # how a person enters the ROM bootloader
     qemu: str = ""  # the machine's name there, empty when QEMU has none
