@@ -90,7 +90,7 @@ class Ram:
     name: str
     base: int
     size: int
-    use: str = ""
+    use: str = ""  # "runtime" for its data and stack; the module arena is in the largest RAM
 
 
 @dataclass(frozen=True)
@@ -354,6 +354,12 @@ def rams_have_no_overlap(chip: Chip) -> str:
     return ""
 
 
+def ram_map_fits(chip: Chip) -> str:
+    """The RAM that holds the runtime's data has room for all that the RAM map puts there."""
+    needed, ram = sum(chip.ram_map.values()), chip.runtime_ram
+    return "" if needed <= ram.size else f"the RAM map needs {needed} bytes, {ram.name} has {ram.size}"
+
+
 def arena_is_left(chip: Chip) -> str:
     """The RAM map leaves something for a module."""
     return "" if chip.arena_size > 0 else f"the RAM map takes all {chip.main_ram.size} bytes of {chip.main_ram.name}"
@@ -378,6 +384,7 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         map_has_no_overlap,
         map_is_in_whole_sectors,
         rams_have_no_overlap,
+        ram_map_fits,
         arena_is_left,
         interrupts_exist,
     ],

@@ -1,8 +1,9 @@
 """The command line: a table of commands, and how an error becomes a message and an exit code.
 
-Each command is a module of this package, named as the command: `arguments(parser)` declares its options, `execute(options)`
-does the work by calling one function of another room and printing what that returns, and returns the exit code. A module
-is imported when its command is given, and imports what is slow to import when it executes: help must come at once.
+Each command is a module of this package, named as the command: `arguments(parser)` declares its options,
+`execute(options)` does the work by calling a function of another room, prints what that returns and gives the exit
+code. A module is imported when its command is given, and imports what is slow to import when it executes: help must
+come at once.
 """
 
 from __future__ import annotations

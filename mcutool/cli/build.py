@@ -1,0 +1,32 @@
+"""Translate a WebAssembly module into an image for a board, with a map file of names and positions beside it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mcutool import devices
+from mcutool.cli.options import add_board, add_sizes, sizes
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", metavar="APP", help="the module: APP.wasm or APP.wat")
+    parser.add_argument("-o", dest="output", metavar="APP.mcu", help="the image (default: beside the module)")
+    add_board(parser)
+    add_sizes(parser)
+    parser.add_argument("--dump", metavar="STAGE", help="print what the module is after that stage")
+    parser.add_argument("--json", action="store_true", help="print the report as one object")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from mcutool import program
+
+    output = Path(options.output or Path(options.app).with_suffix(".mcu"))
+    built = program.load(options.app, devices.board(options.board), dump=options.dump, **sizes(options))
+    program.save(built, output)
+    if options.json:
+        print(json.dumps({"image": str(output), **built.report}))
+    else:
+        print(f"{output}: {program.summary(built, options.board)}")
+    return 0
