@@ -1,4 +1,4 @@
-"""Habits of the code that a reader relies on: short functions, a head docstring, nothing unfinished, no machine's paths."""
+"""Habits that a reader relies on: short functions, a head docstring, nothing unfinished, no machine's paths."""
 
 from __future__ import annotations
 

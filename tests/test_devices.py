@@ -1,0 +1,82 @@
+"""Descriptions of hardware: the ones we have are sound, and each named check refuses what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcutool import devices
+from mcutool.devices import CHECKS, Board, Chip, Core, DescriptionError, FlashMap, Sectors, Span
+from mcutool.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+F405 = devices.chip("stm32f405")
+BOARD = devices.board("stm32f405")
+
+
+def test_every_file_is_used_and_named_as_what_it_describes() -> None:
+    chips = {path.stem for path in (ROOT / "targets" / "chips").glob("*.toml")}
+    cores = {path.stem for path in (ROOT / "targets" / "cores").glob("*.toml")}
+    assert {board.chip.name for board in devices.boards()} == chips
+    assert {board.chip.core.name for board in devices.boards()} == cores
+    assert len({board.name for board in devices.boards()}) == len(devices.boards())
+
+
+def remapped(**spans: Span) -> Chip:
+    return replace(F405, map=replace(F405.map, **spans))
+
+
+BROKEN: dict[str, Any] = {
+    "architecture_is_known": replace(F405.core, architecture="armv8-m"),
+    "dispatch_suits_the_core": replace(F405.core, dispatch="goto"),
+    "fpu_needs_armv7e_m": replace(F405.core, architecture="armv7-m"),
+    "sectors_cover_the_flash": replace(F405, flash=replace(F405.flash, sectors=(Sectors(0x4000, 4),))),
+    "map_starts_with_the_runtime": remapped(runtime=Span(0x4000, 0x4000)),
+    "map_is_in_flash": remapped(slot=Span(0xE0000, 0x40000)),
+    "map_has_no_overlap": remapped(state=Span(0x0C000, 0x14000)),
+    "map_is_in_whole_sectors": remapped(state=Span(0x10000, 0x8000)),
+    "rams_have_no_overlap": replace(F405, ram=F405.ram * 2),
+    "ram_map_fits": replace(F405, ram_map={"c_stack": 1 << 20}),
+    "arena_is_left": replace(F405, ram_map={"c_stack": F405.ram[0].size}),
+    "interrupts_exist": replace(F405, irqs=1),
+    "led_polarity_is_known": replace(BOARD, led=devices.Led(1, "bright")),
+}
+
+
+@pytest.mark.parametrize("check", [check for kind in CHECKS for check in CHECKS[kind]], ids=lambda c: c.__name__)
+def test_each_check_says_what_for_passes_what_we_have_and_refuses_what_is_broken(check: Any) -> None:
+    broken = BROKEN[check.__name__]
+    sound = {Core: F405.core, Chip: F405, Board: BOARD}[type(broken)]
+    assert check.__doc__ and check(sound) == "" and check(broken)
+
+
+def test_slots_begin_and_end_inside_flash() -> None:
+    assert F405.slot_address == 0x0802_0000
+    assert [span.size for span in F405.flash.sector_spans()][:5] == [0x4000] * 4 + [0x10000]
+    assert isinstance(F405.map, FlashMap) and F405.map.slot.end == F405.flash.size
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name = 1", "expected str, found 1"),
+        ('nam = "x"', "unknown key 'nam'"),
+        ('name = "x"', "'architecture' is missing"),
+        ("name = ", "Invalid value"),
+    ],
+)
+def test_a_misspelt_file_is_refused_by_name(text: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "core.toml"
+    rest = 'architecture = "armv6-m"\ngcc_flags = []\nunicorn_model = "m"\nfpu = false\ndispatch = "goto"\n'
+    path.write_text(text + ("\n" + rest if "expected" in complaint else "\n"), encoding="utf-8")
+    with pytest.raises(DescriptionError, match=f"core.toml.*{complaint}"):
+        devices._load(Core, path, {})
+
+
+def test_an_unknown_board_names_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        devices.board("nosuch")
+    assert "stm32f405" in caught.value.next_action
