@@ -111,7 +111,8 @@ class Row:
     meaning: str
     sentence: str
     library: str = ""
-    """"" when the handler is straight code; "soft" when it calls a library function on a core without FPU; "always"."""
+    """Whether the handler needs the C stack, for a library call or for want of registers: "" for straight code,
+    "soft" on a core without FPU, "always"."""
     since: int = 1
 
     @property
@@ -190,7 +191,7 @@ def _binary(type_: str, form: str, rows: dict[str, tuple[str, str]], result: str
 # control ------------------------------------------------------------------------------------------------------------
 
 _row("halt", "", "", "STOP(0)", "Ends the call that the host began; the first halfword of every code section.")
-_row("leave_cross", "", "", "LEAVE_CROSS()", "Returns from a call into another module; the second halfword.")
+_row("leave_cross", "", "", "LEAVE_CROSS()", "Returns from a call into another module; the second halfword.", "always")
 _row("trap", "u", "", "TRAP(u)", "Traps with the given kind.")
 _row("return", "", "", "LEAVE()", "Returns; the results lie in slot 0 and up.")
 _row("br", "j", "", "BRANCH(j)", "Jumps.")
@@ -233,11 +234,11 @@ _row("i64.const", "di", "i64", "d = (uint64_t)(int64_t)i", "Sets both slots to a
 _row("slot.load", "dz", "i32", "d = FAR_SLOT(z)", "Fetches a slot beyond the reach of eight bits.")
 _row("slot.store", "az", "i32", "FAR_SLOT(z) = a", "Puts away a slot beyond the reach of eight bits.")
 _row("i32.select", "dabc", "i32 i32 i32 i32", "d = c != 0 ? a : b", "Chooses between two slots.")
-_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.")
+_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.", "always")
 _row("global.get", "dg", "i32", "d = GLOBAL(g)", "Reads a global.")
 _row("global.set", "ag", "i32", "GLOBAL(g) = a", "Writes a global.")
 _row("global.get64", "dg", "i64", "d = GLOBAL64(g)", "Reads a global of two slots.")
-_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.")
+_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.", "always")
 
 # i32 ----------------------------------------------------------------------------------------------------------------
 
@@ -264,11 +265,6 @@ _binary(
         "rotr": ("d = vm_rotl32(a, 32u - b)", "Rotates right."),
         "div_s": (_DIVISION + _OVERFLOW32 + "d = (uint32_t)((int32_t)a / (int32_t)b)", "Divides, signed."),
         "div_u": (_DIVISION + "d = a / b", "Divides, unsigned."),
-        "rem_s": (
-            _DIVISION + "d = b == 0xffffffffu ? 0 : (uint32_t)((int32_t)a % (int32_t)b)",
-            "Remainder, sign of a.",
-        ),
-        "rem_u": (_DIVISION + "d = a % b", "Remainder, unsigned."),
         "eq": ("d = a == b", "1 when equal."),
         "ne": ("d = a != b", "1 when not equal."),
         "lt_s": ("d = (int32_t)a < (int32_t)b", "1 when less, signed."),
@@ -276,6 +272,18 @@ _binary(
         "le_s": ("d = (int32_t)a <= (int32_t)b", "1 when less or equal, signed."),
         "le_u": ("d = a <= b", "1 when less or equal, unsigned."),
     },
+)
+_binary(
+    "i32",
+    "dab",
+    {
+        "rem_s": (
+            _DIVISION + "d = b == 0xffffffffu ? 0 : (uint32_t)((int32_t)a % (int32_t)b)",
+            "Remainder, sign of a.",
+        ),
+        "rem_u": (_DIVISION + "d = a % b", "Remainder, unsigned."),
+    },
+    library="always",
 )
 for _name, _form, _meaning, _sentence in [
     ("add_imm", "dai", "d = a + (uint32_t)i", "Adds a constant."),
@@ -319,7 +327,8 @@ for _name, _meaning, _sentence in _CONDITIONS:
     _constant = _meaning.format(32).replace("b", "(uint32_t)i").replace("(int32_t)(uint32_t)i", "i")
     _row(f"br_i32.{_name}_imm", "aij", "i32", f"if ({_constant}) BRANCH(j)", f"Jumps when {_sentence}, b constant.")
 for _name, _meaning, _sentence in _CONDITIONS:
-    _row(f"br_i64.{_name}", "abj", "i64 i64", f"if ({_meaning.format(64)}) BRANCH(j)", f"Jumps when {_sentence}.")
+    _meaning = f"if ({_meaning.format(64)}) BRANCH(j)"
+    _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.", "always")
 
 # linear memory ------------------------------------------------------------------------------------------------------
 
@@ -343,9 +352,9 @@ for _form, _suffix, _reach in [
     ("x:{}ae", ".far", " Any offset."),
 ]:
     for _name, _type, _size, _meaning, _sentence in _LOADS:
-        _row(
-            _name + _suffix, _form.format("d"), f"{_type} i32", f"ACCESS(a, e, {_size}); {_meaning}", _sentence + _reach
-        )
+        _meaning = f"ACCESS(a, e, {_size}); {_meaning}"
+        _library = "always" if _type == "i64" else ""
+        _row(_name + _suffix, _form.format("d"), f"{_type} i32", _meaning, _sentence + _reach, _library)
     for _name, _type, _size, _meaning, _sentence in _STORES:
         _row(
             _name + _suffix, _form.format("b"), f"i32 {_type}", f"ACCESS(a, e, {_size}); {_meaning}", _sentence + _reach

@@ -1,0 +1,164 @@
+/* Included by execute.c: handlers as functions that end in sibling calls; the driver for ARMv7-M and later.
+ *
+ * The state lies in registers that every C function preserves. vm_execute saves the caller's, a handler that stops
+ * the program jumps to leave(), which restores them: between the two the C stack pointer never moves but inside the
+ * library calls of a single instruction.
+ */
+
+typedef void (*handler)(uint32_t w);
+
+register const uint16_t *pc __asm("r4");
+register uint32_t *frame __asm("r5");
+register const handler *primary __asm("r6");
+register uint8_t *memory __asm("r7");
+register uint32_t window_low __asm("r8");
+register uint32_t window_size __asm("r9");
+register struct vm *VM __asm("r10");
+
+_Static_assert(offsetof(struct vm, pc) == 0 && offsetof(struct vm, frame) == 4 &&
+                   offsetof(struct vm, memory_bytes) == 8 && offsetof(struct vm, window_low) == 12 &&
+                   offsetof(struct vm, window_size) == 16,
+               "vm_execute loads the state by these offsets");
+
+static const handler primary_table[256];
+
+__attribute__((naked)) static void leave(void) {
+    __asm("str r4, [r10, #0]\n"
+          "str r5, [r10, #4]\n"
+          "pop {r3-r11, pc}\n");
+}
+
+__attribute__((noinline, noclone, used)) static void trap(uint32_t kind) {
+    VM->trap = kind;
+    leave();
+}
+
+__attribute__((noinline)) static void memory_fault(uint32_t end) {
+    trap(vm_memory_fault(VM, end));
+}
+
+/* After an instruction with a library call: r0 is its trap kind. */
+__attribute__((naked, used)) static void after_library(void) {
+    __asm("cmp r0, #0\n"
+          "bne trap\n"
+          "ldrh r0, [r4]\n"
+          "uxtb r1, r0\n"
+          "ldr pc, [r6, r1, lsl #2]\n");
+}
+
+/* Handlers of straight code. */
+#define HANDLER(name, opcode) static void op_##name(uint32_t w)
+#define NEXT(length)                       \
+    do {                                   \
+        pc += (length);                    \
+        const uint32_t next = *pc;         \
+        primary[next & 0xff](next);        \
+        return;                            \
+    } while (0)
+#define TRAP(kind)   \
+    do {             \
+        trap(kind);  \
+        return;      \
+    } while (0)
+#define STOP(kind) TRAP(kind)
+#define MEMORY_FAULT(end)    \
+    do {                     \
+        memory_fault(end);   \
+        return;              \
+    } while (0)
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define HANDLERS_STRAIGHT
+#include "generated/handlers.inc"
+#undef HANDLERS_STRAIGHT
+#ifdef __ARM_FP
+#define HANDLERS_SOFT
+#include "generated/handlers.inc"
+#undef HANDLERS_SOFT
+#endif
+
+/* Handlers that call: functions that return a trap kind, each behind a veneer. */
+#undef HANDLER
+#undef NEXT
+#undef TRAP
+#undef MEMORY_FAULT
+#define HANDLER(name, opcode)                                                \
+    __attribute__((used)) static uint32_t call_##name(uint32_t w);           \
+    __attribute__((naked)) static void op_##name(uint32_t w) {               \
+        __asm("bl call_" #name "\n"                                          \
+              "b after_library\n");                                          \
+    }                                                                        \
+    static uint32_t call_##name(uint32_t w)
+#define NEXT(length)     \
+    do {                 \
+        pc += (length);  \
+        return 0;        \
+    } while (0)
+#define TRAP(kind) return (kind)
+#define MEMORY_FAULT(end) return vm_memory_fault(VM, (end))
+
+#ifndef __ARM_FP
+#define HANDLERS_SOFT
+#include "generated/handlers.inc"
+#undef HANDLERS_SOFT
+#endif
+#define HANDLERS_LIBRARY
+#include "generated/handlers.inc"
+#undef HANDLERS_LIBRARY
+
+/* The escape page: cold, so its rows share one veneer. */
+#undef HANDLER
+#define HANDLER(name, opcode) static uint32_t call_##name(uint32_t w)
+#define HANDLERS_ESCAPED
+#include "generated/handlers.inc"
+#undef HANDLERS_ESCAPED
+
+static uint32_t call_illegal(uint32_t w) {
+    return VM_TRAP_ILLEGAL_INSTRUCTION;
+}
+
+static void op_illegal(uint32_t w) {
+    trap(VM_TRAP_ILLEGAL_INSTRUCTION);
+}
+
+#define ENTRY(name, opcode) [opcode] = op_##name,
+#define ESCAPED_ENTRY(name, opcode) [opcode] = call_##name,
+#pragma GCC diagnostic ignored "-Woverride-init"
+
+static uint32_t (*const escaped_table[256])(uint32_t) = {[0 ... 255] = call_illegal, ISA_ESCAPED(ESCAPED_ENTRY)};
+
+__attribute__((used)) static uint32_t call_escaped(uint32_t w) {
+    return escaped_table[w >> 8](w);
+}
+
+__attribute__((naked)) static void op_escape(uint32_t w) {
+    __asm("bl call_escaped\n"
+          "b after_library\n");
+}
+
+static const handler primary_table[256] = {
+    [0 ... 255] = op_illegal,
+    ISA_STRAIGHT(ENTRY) ISA_SOFT(ENTRY) ISA_LIBRARY(ENTRY)[ISA_ESCAPE] = op_escape,
+};
+
+__attribute__((naked, noinline)) static void enter(struct vm *vm, const handler *table) {
+    __asm("push {r3-r11, lr}\n"
+          "mov r10, r0\n"
+          "mov r6, r1\n"
+          "ldr r4, [r0, #0]\n"
+          "ldr r5, [r0, #4]\n"
+          "ldr r7, [r0, #8]\n"
+          "ldr r8, [r0, #12]\n"
+          "ldr r9, [r0, #16]\n"
+          "ldrh r0, [r4]\n"
+          "uxtb r1, r0\n"
+          "ldr pc, [r6, r1, lsl #2]\n");
+}
+
+#pragma GCC diagnostic pop
+
+void vm_execute(struct vm *vm) {
+    enter(vm, primary_table);
+}

@@ -1,0 +1,153 @@
+/* The interpreter: generated handler bodies under one of three drivers.
+ *
+ * VM_DRIVER_THREADED  handlers are functions that end in a sibling call; the state lies in global register variables
+ *                     (ARMv7-M and later). A handler that would need the C stack, because it calls a library
+ *                     function, is an ordinary function behind a two-instruction veneer, so no handler ever pushes.
+ * VM_DRIVER_GOTO      one function with computed goto (ARMv6-M, where gcc makes no sibling calls).
+ * VM_DRIVER_SWITCH    one function with a switch (PC, sanitizers).
+ *
+ * This file decides how instructions are reached. It refuses to know what they do: that is generated/handlers.inc.
+ */
+#include "vm.h"
+#include "arithmetic.h"
+
+#include <string.h>
+
+/* Operands */
+
+static inline uint64_t pair(const uint32_t *slot) {
+    return slot[0] | (uint64_t)slot[1] << 32;
+}
+
+static inline void set_pair(uint32_t *slot, uint64_t value) {
+    slot[0] = (uint32_t)value;
+    slot[1] = (uint32_t)(value >> 32);
+}
+
+static inline void put_float(uint32_t *slot, float value) {
+    memcpy(slot, &value, sizeof value);
+}
+
+static inline void put_double(uint32_t *slot, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    set_pair(slot, bits);
+}
+
+static inline float get_float(const uint32_t *slot) {
+    float value;
+    memcpy(&value, slot, sizeof value);
+    return value;
+}
+
+static inline double get_double(const uint32_t *slot) {
+    uint64_t bits = pair(slot);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#define GET_I32(n) (frame[n])
+#define GET_I64(n) pair(&frame[n])
+#define GET_F32(n) get_float(&frame[n])
+#define GET_F64(n) get_double(&frame[n])
+#define SET_I32(n, value) (frame[n] = (value))
+#define SET_I64(n, value) set_pair(&frame[n], (value))
+#define SET_F32(n, value) put_float(&frame[n], (value))
+#define SET_F64(n, value) put_double(&frame[n], (value))
+
+/* The words that meanings in isa.py use. A driver defines NEXT, TRAP, STOP and MEMORY_FAULT. */
+
+#define FAR_SLOT(n) (frame[n])
+#define GLOBAL(n) (VM->globals[n])
+#define GLOBAL64(n) pair(&VM->globals[n])
+#define SET_GLOBAL64(n, value) set_pair(&VM->globals[n], (value))
+#define TABLE_ENTRY(n) ((int16_t)pc[2 + (n)])
+#define BRANCH(distance)  \
+    do {                  \
+        pc += (distance); \
+        NEXT(0);          \
+    } while (0)
+#define TRAP_IF(condition, kind) \
+    do {                         \
+        if (condition) {         \
+            TRAP(kind);          \
+        }                        \
+    } while (0)
+#define TRY(call)                      \
+    do {                               \
+        const uint32_t kind = (call);  \
+        TRAP_IF(kind != 0, kind);      \
+    } while (0)
+
+/* Sets p to the backed bytes of the access that ends at a + e. Bytes of the guard below the window may be touched by
+ * an access that begins below it; nothing else outside ever is. */
+#define ACCESS(a, e, size)                        \
+    uint32_t end;                                 \
+    if (__builtin_add_overflow((a), (e), &end)) { \
+        TRAP(VM_TRAP_MEMORY_OUT_OF_BOUNDS);       \
+    }                                             \
+    end -= window_low;                            \
+    if (end > window_size) {                      \
+        MEMORY_FAULT(end);                        \
+    }                                             \
+    uint8_t *const p = memory + end - (size)
+
+/* The link lies in the caller's own frame, so it may be written before the stack is checked: that leaves the handler
+ * enough registers. */
+#define ENTER(distance, index)                                                    \
+    uint32_t *const callee = frame + (distance);                                  \
+    callee[-2] = (distance);                                                      \
+    callee[-1] = VM_TO_LINK(VM, pc + length);                                     \
+    const uint16_t *const target = VM->code + VM->functions[index].code;          \
+    TRAP_IF((size_t)(VM->stack_end - callee) < *target, VM_TRAP_STACK_EXHAUSTED); \
+    frame = callee;                                                               \
+    pc = target + 1;                                                              \
+    NEXT(0)
+#define LEAVE()                           \
+    pc = VM_FROM_LINK(VM, frame[-1]);     \
+    frame -= frame[-2];                   \
+    NEXT(0)
+
+/* Calls that may change the linear memory or the frame go through struct vm and fetch the state again. */
+#define HOST(distance, import)                              \
+    SAVE_STATE();                                           \
+    TRY(vm_host_call(VM, frame + (distance), import))
+#define ENTER_CROSS(distance, index)                                                                \
+    SAVE_STATE();                                                                                   \
+    TRY(vm_enter_cross(VM, frame + (distance), (distance), pc + length, index));                    \
+    LOAD_STATE();                                                                                   \
+    NEXT(0)
+#define ENTER_INDIRECT(distance, index, signature, table)                                           \
+    SAVE_STATE();                                                                                   \
+    TRY(vm_enter_indirect(VM, frame + (distance), (distance), pc + length, index, signature, table)); \
+    LOAD_STATE();                                                                                   \
+    NEXT(0)
+#define LEAVE_CROSS()     \
+    SAVE_STATE();         \
+    vm_leave_cross(VM);   \
+    LOAD_STATE();         \
+    NEXT(0)
+#define GROW(result, count)                    \
+    result = vm_memory_grow(VM, (count));      \
+    LOAD_STATE_OF_MEMORY()
+
+#define LOAD_STATE_OF_MEMORY()          \
+    memory = VM->memory_bytes;          \
+    window_low = VM->window_low;        \
+    window_size = VM->window_size
+#define LOAD_STATE()       \
+    pc = VM->pc;           \
+    frame = VM->frame;     \
+    LOAD_STATE_OF_MEMORY()
+#define SAVE_STATE() \
+    VM->pc = pc;     \
+    VM->frame = frame
+
+#if defined(VM_DRIVER_THREADED)
+#include "driver_threaded.h"
+#elif defined(VM_DRIVER_GOTO)
+#include "driver_goto.h"
+#else
+#include "driver_switch.h"
+#endif

@@ -1,0 +1,128 @@
+/* Made by mcutool/generate.py from mcutool/image/format.py; do not edit. */
+#ifndef IMAGE_FORMAT_H
+#define IMAGE_FORMAT_H
+
+#include <stdint.h>
+
+#define IMAGE_CONTAINER_MAGIC 0x96f3b83du
+#define IMAGE_TLV_MAGIC 0x6907u
+#define IMAGE_TLV_SHA256 0x10u
+#define IMAGE_PAYLOAD_MAGIC 0x3155434du
+#define IMAGE_FORMAT_VERSION 0x1u
+#define IMAGE_NONE 0xffffu
+#define IMAGE_UNLIMITED 0xffffffffu
+
+struct image_container {
+    uint32_t magic;
+    uint32_t load_address;
+    uint16_t header_size;
+    uint16_t protected_tlv_size;
+    uint32_t image_size;
+    uint32_t flags;
+    uint8_t major;
+    uint8_t minor;
+    uint16_t revision;
+    uint32_t build;
+    uint32_t padding;
+};
+
+struct image_tlv_info {
+    uint16_t magic;
+    uint16_t size;
+};
+
+struct image_tlv {
+    uint16_t type;
+    uint16_t length;
+};
+
+struct image_header {
+    uint32_t magic;
+    uint16_t format;
+    uint16_t isa;
+    uint32_t features;
+    uint32_t size;
+    uint32_t stack_slots;
+    uint32_t global_slots;
+    uint32_t ram;
+};
+
+struct image_section {
+    uint32_t offset;
+    uint32_t count;
+};
+
+struct image_signature {
+    uint16_t parameter_slots;
+    uint16_t result_slots;
+    uint32_t text;
+};
+
+struct image_function {
+    uint32_t code;
+    uint16_t signature;
+    uint16_t module;
+};
+
+struct image_import {
+    uint16_t host;
+    uint16_t signature;
+    uint32_t module_name;
+    uint32_t name;
+};
+
+struct image_export {
+    uint32_t name;
+    uint16_t kind;
+    uint16_t module;
+    uint32_t index;
+};
+
+struct image_module {
+    uint16_t memory;
+    uint16_t instantiate;
+    uint16_t start;
+    uint16_t flags;
+};
+
+struct image_table {
+    uint32_t minimum;
+    uint32_t maximum;
+    uint32_t capacity;
+};
+
+struct image_data {
+    uint32_t offset;
+    uint32_t size;
+};
+
+struct image_element {
+    uint32_t offset;
+    uint32_t count;
+};
+
+struct image_memory {
+    uint32_t minimum;
+    uint32_t maximum;
+    uint32_t page_log2;
+    uint32_t window_low;
+    uint32_t window_size;
+    uint32_t capacity;
+};
+
+enum image_section_number {
+    IMAGE_SIGNATURES,
+    IMAGE_FUNCTIONS,
+    IMAGE_CODE,
+    IMAGE_IMPORTS,
+    IMAGE_EXPORTS,
+    IMAGE_MODULES,
+    IMAGE_MEMORIES,
+    IMAGE_TABLES,
+    IMAGE_DATAS,
+    IMAGE_ELEMENTS,
+    IMAGE_STRINGS,
+    IMAGE_SECTIONS
+};
+
+#endif

@@ -1,0 +1,281 @@
+/* Made by mcutool/generate.py from mcutool/isa.py; do not edit. */
+#ifndef ISA_H
+#define ISA_H
+
+#define ISA_VERSION 1
+#define ISA_ESCAPE 0xff
+#define VM_LINK_SLOTS 2
+#define VM_CROSS_LINK_SLOTS 5
+
+enum vm_trap {
+    VM_TRAP_NONE = 0,
+    VM_TRAP_UNREACHABLE = 1,
+    VM_TRAP_MEMORY_OUT_OF_BOUNDS = 2,
+    VM_TRAP_NOT_BACKED = 3,
+    VM_TRAP_DIVIDE_BY_ZERO = 4,
+    VM_TRAP_INTEGER_OVERFLOW = 5,
+    VM_TRAP_INVALID_CONVERSION = 6,
+    VM_TRAP_TABLE_OUT_OF_BOUNDS = 7,
+    VM_TRAP_UNDEFINED_ELEMENT = 8,
+    VM_TRAP_UNINITIALIZED_ELEMENT = 9,
+    VM_TRAP_INDIRECT_CALL_TYPE_MISMATCH = 10,
+    VM_TRAP_STACK_EXHAUSTED = 11,
+    VM_TRAP_EXIT = 12,
+    VM_TRAP_STOPPED = 13,
+    VM_TRAP_HOST_ERROR = 14,
+    VM_TRAP_ILLEGAL_INSTRUCTION = 15,
+};
+
+/* name, opcode: straight code on every core */
+#define ISA_STRAIGHT(X) \
+    X(halt, 0x01) \
+    X(trap, 0x03) \
+    X(return, 0x04) \
+    X(br, 0x05) \
+    X(br_wide, 0x06) \
+    X(br_if, 0x07) \
+    X(br_unless, 0x08) \
+    X(br_table, 0x09) \
+    X(call, 0x0a) \
+    X(copy_short, 0x0e) \
+    X(copy, 0x0f) \
+    X(copy64, 0x10) \
+    X(const_short, 0x11) \
+    X(i32_const, 0x12) \
+    X(i32_const_wide, 0x13) \
+    X(i64_const, 0x14) \
+    X(slot_load, 0x15) \
+    X(slot_store, 0x16) \
+    X(i32_select, 0x17) \
+    X(global_get, 0x19) \
+    X(global_set, 0x1a) \
+    X(global_get64, 0x1b) \
+    X(i32_add_short, 0x1d) \
+    X(i32_sub_short, 0x1e) \
+    X(i32_add_imm_short, 0x1f) \
+    X(i32_add, 0x20) \
+    X(i32_sub, 0x21) \
+    X(i32_mul, 0x22) \
+    X(i32_and, 0x23) \
+    X(i32_or, 0x24) \
+    X(i32_xor, 0x25) \
+    X(i32_shl, 0x26) \
+    X(i32_shr_s, 0x27) \
+    X(i32_shr_u, 0x28) \
+    X(i32_rotl, 0x29) \
+    X(i32_rotr, 0x2a) \
+    X(i32_div_s, 0x2b) \
+    X(i32_div_u, 0x2c) \
+    X(i32_eq, 0x2d) \
+    X(i32_ne, 0x2e) \
+    X(i32_lt_s, 0x2f) \
+    X(i32_lt_u, 0x30) \
+    X(i32_le_s, 0x31) \
+    X(i32_le_u, 0x32) \
+    X(i32_add_imm, 0x35) \
+    X(i32_mul_imm, 0x36) \
+    X(i32_and_imm, 0x37) \
+    X(i32_or_imm, 0x38) \
+    X(i32_xor_imm, 0x39) \
+    X(i32_sub_from_imm, 0x3a) \
+    X(i32_shl_imm, 0x3b) \
+    X(i32_shr_s_imm, 0x3c) \
+    X(i32_shr_u_imm, 0x3d) \
+    X(i32_rotl_imm, 0x3e) \
+    X(i32_eq_imm, 0x3f) \
+    X(i32_ne_imm, 0x40) \
+    X(i32_lt_s_imm, 0x41) \
+    X(i32_lt_u_imm, 0x42) \
+    X(i32_gt_s_imm, 0x43) \
+    X(i32_gt_u_imm, 0x44) \
+    X(i32_clz, 0x45) \
+    X(i32_ctz, 0x46) \
+    X(i32_popcnt, 0x47) \
+    X(i32_extend8_s, 0x48) \
+    X(i32_extend16_s, 0x49) \
+    X(br_i32_eq, 0x4a) \
+    X(br_i32_ne, 0x4b) \
+    X(br_i32_lt_s, 0x4c) \
+    X(br_i32_lt_u, 0x4d) \
+    X(br_i32_ge_s, 0x4e) \
+    X(br_i32_ge_u, 0x4f) \
+    X(br_i32_eq_imm, 0x50) \
+    X(br_i32_ne_imm, 0x51) \
+    X(br_i32_lt_s_imm, 0x52) \
+    X(br_i32_lt_u_imm, 0x53) \
+    X(br_i32_ge_s_imm, 0x54) \
+    X(br_i32_ge_u_imm, 0x55) \
+    X(i32_load, 0x5c) \
+    X(i32_load8_s, 0x5d) \
+    X(i32_load8_u, 0x5e) \
+    X(i32_load16_s, 0x5f) \
+    X(i32_load16_u, 0x60) \
+    X(i32_store, 0x62) \
+    X(i32_store8, 0x63) \
+    X(i32_store16, 0x64) \
+    X(i64_store, 0x65) \
+    X(i32_load_wide, 0x66) \
+    X(i32_load8_s_wide, 0x67) \
+    X(i32_load8_u_wide, 0x68) \
+    X(i32_load16_s_wide, 0x69) \
+    X(i32_load16_u_wide, 0x6a) \
+    X(i32_store_wide, 0x6c) \
+    X(i32_store8_wide, 0x6d) \
+    X(i32_store16_wide, 0x6e) \
+    X(i64_store_wide, 0x6f) \
+    X(i64_eqz, 0x84) \
+    X(i64_extend_i32_s, 0x85) \
+    X(i64_extend_i32_u, 0x86)
+
+/* name, opcode: library calls where there is no FPU */
+#define ISA_SOFT(X) \
+    X(f32_add, 0x87) \
+    X(f32_sub, 0x88) \
+    X(f32_mul, 0x89) \
+    X(f32_div, 0x8a) \
+    X(f32_eq, 0x8b) \
+    X(f32_ne, 0x8c) \
+    X(f32_lt, 0x8d) \
+    X(f32_le, 0x8e)
+
+/* name, opcode: library calls everywhere */
+#define ISA_LIBRARY(X) \
+    X(leave_cross, 0x02) \
+    X(call_host, 0x0b) \
+    X(call_cross, 0x0c) \
+    X(call_indirect, 0x0d) \
+    X(i64_select, 0x18) \
+    X(global_set64, 0x1c) \
+    X(i32_rem_s, 0x33) \
+    X(i32_rem_u, 0x34) \
+    X(br_i64_eq, 0x56) \
+    X(br_i64_ne, 0x57) \
+    X(br_i64_lt_s, 0x58) \
+    X(br_i64_lt_u, 0x59) \
+    X(br_i64_ge_s, 0x5a) \
+    X(br_i64_ge_u, 0x5b) \
+    X(i64_load, 0x61) \
+    X(i64_load_wide, 0x6b) \
+    X(i64_add, 0x70) \
+    X(i64_sub, 0x71) \
+    X(i64_mul, 0x72) \
+    X(i64_and, 0x73) \
+    X(i64_or, 0x74) \
+    X(i64_xor, 0x75) \
+    X(i64_shl, 0x76) \
+    X(i64_shr_s, 0x77) \
+    X(i64_shr_u, 0x78) \
+    X(i64_add_imm, 0x79) \
+    X(i64_and_imm, 0x7a) \
+    X(i64_shl_imm, 0x7b) \
+    X(i64_shr_s_imm, 0x7c) \
+    X(i64_shr_u_imm, 0x7d) \
+    X(i64_eq, 0x7e) \
+    X(i64_ne, 0x7f) \
+    X(i64_lt_s, 0x80) \
+    X(i64_lt_u, 0x81) \
+    X(i64_le_s, 0x82) \
+    X(i64_le_u, 0x83) \
+    X(f64_add, 0x8f) \
+    X(f64_sub, 0x90) \
+    X(f64_mul, 0x91) \
+    X(f64_div, 0x92) \
+    X(f64_eq, 0x93) \
+    X(f64_ne, 0x94) \
+    X(f64_lt, 0x95) \
+    X(f64_le, 0x96)
+
+/* name, opcode: the escape page */
+#define ISA_ESCAPED(X) \
+    X(br_far, 0x01) \
+    X(call_wide, 0x02) \
+    X(call_host_wide, 0x03) \
+    X(call_cross_wide, 0x04) \
+    X(call_indirect_wide, 0x05) \
+    X(i32_load_far, 0x06) \
+    X(i32_load8_s_far, 0x07) \
+    X(i32_load8_u_far, 0x08) \
+    X(i32_load16_s_far, 0x09) \
+    X(i32_load16_u_far, 0x0a) \
+    X(i64_load_far, 0x0b) \
+    X(i32_store_far, 0x0c) \
+    X(i32_store8_far, 0x0d) \
+    X(i32_store16_far, 0x0e) \
+    X(i64_store_far, 0x0f) \
+    X(memory_size, 0x10) \
+    X(memory_grow, 0x11) \
+    X(memory_fill, 0x12) \
+    X(memory_copy, 0x13) \
+    X(memory_init, 0x14) \
+    X(data_drop, 0x15) \
+    X(table_get, 0x16) \
+    X(table_set, 0x17) \
+    X(table_size, 0x18) \
+    X(table_grow, 0x19) \
+    X(table_fill, 0x1a) \
+    X(table_copy, 0x1b) \
+    X(table_init, 0x1c) \
+    X(elem_drop, 0x1d) \
+    X(i64_rotl, 0x1e) \
+    X(i64_rotr, 0x1f) \
+    X(i64_div_s, 0x20) \
+    X(i64_div_u, 0x21) \
+    X(i64_rem_s, 0x22) \
+    X(i64_rem_u, 0x23) \
+    X(i64_clz, 0x24) \
+    X(i64_ctz, 0x25) \
+    X(i64_popcnt, 0x26) \
+    X(i64_extend8_s, 0x27) \
+    X(i64_extend16_s, 0x28) \
+    X(i64_extend32_s, 0x29) \
+    X(f32_abs, 0x2a) \
+    X(f32_neg, 0x2b) \
+    X(f32_copysign, 0x2c) \
+    X(f32_ceil, 0x2d) \
+    X(f32_floor, 0x2e) \
+    X(f32_trunc, 0x2f) \
+    X(f32_nearest, 0x30) \
+    X(f32_sqrt, 0x31) \
+    X(f32_min, 0x32) \
+    X(f32_max, 0x33) \
+    X(f64_abs, 0x34) \
+    X(f64_neg, 0x35) \
+    X(f64_copysign, 0x36) \
+    X(f64_ceil, 0x37) \
+    X(f64_floor, 0x38) \
+    X(f64_trunc, 0x39) \
+    X(f64_nearest, 0x3a) \
+    X(f64_sqrt, 0x3b) \
+    X(f64_min, 0x3c) \
+    X(f64_max, 0x3d) \
+    X(i32_trunc_f32_s, 0x3e) \
+    X(i32_trunc_sat_f32_s, 0x3f) \
+    X(i32_trunc_f32_u, 0x40) \
+    X(i32_trunc_sat_f32_u, 0x41) \
+    X(i32_trunc_f64_s, 0x42) \
+    X(i32_trunc_sat_f64_s, 0x43) \
+    X(i32_trunc_f64_u, 0x44) \
+    X(i32_trunc_sat_f64_u, 0x45) \
+    X(i64_trunc_f32_s, 0x46) \
+    X(i64_trunc_sat_f32_s, 0x47) \
+    X(i64_trunc_f32_u, 0x48) \
+    X(i64_trunc_sat_f32_u, 0x49) \
+    X(i64_trunc_f64_s, 0x4a) \
+    X(i64_trunc_sat_f64_s, 0x4b) \
+    X(i64_trunc_f64_u, 0x4c) \
+    X(i64_trunc_sat_f64_u, 0x4d) \
+    X(f32_convert_i32_s, 0x4e) \
+    X(f32_convert_i32_u, 0x4f) \
+    X(f32_convert_i64_s, 0x50) \
+    X(f32_convert_i64_u, 0x51) \
+    X(f64_convert_i32_s, 0x52) \
+    X(f64_convert_i32_u, 0x53) \
+    X(f64_convert_i64_s, 0x54) \
+    X(f64_convert_i64_u, 0x55) \
+    X(f32_demote_f64, 0x56) \
+    X(f64_promote_f32, 0x57)
+
+#define OP_HALT 0x01
+#define OP_LEAVE_CROSS 0x02
+
+#endif

@@ -1,0 +1,320 @@
+/* Loading an image: is it whole, is it for this firmware, does it fit, and where do its variables lie.
+ *
+ * This file decides what of a container is believed: nothing that it has not compared. The hash is checked, every
+ * section and every record that names another is checked to lie inside. The instructions themselves are taken as they
+ * are; check_code() is where their verifier belongs.
+ */
+#include <string.h>
+
+#include "sha256.h"
+#include "vm.h"
+
+#define STACK_PAINT 0xA5
+#define DIGEST_SIZE 32u
+
+struct arena {
+    uint8_t *base;
+    size_t used;
+    size_t size;
+};
+
+/// Container ///
+
+size_t image_size(const uint8_t *container, size_t available) {
+    struct image_container head;
+    struct image_tlv_info tlvs;
+    if (available < sizeof head + sizeof tlvs) {
+        return 0;
+    }
+    memcpy(&head, container, sizeof head);
+    if (head.magic != IMAGE_CONTAINER_MAGIC || head.header_size < sizeof head || head.header_size % 4 != 0 ||
+        head.protected_tlv_size != 0 || head.image_size > available) {
+        return 0;
+    }
+    const size_t end = (size_t)head.header_size + head.image_size;
+    if (end > available - sizeof tlvs) {
+        return 0;
+    }
+    memcpy(&tlvs, container + end, sizeof tlvs);
+    if (tlvs.magic != IMAGE_TLV_MAGIC || tlvs.size < sizeof tlvs || tlvs.size > available - end) {
+        return 0;
+    }
+    return end + tlvs.size;
+}
+
+/* The digest that the container carries, NULL when it has none. */
+static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t total) {
+    size_t position = end + sizeof(struct image_tlv_info);
+    while (position + sizeof(struct image_tlv) <= total) {
+        struct image_tlv tlv;
+        memcpy(&tlv, container + position, sizeof tlv);
+        position += sizeof tlv;
+        if (tlv.length > total - position) {
+            return NULL;
+        }
+        if (tlv.type == IMAGE_TLV_SHA256 && tlv.length == DIGEST_SIZE) {
+            return container + position;
+        }
+        position += tlv.length;
+    }
+    return NULL;
+}
+
+static const char *check_container(const uint8_t *container, size_t available) {
+    uint8_t digest[DIGEST_SIZE];
+    struct image_container head;
+    const size_t total = image_size(container, available);
+    if (total == 0) {
+        return "there is no image";
+    }
+    memcpy(&head, container, sizeof head);
+    const size_t end = (size_t)head.header_size + head.image_size;
+    const uint8_t *stored = stored_digest(container, end, total);
+    if (stored == NULL) {
+        return "the image has no hash";
+    }
+    sha256(container, end, digest);
+    return memcmp(digest, stored, DIGEST_SIZE) == 0 ? NULL : "the image is damaged: its hash is wrong";
+}
+
+/// Sections ///
+
+static const uint8_t record_sizes[IMAGE_SECTIONS] = {
+    [IMAGE_SIGNATURES] = sizeof(struct image_signature),
+    [IMAGE_FUNCTIONS] = sizeof(struct image_function),
+    [IMAGE_CODE] = sizeof(uint16_t),
+    [IMAGE_IMPORTS] = sizeof(struct image_import),
+    [IMAGE_EXPORTS] = sizeof(struct image_export),
+    [IMAGE_MODULES] = sizeof(struct image_module),
+    [IMAGE_MEMORIES] = sizeof(struct image_memory),
+    [IMAGE_TABLES] = sizeof(struct image_table),
+    [IMAGE_DATAS] = sizeof(struct image_data),
+    [IMAGE_ELEMENTS] = sizeof(struct image_element),
+    [IMAGE_STRINGS] = 1,
+};
+
+static bool inside(uint32_t size, uint32_t offset, uint32_t count, uint32_t item) {
+    return offset <= size && count <= (size - offset) / item;
+}
+
+static const char *check_header(const struct image_header *header, uint32_t payload_size) {
+    if (payload_size < sizeof *header + IMAGE_SECTIONS * sizeof(struct image_section) ||
+        header->magic != IMAGE_PAYLOAD_MAGIC) {
+        return "the image does not hold a module for mcutool";
+    }
+    if (header->format != IMAGE_FORMAT_VERSION) {
+        return "the image has another format than this firmware reads; build it with a mcutool of this version";
+    }
+    if (header->isa > ISA_VERSION) {
+        return "the image needs a newer firmware; install it with: mcutool flash --runtime";
+    }
+    return header->size == payload_size ? NULL : "the image is damaged: its size is wrong";
+}
+
+static const char *check_sections(const struct vm *vm, uint32_t payload_size) {
+    for (uint32_t i = 0; i < IMAGE_SECTIONS; i++) {
+        const struct image_section *section = &vm->sections[i];
+        if (section->offset % 4 != 0 || !inside(payload_size, section->offset, section->count, record_sizes[i])) {
+            return "the image is damaged: a section lies outside it";
+        }
+    }
+    const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
+    if (strings->count == 0 || vm->payload[strings->offset + strings->count - 1] != 0) {
+        return "the image is damaged: its names do not end";
+    }
+    return NULL;
+}
+
+static const char *check_segments(const struct vm *vm, uint32_t payload_size) {
+    const struct image_data *datas = image_section(vm, IMAGE_DATAS);
+    const struct image_element *elements = image_section(vm, IMAGE_ELEMENTS);
+    bool good = true;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_DATAS].count; i++) {
+        good = good && inside(payload_size, datas[i].offset, datas[i].size, 1);
+    }
+    for (uint32_t i = 0; i < vm->sections[IMAGE_ELEMENTS].count; i++) {
+        good = good && elements[i].offset % 4 == 0 && inside(payload_size, elements[i].offset, elements[i].count, 4);
+    }
+    return good ? NULL : "the image is damaged: a segment lies outside it";
+}
+
+static const char *check_functions(const struct vm *vm) {
+    const uint32_t signatures = vm->sections[IMAGE_SIGNATURES].count;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_FUNCTIONS].count; i++) {
+        const struct image_function *function = &vm->functions[i];
+        const bool host = function->module == IMAGE_NONE;
+        const uint32_t limit = vm->sections[host ? IMAGE_IMPORTS : IMAGE_CODE].count;
+        if (function->code >= limit || function->signature >= signatures ||
+            (!host && function->module >= vm->sections[IMAGE_MODULES].count)) {
+            return "the image is damaged: a function lies outside it";
+        }
+    }
+    return NULL;
+}
+
+static const char *check_modules(const struct vm *vm) {
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    const uint32_t functions = vm->sections[IMAGE_FUNCTIONS].count;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_MODULES].count; i++) {
+        const struct image_module *module = &modules[i];
+        if ((module->memory != IMAGE_NONE && module->memory >= vm->sections[IMAGE_MEMORIES].count) ||
+            module->instantiate >= functions || (module->start != IMAGE_NONE && module->start >= functions)) {
+            return "the image is damaged: a module names what it does not have";
+        }
+    }
+    return NULL;
+}
+
+static bool names_match(const struct vm *vm, const struct image_import *import, const struct host_function *host) {
+    const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
+    const char *text = (const char *)vm->payload + strings->offset;
+    return import->module_name < strings->count && import->name < strings->count &&
+           strcmp(text + import->module_name, host->module) == 0 && strcmp(text + import->name, host->name) == 0;
+}
+
+static const char *check_imports(const struct vm *vm, const char **detail) {
+    const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
+    const struct image_import *imports = image_section(vm, IMAGE_IMPORTS);
+    const struct image_signature *signatures = image_section(vm, IMAGE_SIGNATURES);
+    for (uint32_t i = 0; i < vm->sections[IMAGE_IMPORTS].count; i++) {
+        const struct host_function *host = &host_functions[imports[i].host];
+        if (imports[i].name < strings->count) {
+            *detail = (const char *)vm->payload + strings->offset + imports[i].name;
+        }
+        if (imports[i].host >= host_function_count || !names_match(vm, &imports[i], host)) {
+            return "the module imports a function that this firmware does not have";
+        }
+        if (imports[i].signature >= vm->sections[IMAGE_SIGNATURES].count ||
+            signatures[imports[i].signature].parameter_slots != host->parameter_slots ||
+            signatures[imports[i].signature].result_slots != host->result_slots) {
+            return "the module imports a function with another type than this firmware gives it";
+        }
+    }
+    *detail = NULL;
+    return NULL;
+}
+
+/* The code section begins with the two instructions that return links lead to. Its verifier belongs here. */
+static const char *check_code(const struct vm *vm) {
+    if (vm->sections[IMAGE_CODE].count < 2 || vm->code[0] != OP_HALT || vm->code[1] != OP_LEAVE_CROSS) {
+        return "the image is damaged: its code does not begin as it must";
+    }
+    return NULL;
+}
+
+/// Arena ///
+
+/* Eight-byte aligned; NULL when the arena is full. */
+static void *take(struct arena *arena, size_t size) {
+    const size_t start = (arena->used + 7) & ~(size_t)7;
+    if (start > arena->size || size > arena->size - start) {
+        return NULL;
+    }
+    arena->used = start + size;
+    memset(arena->base + start, 0, size);
+    return arena->base + start;
+}
+
+static bool place_tables(struct vm *vm, struct arena *arena) {
+    const struct image_table *declared = image_section(vm, IMAGE_TABLES);
+    const uint32_t count = vm->sections[IMAGE_TABLES].count;
+    vm->tables = take(arena, count * sizeof *vm->tables);
+    for (uint32_t i = 0; vm->tables != NULL && i < count; i++) {
+        struct vm_table *table = &vm->tables[i];
+        table->declared = &declared[i];
+        table->size = declared[i].minimum;
+        if (declared[i].capacity < table->size || declared[i].capacity > arena->size / 4) {
+            return false;
+        }
+        table->elements = take(arena, (size_t)declared[i].capacity * 4);
+        if (table->elements == NULL) {
+            return false;
+        }
+    }
+    return vm->tables != NULL;
+}
+
+static bool place_memories(struct vm *vm, struct arena *arena) {
+    const struct image_memory *declared = image_section(vm, IMAGE_MEMORIES);
+    const uint32_t count = vm->sections[IMAGE_MEMORIES].count;
+    vm->memories = take(arena, count * sizeof *vm->memories);
+    for (uint32_t i = 0; vm->memories != NULL && i < count; i++) {
+        struct vm_memory *memory = &vm->memories[i];
+        memory->declared = &declared[i];
+        memory->pages = declared[i].minimum;
+        memory->window_low = declared[i].window_low;
+        memory->window_size = declared[i].window_size;
+        if (declared[i].page_log2 > 16 || declared[i].capacity < memory->window_size ||
+            declared[i].capacity > arena->size) {
+            return false;
+        }
+        uint8_t *bytes = take(arena, VM_MEMORY_GUARD + (size_t)declared[i].capacity);
+        if (bytes == NULL) {
+            return false;
+        }
+        memory->bytes = bytes + VM_MEMORY_GUARD;
+    }
+    return vm->memories != NULL;
+}
+
+static const char *lay_out(struct vm *vm, const struct image_header *header, uint8_t *base, size_t size) {
+    struct arena arena = {base, 0, size};
+    const size_t segments = (size_t)vm->sections[IMAGE_DATAS].count + vm->sections[IMAGE_ELEMENTS].count;
+    if (header->global_slots > size / 4 || header->stack_slots > size / 4 ||
+        header->stack_slots <= VM_CROSS_LINK_SLOTS) {
+        return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
+    }
+    vm->globals = take(&arena, (size_t)header->global_slots * 4);
+    vm->dropped = take(&arena, (segments + 7) / 8);
+    const bool placed = vm->globals != NULL && vm->dropped != NULL && place_tables(vm, &arena) &&
+                        place_memories(vm, &arena);
+    vm->stack = placed ? take(&arena, (size_t)header->stack_slots * 4) : NULL;
+    if (vm->stack == NULL) {
+        return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
+    }
+    memset(vm->stack, STACK_PAINT, (size_t)header->stack_slots * 4);
+    vm->stack_end = vm->stack + header->stack_slots;
+    vm->arena_used = arena.used;
+    return NULL;
+}
+
+/// The whole ///
+
+static const char *check_payload(struct vm *vm, uint32_t payload_size, const char **detail) {
+    const char *wrong = check_sections(vm, payload_size);
+    if (wrong == NULL) {
+        wrong = check_segments(vm, payload_size);
+    }
+    if (wrong == NULL) {
+        wrong = check_functions(vm);
+    }
+    if (wrong == NULL) {
+        wrong = check_modules(vm);
+    }
+    if (wrong == NULL) {
+        wrong = check_imports(vm, detail);
+    }
+    return wrong == NULL ? check_code(vm) : wrong;
+}
+
+const char *image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena, size_t arena_size,
+                       const char **detail) {
+    const struct image_container *head = (const struct image_container *)container;
+    const char *wrong = check_container(container, available);
+    *detail = NULL;
+    memset(vm, 0, sizeof *vm);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    const struct image_header *header = (const struct image_header *)(container + head->header_size);
+    wrong = check_header(header, head->image_size);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    vm->payload = container + head->header_size;
+    vm->sections = (const struct image_section *)(header + 1);
+    vm->code = image_section(vm, IMAGE_CODE);
+    vm->functions = image_section(vm, IMAGE_FUNCTIONS);
+    wrong = check_payload(vm, head->image_size, detail);
+    return wrong == NULL ? lay_out(vm, header, arena, arena_size) : wrong;
+}

@@ -1,0 +1,356 @@
+/* Calls, linear memory, tables and traps: what the handlers of the interpreter call, and the host's way in.
+ *
+ * Everything an image can name by an index was checked by image.c or is checked here at use; nothing here knows how
+ * instructions are encoded, and no register address.
+ */
+#include "vm.h"
+
+#include <string.h>
+
+/* Untouched stack holds this, so that the most ever used can be told. */
+#define STACK_PAINT 0xA5A5A5A5u
+
+/// Calls ///
+
+uint32_t *vm_arguments(struct vm *vm) {
+    return vm->stack + VM_CROSS_LINK_SLOTS;
+}
+
+uint32_t vm_argument_room(const struct vm *vm) {
+    return (uint32_t)(vm->stack_end - vm->stack) - VM_CROSS_LINK_SLOTS;
+}
+
+static void select_memory(struct vm *vm, struct vm_memory *memory) {
+    vm->memory = memory;
+    vm->memory_bytes = memory != NULL ? memory->bytes : NULL;
+    vm->window_low = memory != NULL ? memory->window_low : 0;
+    vm->window_size = memory != NULL ? memory->window_size : 0;
+}
+
+static void select_module(struct vm *vm, uint32_t module) {
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    const uint32_t index = modules[module].memory;
+    select_memory(vm, index == IMAGE_NONE ? NULL : &vm->memories[index]);
+}
+
+/* The frame of a function that begins at `callee`, its link already written. */
+static uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_function *function) {
+    const uint16_t *target = vm->code + function->code;
+    if ((size_t)(vm->stack_end - callee) < *target) {
+        return VM_TRAP_STACK_EXHAUSTED;
+    }
+    vm->frame = callee;
+    vm->pc = target + 1;
+    return 0;
+}
+
+uint32_t vm_call(struct vm *vm, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
+    uint32_t *callee = vm_arguments(vm);
+    vm->trap = 0;
+    if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
+        return vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
+    }
+    callee[-1] = VM_TO_LINK(vm, vm->code);
+    callee[-2] = 0;
+    vm->frame = callee;
+    vm->pc = vm->code;
+    if (function->module == IMAGE_NONE) {
+        return vm->trap = vm_host_call(vm, callee, function->code);
+    }
+    select_module(vm, function->module);
+    vm->trap = begin_frame(vm, callee, function);
+    if (vm->trap == 0) {
+        vm_execute(vm);
+    }
+    return vm->trap;
+}
+
+uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import) {
+    const struct image_import *imports = image_section(vm, IMAGE_IMPORTS);
+    return host_functions[imports[import].host].function(vm, slots);
+}
+
+uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    const uint32_t memory = modules[function->module].memory;
+    struct vm_memory *theirs = memory == IMAGE_NONE ? NULL : &vm->memories[memory];
+    const uint32_t kind = begin_frame(vm, callee, function);
+    if (kind != 0) {
+        return kind;
+    }
+    if (theirs == vm->memory) {
+        callee[-1] = VM_TO_LINK(vm, back);
+        callee[-2] = distance;
+        return 0;
+    }
+    callee[-1] = VM_TO_LINK(vm, vm->code + 1); /* leave_cross */
+    callee[-2] = 0;
+    callee[-3] = VM_TO_LINK(vm, back);
+    callee[-4] = vm->memory == NULL ? IMAGE_NONE : (uint32_t)(vm->memory - vm->memories);
+    callee[-5] = distance;
+    select_memory(vm, theirs);
+    return 0;
+}
+
+void vm_leave_cross(struct vm *vm) {
+    uint32_t *callee = vm->frame;
+    vm->pc = VM_FROM_LINK(vm, callee[-3]);
+    select_memory(vm, callee[-4] == IMAGE_NONE ? NULL : &vm->memories[callee[-4]]);
+    vm->frame = callee - callee[-5];
+}
+
+uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
+                           uint32_t signature, uint32_t table) {
+    if (index >= vm->tables[table].size) {
+        return VM_TRAP_UNDEFINED_ELEMENT;
+    }
+    const uint32_t reference = vm->tables[table].elements[index];
+    if (reference == 0) {
+        return VM_TRAP_UNINITIALIZED_ELEMENT;
+    }
+    const struct image_function *function = &vm->functions[reference - 1];
+    if (reference > vm->sections[IMAGE_FUNCTIONS].count || function->signature != signature) {
+        return VM_TRAP_INDIRECT_CALL_TYPE_MISMATCH;
+    }
+    if (function->module == IMAGE_NONE) {
+        vm->pc = back;
+        return vm_host_call(vm, callee, function->code);
+    }
+    return vm_enter_cross(vm, callee, distance, back, reference - 1);
+}
+
+uint32_t vm_stack_high_water(const struct vm *vm) {
+    const uint32_t *top = vm->stack_end;
+    while (top > vm->stack && top[-1] == STACK_PAINT) {
+        top--;
+    }
+    return (uint32_t)(top - vm->stack);
+}
+
+/// Backtrace ///
+
+/* The function whose code holds a halfword: the last one that begins before it. */
+static uint32_t function_at(const struct vm *vm, uint32_t offset) {
+    uint32_t best = UINT32_MAX;
+    uint32_t begin = 0;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_FUNCTIONS].count; i++) {
+        const struct image_function *function = &vm->functions[i];
+        if (function->module != IMAGE_NONE && function->code <= offset && function->code >= begin) {
+            best = i;
+            begin = function->code;
+        }
+    }
+    return best;
+}
+
+uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room) {
+    const uint16_t *pc = vm->pc;
+    const uint32_t *frame = vm->frame;
+    uint32_t count = 0;
+    while (count < room && pc > vm->code + 1) {
+        const uint32_t offset = (uint32_t)(pc - vm->code);
+        places[count][0] = function_at(vm, offset);
+        places[count][1] = offset;
+        count++;
+        pc = VM_FROM_LINK(vm, frame[-1]);
+        if (pc == vm->code + 1) { /* a call into another module */
+            pc = VM_FROM_LINK(vm, frame[-3]);
+            frame -= frame[-5];
+        } else {
+            frame -= frame[-2];
+        }
+    }
+    return count;
+}
+
+/// Linear memory ///
+
+/* Whether [address, address + size) lies in the window. */
+static bool backed(const struct vm *vm, uint32_t address, uint32_t size) {
+    const uint32_t offset = address - vm->window_low;
+    return address >= vm->window_low && offset <= vm->window_size && size <= vm->window_size - offset;
+}
+
+static uint64_t declared_size(const struct vm_memory *memory) {
+    return (uint64_t)memory->pages << memory->declared->page_log2;
+}
+
+void *vm_memory(struct vm *vm, uint32_t address, uint32_t length) {
+    if (vm->memory == NULL || !backed(vm, address, length)) {
+        return NULL;
+    }
+    return vm->memory_bytes + (address - vm->window_low);
+}
+
+/* Why an access is refused that ends `end` bytes above the bottom of the window (modulo 2^32). */
+uint32_t vm_memory_fault(const struct vm *vm, uint32_t end) {
+    const uint32_t reach = end + vm->window_low;
+    if (vm->memory != NULL && reach <= declared_size(vm->memory)) {
+        return VM_TRAP_NOT_BACKED;
+    }
+    return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
+}
+
+static uint32_t range_fault(const struct vm *vm, uint32_t address, uint32_t size) {
+    if (vm->memory != NULL && (uint64_t)address + size <= declared_size(vm->memory)) {
+        return VM_TRAP_NOT_BACKED;
+    }
+    return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
+}
+
+uint32_t vm_memory_size(const struct vm *vm) {
+    return vm->memory->pages;
+}
+
+/* Grows by whole pages when the window is the whole memory and the arena has room; else -1, as the specification
+ * allows. */
+uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
+    struct vm_memory *memory = vm->memory;
+    const struct image_memory *declared = memory->declared;
+    const uint32_t old = memory->pages;
+    if (count == 0) {
+        return old;
+    }
+    const uint64_t pages = (uint64_t)old + count;
+    const uint64_t size = pages << declared->page_log2;
+    if (pages > declared->maximum || size > declared->capacity || declared_size(memory) != memory->window_size) {
+        return UINT32_MAX;
+    }
+    memset(memory->bytes + memory->window_size, 0, (size_t)size - memory->window_size);
+    memory->pages = (uint32_t)pages;
+    memory->window_size = (uint32_t)size;
+    select_memory(vm, memory);
+    return old;
+}
+
+uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size) {
+    if (!backed(vm, to, size)) {
+        return range_fault(vm, to, size);
+    }
+    if (size != 0) {
+        memset(vm->memory_bytes + (to - vm->window_low), (int)(value & 0xff), size);
+    }
+    return 0;
+}
+
+uint32_t vm_memory_copy(struct vm *vm, uint32_t to, uint32_t from, uint32_t size) {
+    if (!backed(vm, to, size)) {
+        return range_fault(vm, to, size);
+    }
+    if (!backed(vm, from, size)) {
+        return range_fault(vm, from, size);
+    }
+    if (size != 0) {
+        memmove(vm->memory_bytes + (to - vm->window_low), vm->memory_bytes + (from - vm->window_low), size);
+    }
+    return 0;
+}
+
+/// Segments ///
+
+static bool dropped(const struct vm *vm, uint32_t bit) {
+    return (vm->dropped[bit / 8] >> bit % 8 & 1) != 0;
+}
+
+static void drop(struct vm *vm, uint32_t bit) {
+    vm->dropped[bit / 8] |= (uint8_t)(1u << bit % 8);
+}
+
+uint32_t vm_memory_init(struct vm *vm, uint32_t segment, uint32_t to, uint32_t from, uint32_t size) {
+    const struct image_data *data = (const struct image_data *)image_section(vm, IMAGE_DATAS) + segment;
+    const uint32_t available = dropped(vm, segment) ? 0 : data->size;
+    if (from > available || size > available - from) {
+        return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
+    }
+    if (!backed(vm, to, size)) {
+        return range_fault(vm, to, size);
+    }
+    if (size != 0) {
+        memcpy(vm->memory_bytes + (to - vm->window_low), vm->payload + data->offset + from, size);
+    }
+    return 0;
+}
+
+void vm_data_drop(struct vm *vm, uint32_t segment) {
+    drop(vm, segment);
+}
+
+void vm_element_drop(struct vm *vm, uint32_t segment) {
+    drop(vm, vm->sections[IMAGE_DATAS].count + segment);
+}
+
+/// Tables ///
+
+static bool within(uint32_t size, uint32_t start, uint32_t count) {
+    return start <= size && count <= size - start;
+}
+
+uint32_t vm_table_get(struct vm *vm, uint32_t table, uint32_t index, uint32_t *value) {
+    if (index >= vm->tables[table].size) {
+        return VM_TRAP_TABLE_OUT_OF_BOUNDS;
+    }
+    *value = vm->tables[table].elements[index];
+    return 0;
+}
+
+uint32_t vm_table_set(struct vm *vm, uint32_t table, uint32_t index, uint32_t value) {
+    if (index >= vm->tables[table].size) {
+        return VM_TRAP_TABLE_OUT_OF_BOUNDS;
+    }
+    vm->tables[table].elements[index] = value;
+    return 0;
+}
+
+uint32_t vm_table_size(const struct vm *vm, uint32_t table) {
+    return vm->tables[table].size;
+}
+
+uint32_t vm_table_grow(struct vm *vm, uint32_t table, uint32_t value, uint32_t count) {
+    struct vm_table *t = &vm->tables[table];
+    const uint32_t old = t->size;
+    if (count > t->declared->capacity - old || count > t->declared->maximum - old) {
+        return UINT32_MAX;
+    }
+    t->size += count;
+    return vm_table_fill(vm, table, old, value, count) == 0 ? old : UINT32_MAX;
+}
+
+uint32_t vm_table_fill(struct vm *vm, uint32_t table, uint32_t to, uint32_t value, uint32_t count) {
+    struct vm_table *t = &vm->tables[table];
+    if (!within(t->size, to, count)) {
+        return VM_TRAP_TABLE_OUT_OF_BOUNDS;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        t->elements[to + i] = value;
+    }
+    return 0;
+}
+
+uint32_t vm_table_copy(struct vm *vm, uint32_t to_table, uint32_t from_table, uint32_t to, uint32_t from,
+                       uint32_t count) {
+    struct vm_table *target = &vm->tables[to_table];
+    const struct vm_table *source = &vm->tables[from_table];
+    if (!within(target->size, to, count) || !within(source->size, from, count)) {
+        return VM_TRAP_TABLE_OUT_OF_BOUNDS;
+    }
+    if (count != 0) {
+        memmove(target->elements + to, source->elements + from, (size_t)count * sizeof *target->elements);
+    }
+    return 0;
+}
+
+uint32_t vm_table_init(struct vm *vm, uint32_t segment, uint32_t table, uint32_t to, uint32_t from, uint32_t count) {
+    const struct image_element *element = (const struct image_element *)image_section(vm, IMAGE_ELEMENTS) + segment;
+    const uint32_t available = dropped(vm, vm->sections[IMAGE_DATAS].count + segment) ? 0 : element->count;
+    struct vm_table *t = &vm->tables[table];
+    if (!within(available, from, count) || !within(t->size, to, count)) {
+        return VM_TRAP_TABLE_OUT_OF_BOUNDS;
+    }
+    if (count != 0) {
+        memcpy(t->elements + to, (const uint32_t *)(vm->payload + element->offset) + from,
+               (size_t)count * sizeof *t->elements);
+    }
+    return 0;
+}

@@ -1,0 +1,137 @@
+/* The interpreter's face: load an image, call its functions.
+ *
+ * Portable C11 without hardware, allocation or recursion. The caller owns all memory: the image lies in flash and is
+ * read in place; everything that changes lies in one arena that the caller gives. Not one byte of RAM grows with code.
+ */
+#ifndef VM_H
+#define VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "generated/image.h"
+#include "generated/isa.h"
+
+/* A linear memory. Its addresses [window_low, window_low + window_size) are backed by `bytes`, which has
+ * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */
+#define VM_MEMORY_GUARD 8u
+
+struct vm_memory {
+    uint8_t *bytes;
+    uint32_t window_low;
+    uint32_t window_size;
+    uint32_t pages;
+    const struct image_memory *declared;
+};
+
+struct vm_table {
+    uint32_t *elements;
+    uint32_t size;
+    const struct image_table *declared;
+};
+
+struct vm {
+    /* What the drivers keep in registers; the order is known to execute.c. */
+    const uint16_t *pc;
+    uint32_t *frame;
+    uint8_t *memory_bytes;
+    uint32_t window_low;
+    uint32_t window_size;
+
+    uint32_t trap;         /* kind of the last trap, enum vm_trap */
+    uint32_t exit_status;  /* of VM_TRAP_EXIT */
+
+    /* The image, in flash. */
+    const uint8_t *payload;
+    const uint16_t *code;
+    const struct image_function *functions;
+    const struct image_section *sections;
+
+    /* The arena. */
+    struct vm_memory *memory;  /* of the running module, NULL when it has none */
+    struct vm_memory *memories;
+    struct vm_table *tables;
+    uint32_t *globals;
+    uint8_t *dropped;  /* one bit a segment: data, then elements */
+    uint32_t *stack;
+    uint32_t *stack_end;
+    size_t arena_used;
+};
+
+/* A host function: arguments in slots, results over them; returns a trap kind, 0 for none. */
+typedef uint32_t (*vm_host_function)(struct vm *vm, uint32_t *slots);
+
+struct host_function {
+    const char *module;
+    const char *name;
+    vm_host_function function;
+    uint8_t parameter_slots;
+    uint8_t result_slots;
+};
+
+/* Generated from the table of host functions; the index is the number in an image's import record. */
+extern const struct host_function host_functions[];
+extern const uint32_t host_function_count;
+
+/* image.c: check a container in flash and lay its arena out. Returns NULL, or what is wrong with it. `detail` is set
+ * to a name that the message is about, or to NULL. No module is instantiated. */
+const char *image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena, size_t arena_size,
+                       const char **detail);
+/* The size of the container with its TLVs, 0 when there is none or it does not fit `available` bytes. */
+size_t image_size(const uint8_t *container, size_t available);
+
+static inline const void *image_section(const struct vm *vm, enum image_section_number number) {
+    return vm->payload + vm->sections[number].offset;
+}
+
+/* Where the host writes arguments before vm_call and finds results after it. */
+uint32_t *vm_arguments(struct vm *vm);
+/* How many slots vm_arguments gives at the most. */
+uint32_t vm_argument_room(const struct vm *vm);
+/* Call a function of the bundle by its index; returns the trap kind, 0 when it returned. */
+uint32_t vm_call(struct vm *vm, uint32_t function);
+/* Most slots of the stack that were ever used. */
+uint32_t vm_stack_high_water(const struct vm *vm);
+/* Innermost frame first: fills function index and halfword offset of up to `room` calls; returns how many. */
+uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room);
+
+/* A range of the running module's linear memory, NULL unless all of it is backed. */
+void *vm_memory(struct vm *vm, uint32_t address, uint32_t length);
+
+/* execute.c: run from vm->pc until something stops it; leaves vm->trap. */
+void vm_execute(struct vm *vm);
+
+/* vm.c: what handlers call. The ones that return uint32_t return a trap kind. */
+uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import);
+uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t function);
+uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
+                           uint32_t signature, uint32_t table);
+void vm_leave_cross(struct vm *vm);
+uint32_t vm_memory_fault(const struct vm *vm, uint32_t end);
+uint32_t vm_memory_size(const struct vm *vm);
+uint32_t vm_memory_grow(struct vm *vm, uint32_t pages);
+uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size);
+uint32_t vm_memory_copy(struct vm *vm, uint32_t to, uint32_t from, uint32_t size);
+uint32_t vm_memory_init(struct vm *vm, uint32_t segment, uint32_t to, uint32_t from, uint32_t size);
+void vm_data_drop(struct vm *vm, uint32_t segment);
+uint32_t vm_table_get(struct vm *vm, uint32_t table, uint32_t index, uint32_t *value);
+uint32_t vm_table_set(struct vm *vm, uint32_t table, uint32_t index, uint32_t value);
+uint32_t vm_table_size(const struct vm *vm, uint32_t table);
+uint32_t vm_table_grow(struct vm *vm, uint32_t table, uint32_t value, uint32_t count);
+uint32_t vm_table_fill(struct vm *vm, uint32_t table, uint32_t to, uint32_t value, uint32_t count);
+uint32_t vm_table_copy(struct vm *vm, uint32_t to_table, uint32_t from_table, uint32_t to, uint32_t from,
+                       uint32_t count);
+uint32_t vm_table_init(struct vm *vm, uint32_t segment, uint32_t table, uint32_t to, uint32_t from, uint32_t count);
+void vm_element_drop(struct vm *vm, uint32_t segment);
+
+/* Return links hold code addresses in one slot: the address itself where that is 32 bits wide, else an offset. */
+#if UINTPTR_MAX == UINT32_MAX
+#define VM_TO_LINK(vm, address) ((uint32_t)(uintptr_t)(address))
+#define VM_FROM_LINK(vm, link) ((const uint16_t *)(uintptr_t)(link))
+#else
+#define VM_TO_LINK(vm, address) ((uint32_t)((address) - (vm)->code))
+#define VM_FROM_LINK(vm, link) ((vm)->code + (link))
+#endif
+
+#endif

@@ -1,0 +1,186 @@
+"""Writes every generated file; `--check` only compares, and says which one is stale.
+
+This file decides what is generated and from which table. It refuses to know what the tables say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcutool import hostapi, isa
+from mcutool.encoding import ESCAPE, Field, fields
+from mcutool.image import format as image_format
+from mcutool.isa import ROWS, TRAPS, Row
+
+ROOT = Path(__file__).resolve().parent.parent
+BANNER = "Made by mcutool/generate.py from mcutool/isa.py; do not edit."
+C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"}
+GROUPS = {
+    "STRAIGHT": "straight code on every core",
+    "SOFT": "library calls where there is no FPU",
+    "LIBRARY": "library calls everywhere",
+    "ESCAPED": "the escape page",
+}
+
+
+def c_name(row: Row) -> str:
+    """The row's name as a C identifier."""
+    return row.name.replace(".", "_")
+
+
+def group(row: Row) -> str:
+    """Which part of handlers.inc holds the row."""
+    if row.escaped:
+        return "ESCAPED"
+    return {"": "STRAIGHT", "soft": "SOFT", "always": "LIBRARY"}[row.library]
+
+
+def render_isa_header() -> str:
+    """isa.h: numbers and lists for the drivers."""
+    lines = [f"/* {BANNER} */", "#ifndef ISA_H", "#define ISA_H", ""]
+    lines += [f"#define ISA_VERSION {isa.ISA_VERSION}", f"#define ISA_ESCAPE {ESCAPE:#x}"]
+    lines += [f"#define VM_LINK_SLOTS {isa.LINK_SLOTS}", f"#define VM_CROSS_LINK_SLOTS {isa.CROSS_LINK_SLOTS}"]
+    lines += ["", "enum vm_trap {", *(f"    VM_TRAP_{t.name.upper()} = {t.number}," for t in TRAPS), "};"]
+    for name in GROUPS:
+        rows = [row for row in ROWS if group(row) == name]
+        lines += ["", f"/* name, opcode: {GROUPS[name]} */", f"#define ISA_{name}(X) \\"]
+        lines += [f"    X({c_name(row)}, {row.opcode:#04x}) \\" for row in rows[:-1]]
+        lines += [f"    X({c_name(rows[-1])}, {rows[-1].opcode:#04x})"]
+    lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
+    lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def render_trap_texts() -> str:
+    """traps.inc: what the console says of each trap."""
+    return "\n".join([f"/* {BANNER} */", *(f'"{trap.text}",' for trap in TRAPS), ""])
+
+
+def render_handlers() -> str:
+    """handlers.inc: the body of every instruction, in four groups that a driver includes one at a time."""
+    lines = [f"/* {BANNER} */"]
+    for number, name in enumerate(GROUPS):
+        lines.append(f"#{'if' if number == 0 else 'elif'} defined(HANDLERS_{name})")
+        for row in ROWS:
+            if group(row) == name:
+                lines += render_handler(row)
+    return "\n".join([*lines, "#endif", ""])
+
+
+def render_handler(row: Row) -> list[str]:
+    """One handler: operands fetched into named locals, the meaning, the result put away."""
+    return [
+        "",
+        f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{",
+        f"    /* {row.sentence} */",
+        *(f"    {line}" for line in _fetch(row)),
+        f"    {row.meaning};",
+        *(f"    {line}" for line in _store(row)),
+        f"    NEXT({row.halfwords});",
+        "}",
+    ]
+
+
+def _fetch(row: Row) -> Iterator[str]:
+    for letter, operand in fields(row).items():
+        if letter in isa.SLOT_LETTERS:
+            continue
+        ctype = "int32_t" if operand.signed else "uint32_t"
+        yield f"const {ctype} {letter} = {_extract(operand)};"
+    if any(letter in row.bits for letter in "k") or "call" in row.name:
+        yield f"enum {{ length = {row.halfwords} }};"
+    for letter, slot_type in row.slot_types.items():
+        place = _extract(fields(row)[letter])
+        if letter != "d":
+            yield f"const {C_TYPES[slot_type]} {letter} = GET_{slot_type.upper()}({place});"
+        elif "d +=" in row.meaning or "d -=" in row.meaning:
+            yield f"{C_TYPES[slot_type]} d = GET_{slot_type.upper()}({place});"
+        else:
+            yield f"{C_TYPES[slot_type]} d;"
+
+
+def _store(row: Row) -> Iterator[str]:
+    if "d" in row.slot_types:
+        yield f"SET_{row.slot_types['d'].upper()}({_extract(fields(row)['d'])}, d);"
+
+
+def _extract(operand: Field) -> str:
+    """C for an operand's value: `w` is the first halfword, pc[n] a later one."""
+    pieces = []
+    shift = 0
+    for halfword, low, width in operand.parts:
+        word = "w" if halfword == 0 else f"pc[{halfword}]"
+        piece = word if low == 0 else f"({word} >> {low})"
+        if low + width < 16:
+            piece = f"({piece} & {(1 << width) - 1:#x})"
+        pieces.append(piece if shift == 0 else f"((uint32_t){piece} << {shift})")
+        shift += width
+    value = " | ".join(pieces)
+    if not operand.signed:
+        return value
+    if operand.width == 32:
+        return f"(int32_t)({value})"
+    if operand.width in (8, 16):
+        return f"(int{operand.width}_t)({value})"
+    return f"(int32_t)((uint32_t)({value}) << {32 - operand.width}) >> {32 - operand.width}"
+
+
+def render_manual() -> str:
+    """The instruction tables of SPEC.md."""
+    lines = ["<!-- instructions: made by mcutool/generate.py from mcutool/isa.py -->", ""]
+    lines += ["| instruction | bits, each halfword from bit 15 | meaning | |", "|---|---|---|---|"]
+    for row in ROWS:
+        bits = " ".join(row.bits[i : i + 16] for i in range(0, len(row.bits), 16))
+        meaning = row.meaning.replace("|", "\\|")
+        lines.append(f"| `{row.name}` | `{bits}` | `{meaning}` | {row.sentence} |")
+    lines += ["", "| trap | name | text |", "|---|---|---|"]
+    lines += [f"| {trap.number} | `{trap.name}` | {trap.text} |" for trap in TRAPS]
+    return "\n".join([*lines, "", "<!-- end of instructions -->", ""])
+
+
+def render_specification() -> str:
+    """SPEC.md with its tables renewed; the prose around them is kept."""
+    path = ROOT / "firmware_runtime/SPEC.md"
+    head, rest = path.read_text().split("<!-- instructions:", 1)
+    return head + render_manual() + rest.split("<!-- end of instructions -->\n", 1)[1]
+
+
+OUTPUTS = {
+    "firmware_runtime/generated/isa.h": render_isa_header,
+    "firmware_runtime/generated/handlers.inc": render_handlers,
+    "firmware_runtime/generated/traps.inc": render_trap_texts,
+    "firmware_runtime/generated/image.h": image_format.render_header,
+    "firmware_runtime/generated/hostapi.inc": hostapi.render_c_table,
+    "examples/include/mcu.h": hostapi.render_guest_header,
+    "firmware_runtime/SPEC.md": render_specification,
+}
+
+
+def stale() -> list[str]:
+    """The generated files that are not what their tables say."""
+    return [name for name, render in OUTPUTS.items() if _text(ROOT / name) != render()]
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when a file is stale")
+    if parser.parse_args(arguments).check:
+        names = stale()
+        for name in names:
+            print(f"stale: {name}; run: python -m mcutool.generate", file=sys.stderr)
+        return 1 if names else 0
+    for name, render in OUTPUTS.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(render())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
