@@ -236,7 +236,7 @@ _GENERATED = "Generated from mcutool/hostapi.py; do not edit."
 def render_c_table() -> str:
     """`firmware_runtime/generated/hostapi.inc`: prototypes and the dispatch table, in the order of the numbers."""
     names = sorted({function.c_name for function in HOST_FUNCTIONS})
-    prototypes = [f"uint32_t {name}(struct vm *vm, uint32_t *args);" for name in names]
+    prototypes = [f"uint32_t {name}(struct vm *vm, uint32_t *slots);" for name in names]
     rows = [
         f'    {{"{f.module}", "{f.name}", {f.c_name}, {slots(f.parameters)}, {slots(f.results)}}}, /* {f.number} */'
         for f in HOST_FUNCTIONS
@@ -258,7 +258,7 @@ def render_guest_header() -> str:
     """`examples/include/mcu.h`: what a C program includes to use the module `mcu`."""
     lines = [
         f"/* {_GENERATED} Functions of the board for a WebAssembly guest.",
-        "   Those that return int32_t give 0 or a WASI error number: 28 wrong argument, 52 the board has no such thing. */",
+        "   Those that return int32_t give 0 or a WASI error number: 28 wrong argument, 52 not on this board. */",
         "#ifndef MCU_H", "#define MCU_H", "", "#include <stddef.h>", "#include <stdint.h>", "",
         "enum { MCU_INPUT, MCU_OUTPUT, MCU_INPUT_PULL_UP, MCU_INPUT_PULL_DOWN };", "",
         '#define MCU_IMPORT(name) __attribute__((import_module("mcu"), import_name(name)))', "",
