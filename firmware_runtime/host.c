@@ -170,16 +170,18 @@ uint32_t wasi_clock_time_get(struct vm *vm, uint32_t *slots) {
     return clock_answer(vm, slots, slots[3], platform_microseconds() * 1000);
 }
 
-/* Serves the firmware, then sleeps until an interrupt or the deadline. */
-static void idle(uint64_t deadline) {
-    platform_poll();
+/* Serves the firmware, then sleeps until an interrupt or the deadline; a trap kind when the program shall stop. */
+static uint32_t idle(uint64_t deadline) {
+    if (!platform_poll()) {
+        return VM_TRAP_STOPPED;
+    }
     platform_wait(deadline);
+    return VM_TRAP_NONE;
 }
 
 uint32_t wasi_sched_yield(struct vm *vm, uint32_t *slots) {
     (void)vm;
-    platform_poll();
-    return finish(slots, SUCCESS);
+    return platform_poll() ? finish(slots, SUCCESS) : (uint32_t)VM_TRAP_STOPPED;
 }
 
 /* ---- descriptors ---- */
@@ -292,8 +294,12 @@ uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
     for (uint32_t i = 0; i < slots[2] && room == 0; i++) {
         buffer = iovec(vm, iovecs, i, &room);
     }
-    while (room && (count = (uint32_t)console_read(buffer, room)) == 0 && !console_input_ended()) {
-        idle(PLATFORM_FOREVER);
+    uint32_t trap = VM_TRAP_NONE;
+    while (!trap && room && (count = (uint32_t)console_input(buffer, room)) == 0 && !console_input_ended()) {
+        trap = idle(PLATFORM_FOREVER);
+    }
+    if (trap) {
+        return trap;
     }
     store32(guest_memory(vm, slots[3], 4), count);
     return finish(slots, SUCCESS);
@@ -327,7 +333,7 @@ static uint64_t due(const uint8_t *subscription, uint64_t start) {
         return clock_due(subscription, start);
     }
     if (subscription[8] == EVENT_READ && descriptor_error(subscription) == SUCCESS) {
-        return console_readable() || console_input_ended() ? 0 : PLATFORM_FOREVER;
+        return console_input_available() || console_input_ended() ? 0 : PLATFORM_FOREVER;
     }
     return 0;
 }
@@ -363,7 +369,7 @@ static uint32_t store_due(uint8_t *events, const uint8_t *subscriptions, uint32_
 }
 
 uint32_t wasi_poll_oneoff(struct vm *vm, uint32_t *slots) {
-    uint32_t count = slots[2], stored;
+    uint32_t count = slots[2], stored = 0;
     const uint8_t *subscriptions = guest_array(vm, slots[0], count, SUBSCRIPTION_SIZE);
     uint8_t *events = guest_array(vm, slots[1], count, EVENT_SIZE), *stored_out = guest_memory(vm, slots[3], 4);
     if (!subscriptions || !events || !stored_out) {
@@ -375,8 +381,12 @@ uint32_t wasi_poll_oneoff(struct vm *vm, uint32_t *slots) {
         }
     }
     uint64_t start = platform_microseconds(), next;
-    while ((stored = store_due(events, subscriptions, count, start, &next)) == 0 && count) {
-        idle(next);
+    uint32_t trap = VM_TRAP_NONE;
+    while (!trap && (stored = store_due(events, subscriptions, count, start, &next)) == 0 && count) {
+        trap = idle(next);
+    }
+    if (trap) {
+        return trap;
     }
     store32(stored_out, stored);
     return finish(slots, count ? SUCCESS : EINVAL);
@@ -417,7 +427,8 @@ uint32_t wasi_random_get(struct vm *vm, uint32_t *slots) {
 
 uint32_t mcu_gpio_mode(struct vm *vm, uint32_t *slots) {
     (void)vm;
-    return finish(slots, slots[1] <= GPIO_INPUT_PULL_DOWN && gpio_configure(slots[0], (enum gpio_mode)slots[1]) ? SUCCESS : EINVAL);
+    bool done = slots[1] <= GPIO_INPUT_PULL_DOWN && gpio_configure(slots[0], (enum gpio_mode)slots[1]);
+    return finish(slots, done ? SUCCESS : EINVAL);
 }
 
 uint32_t mcu_gpio_write(struct vm *vm, uint32_t *slots) {
@@ -447,10 +458,11 @@ uint32_t mcu_millis(struct vm *vm, uint32_t *slots) {
 uint32_t mcu_sleep_ms(struct vm *vm, uint32_t *slots) {
     (void)vm;
     uint64_t deadline = platform_microseconds() + (uint64_t)slots[0] * 1000;
-    while (platform_microseconds() < deadline) {
-        idle(deadline);
+    uint32_t trap = VM_TRAP_NONE;
+    while (!trap && platform_microseconds() < deadline) {
+        trap = idle(deadline);
     }
-    return VM_TRAP_NONE;
+    return trap;
 }
 
 uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {

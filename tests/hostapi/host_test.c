@@ -17,7 +17,7 @@ static struct vm vm;
 static char output[256];
 static size_t output_size;
 static const char *input;
-static bool input_ended, noise;
+static bool input_ended, noise, keep_running;
 static uint64_t microseconds;
 static unsigned waits;
 
@@ -41,10 +41,10 @@ uint32_t vm_range_fault(const struct vm *machine, uint32_t address, uint32_t len
 }
 
 uint64_t platform_microseconds(void) { return microseconds; }
-void platform_poll(void) {}
+bool platform_poll(void) { return keep_running; }
 bool platform_random(uint8_t *bytes, size_t size) { return noise && memset(bytes, 0xA5, size); }
 bool console_input_ended(void) { return input_ended && !*input; }
-bool console_readable(void) { return *input != 0; }
+bool console_input_available(void) { return *input != 0; }
 bool gpio_configure(uint32_t pin, enum gpio_mode mode) { return pin < 16 && mode < 4; }
 bool gpio_write(uint32_t pin, bool level) { return pin < 16 && (level || !level); }
 int gpio_read(uint32_t pin) { return pin < 16 ? (int)(pin & 1) : -1; }
@@ -65,7 +65,7 @@ void console_write(const uint8_t *data, size_t size) {
     output_size += size;
 }
 
-size_t console_read(uint8_t *data, size_t size) {
+size_t console_input(uint8_t *data, size_t size) {
     size_t count = strlen(input) < size ? strlen(input) : size;
     memcpy(data, input, count);
     input += count;
@@ -104,7 +104,7 @@ static void iovec(uint32_t at, uint32_t address, uint32_t length) { put32(at, ad
 static void fresh(void) {
     memset(memory, 0, sizeof memory);
     memset(&vm, 0, sizeof vm);
-    output_size = 0, input = "", input_ended = false, noise = false;
+    output_size = 0, input = "", input_ended = false, keep_running = true, noise = false;
     microseconds = 1234567, waits = 0;
     host_reset();
 }
@@ -147,6 +147,16 @@ static void test_read_waits(void) {
     iovec(BASE, BASE + 256, 8);
     EXPECT(SUCCESS, "fd_read", 0, BASE, 1, BASE + 64);
     CHECK(get32(BASE + 64) == 4 && waits == 4);
+}
+
+static void test_waiting_can_be_stopped(void) {
+    keep_running = false;
+    iovec(BASE, BASE + 256, 8);
+    CHECK(call("fd_read", 0, BASE, 1, BASE + 64) == VM_TRAP_STOPPED);
+    CHECK(call("sleep_ms", 1, 0, 0, 0) == VM_TRAP_STOPPED);
+    CHECK(call("sched_yield", 0, 0, 0, 0) == VM_TRAP_STOPPED);
+    put32(BASE + 24, 1000000);
+    CHECK(call("poll_oneoff", BASE, BASE + 256, 1, BASE + 248) == VM_TRAP_STOPPED);
 }
 
 static void test_strings(void) {
@@ -263,7 +273,7 @@ static void test_assemblyscript(void) {
 
 int main(void) {
     void (*const tests[])(void) = {
-        test_write, test_write_without_partial_effect, test_read, test_read_waits, test_strings,
+        test_write, test_write_without_partial_effect, test_read, test_read_waits, test_waiting_can_be_stopped, test_strings,
         test_strings_are_bounded, test_clocks, test_poll, test_descriptors, test_random, test_exit, test_mcu,
         test_assemblyscript,
     };
