@@ -1,0 +1,116 @@
+/* SHA-256 by the letter of FIPS 180-4, sections 4.1.2, 5.3.3 and 6.2; small rather than fast.
+   The message schedule is kept as a ring of 16 words, so a block needs 64 bytes of stack and not 256. */
+
+#include "sha256.h"
+
+#include <string.h>
+
+/* First 32 bits of the fractional parts of the cube roots of the first 64 primes (4.2.2). */
+static const uint32_t constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+/* The same of the square roots of the first 8 primes (5.3.3). */
+static const uint32_t initial_state[8] = {
+    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+};
+
+static uint32_t rotate_right(uint32_t word, unsigned count) {
+    return word >> count | word << (32 - count);
+}
+
+static uint32_t load_big_endian(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void store_big_endian(uint8_t *bytes, uint32_t word) {
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (uint8_t)(word >> (24 - 8 * i));
+    }
+}
+
+/* W of round t; the ring holds those of rounds t - 16 to t - 1. */
+static uint32_t schedule(uint32_t *ring, const uint8_t *block, unsigned t) {
+    uint32_t word;
+    if (t < 16) {
+        word = load_big_endian(block + 4 * t);
+    } else {
+        uint32_t near = ring[(t - 2) % 16], far = ring[(t - 15) % 16];
+        uint32_t sigma1 = rotate_right(near, 17) ^ rotate_right(near, 19) ^ near >> 10;
+        uint32_t sigma0 = rotate_right(far, 7) ^ rotate_right(far, 18) ^ far >> 3;
+        word = sigma1 + ring[(t - 7) % 16] + sigma0 + ring[t % 16];
+    }
+    return ring[t % 16] = word;
+}
+
+/* v holds a to h. */
+static void do_round(uint32_t v[8], uint32_t constant_and_word) {
+    uint32_t sum1 = rotate_right(v[4], 6) ^ rotate_right(v[4], 11) ^ rotate_right(v[4], 25);
+    uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
+    uint32_t first = v[7] + sum1 + choice + constant_and_word;
+    uint32_t sum0 = rotate_right(v[0], 2) ^ rotate_right(v[0], 13) ^ rotate_right(v[0], 22);
+    uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+    memmove(v + 1, v, 7 * sizeof *v);
+    v[4] += first;
+    v[0] = first + sum0 + majority;
+}
+
+static void compress(uint32_t state[8], const uint8_t *block) {
+    uint32_t ring[16], v[8];
+    memcpy(v, state, sizeof v);
+    for (unsigned t = 0; t < 64; t++) {
+        do_round(v, constants[t] + schedule(ring, block, t));
+    }
+    for (int i = 0; i < 8; i++) {
+        state[i] += v[i];
+    }
+}
+
+void sha256_begin(struct sha256 *hash) {
+    memcpy(hash->state, initial_state, sizeof initial_state);
+    hash->size = 0;
+}
+
+void sha256_add(struct sha256 *hash, const void *bytes, size_t size) {
+    const uint8_t *next = bytes;
+    while (size > 0) {
+        size_t used = hash->size % sizeof hash->block;
+        size_t room = sizeof hash->block - used;
+        size_t part = size < room ? size : room;
+        memcpy(hash->block + used, next, part);
+        hash->size += part;
+        next += part;
+        size -= part;
+        if (part == room) {
+            compress(hash->state, hash->block);
+        }
+    }
+}
+
+/* A one bit, zeros, and the size in bits (5.1.1). */
+void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE]) {
+    static const uint8_t padding[64] = {0x80};
+    uint64_t bits = hash->size * 8;
+    uint8_t length[8];
+    store_big_endian(length, (uint32_t)(bits >> 32));
+    store_big_endian(length + 4, (uint32_t)bits);
+    sha256_add(hash, padding, (119 - hash->size % 64) % 64 + 1);
+    sha256_add(hash, length, sizeof length);
+    for (int i = 0; i < 8; i++) {
+        store_big_endian(digest + 4 * i, hash->state[i]);
+    }
+}
+
+void sha256(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE]) {
+    struct sha256 hash;
+    sha256_begin(&hash);
+    sha256_add(&hash, bytes, size);
+    sha256_end(&hash, digest);
+}
