@@ -1,0 +1,351 @@
+"""One processor core: Unicorn, fenced off from its known traps.
+
+This file decides how an instruction stream is started, stopped and classified. It refuses to know what an exception is,
+which peripherals exist and what time it is: it counts instructions and says why it stopped.
+
+Rules that look odd here each guard against a silent mistake of Unicorn 2.1.4:
+- no UC_MODE_MCLASS: that flag forces a Cortex-M33 whatever model was asked for;
+- peripherals by `mmio_map` only: other memory hooks corrupt the IT state of the block;
+- a count is always passed: without one the PC that callbacks see is wrong, and switching flushes all translations;
+- never `emu_stop` from a peripheral: the access would be done again; the engine's own limit is lowered instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import unicorn
+from unicorn import arm_const as arm
+from unicorn.unicorn_py3 import unicorn as binding
+from unicorn.unicorn_py3.unicorn import Uc
+
+MODELS = {
+    "cortex-m0": arm.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm.UC_CPU_ARM_CORTEX_M33,
+}
+# An instruction that the model must reject, and one that it must accept: (code, accepted).
+PROBES = {
+    "cortex-m0": ((0xF240, 0x0000), False),  # movw r0, #0 is not in ARMv6-M
+    "cortex-m3": ((0xFA80, 0xF041), False),  # uadd8 r0, r0, r1 is a DSP instruction
+    "cortex-m4": ((0xEE30, 0x0B01), False),  # vadd.f64 needs a double-precision unit
+    "cortex-m7": ((0xEE30, 0x0B01), True),
+    "cortex-m33": ((0xE8D0, 0x0FAF), True),  # lda r0, [r0] is ARMv8-M
+}
+NEVER = 0xFFFFFFFE  # an `until` address that no program reaches
+TRANSLATION_BUFFER = 16 << 20  # bytes; Unicorn reserves a gigabyte otherwise
+EXECUTE_RETURN = 0xF0000000  # branching to or above this address in handler mode is an exception return
+
+_PROBE_ADDRESS = 0x1000_0000
+
+
+class Stop(Enum):
+    """Why the core stopped."""
+
+    LIMIT = auto()  # the number of instructions is used up, or `limit` lowered it
+    SUPERVISOR_CALL = auto()
+    BREAKPOINT = auto()
+    EXCEPTION_RETURN = auto()
+    WAIT = auto()  # WFI or WFE
+    UNDEFINED = auto()
+    NO_COPROCESSOR = auto()
+    UNALIGNED = auto()
+    DATA_FAULT = auto()
+    FETCH_FAULT = auto()
+    FETCH_FORBIDDEN = auto()  # an execute-never region
+    INVALID_STATE = auto()  # a branch to an address with bit 0 clear
+
+
+_INTERRUPTS = {  # numbers of QEMU's EXCP_* that reach UC_HOOK_INTR
+    1: Stop.UNDEFINED,
+    2: Stop.SUPERVISOR_CALL,
+    3: Stop.FETCH_FORBIDDEN,
+    4: Stop.UNALIGNED,
+    7: Stop.BREAKPOINT,
+    8: Stop.EXCEPTION_RETURN,
+    17: Stop.NO_COPROCESSOR,
+    18: Stop.INVALID_STATE,
+}
+_HINTS = {0xBF10: Stop.LIMIT, 0xBF20: Stop.WAIT, 0xBF30: Stop.WAIT, 0xBF40: Stop.LIMIT}  # YIELD, WFE, WFI, SEV
+
+
+class Registers:
+    """A fixed set of registers, read and written in one call each (ten times faster than one by one)."""
+
+    def __init__(self, handle: ctypes.c_void_p, numbers: tuple[int, ...], kind: Any = ctypes.c_uint32) -> None:
+        count = len(numbers)
+        self._handle = handle
+        self._count = ctypes.c_int(count)
+        self._numbers = (ctypes.c_int * count)(*numbers)
+        self._values = (kind * count)()
+        size = ctypes.sizeof(kind)
+        start = ctypes.addressof(self._values)
+        self._pointers = (ctypes.c_void_p * count)(*(start + size * index for index in range(count)))
+
+    def read(self) -> list[int]:
+        binding.uclib.uc_reg_read_batch(self._handle, self._numbers, self._pointers, self._count)
+        return list(self._values)
+
+    def write(self, *values: int) -> None:
+        self._values[:] = values
+        binding.uclib.uc_reg_write_batch(self._handle, self._numbers, self._pointers, self._count)
+
+
+@dataclass(frozen=True)
+class _Counters:
+    """Where the engine keeps its instruction counter and its limit, as indices of 64-bit words."""
+
+    counter: int
+    limit: int
+
+
+def _find_counters() -> _Counters:
+    """Find the two words by running two known numbers of instructions; raises RuntimeError when that is ambiguous."""
+    uc = _new(arm.UC_CPU_ARM_CORTEX_M3)
+    uc.mem_map(0, 0x1000)
+    uc.mem_write(0, struct.pack("<H", 0xBF00) * 0x800)
+    words = (ctypes.c_uint64 * 400).from_address(_address(uc))  # well inside the engine's structure
+    candidates: list[set[int]] = []
+    for count in (777, 1313):
+        uc.emu_start(1, NEVER, count=count)
+        candidates.append({index for index, word in enumerate(words) if word == count})
+        candidates.append({index for index, word in enumerate(words) if word == count + 1})
+    limits, counters = candidates[0] & candidates[2], candidates[1] & candidates[3]
+    if len(limits) != 1 or len(counters) != 1:
+        raise RuntimeError("this build of unicorn is unknown: its instruction counter was not found")
+    return _Counters(counters.pop(), limits.pop())
+
+
+def _address(uc: Uc) -> int:
+    return uc._uch.value or 0  # type: ignore[union-attr]  # there is a handle as long as the object lives
+
+
+def _new(model: int) -> Uc:
+    uc = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB, model)
+    uc.ctl_set_tcg_buffer_size(TRANSLATION_BUFFER)
+    return uc
+
+
+_counters: _Counters | None = None
+
+
+def counters() -> _Counters:
+    """The place of the counters in this build of Unicorn, found once per process."""
+    global _counters
+    if _counters is None:
+        _counters = _find_counters()
+    return _counters
+
+
+def accepts(model: str, *halfwords: int) -> bool:
+    """Whether the core executes an instruction without raising anything."""
+    uc = _new(MODELS[model])
+    uc.mem_map(_PROBE_ADDRESS, 0x1000)
+    uc.mem_write(_PROBE_ADDRESS, struct.pack(f"<{len(halfwords)}H", *halfwords))
+    uc.reg_write(arm.UC_ARM_REG_R0, _PROBE_ADDRESS + 0x800)
+    raised: list[int] = []
+
+    def on_interrupt(uc: Uc, number: int, data: object) -> None:
+        raised.append(number)
+        uc.emu_stop()
+
+    uc.hook_add(unicorn.UC_HOOK_INTR, on_interrupt)
+    try:
+        uc.emu_start(_PROBE_ADDRESS | 1, NEVER, count=1)
+    except unicorn.UcError:
+        return False
+    return not raised
+
+
+_proven: set[str] = set()
+
+
+def prove_model(model: str) -> None:
+    """Run the probe instruction of `model`; raises RuntimeError when Unicorn gave us another core."""
+    if model in _proven:
+        return
+    code, accepted = PROBES[model]
+    if accepts(model, *code) != accepted:
+        raise RuntimeError(f"this build of unicorn does not emulate {model}")
+    _proven.add(model)
+
+
+class Engine:
+    """A core of the given model with its memory; knows instructions, not exceptions.
+
+    `run` executes from `pc`; afterwards `executed` is the number of instructions that passed their condition.
+    """
+
+    def __init__(self, model: str) -> None:
+        prove_model(model)
+        self.uc = _new(MODELS[model])
+        self.handle: ctypes.c_void_p = self.uc._uch  # type: ignore[assignment]  # set as long as it lives
+        places = counters()
+        words = (ctypes.c_uint64 * 400).from_address(_address(self.uc))
+        self._words, self._counter_index, self._limit_index = words, places.counter, places.limit
+        self.executed = 0
+        self.fault_address = 0
+        self.on_protected_write: Callable[[int, int, int], None] = lambda address, size, value: None
+        self._interrupt: int | None = None
+        self._forced: Stop | None = None  # what a watched instruction does instead of executing
+        self._watch: int | None = None
+        self._running = False
+        self._program_counter = Registers(self.handle, (arm.UC_ARM_REG_PC,))
+        self._epsr = Registers(self.handle, (arm.UC_ARM_REG_EPSR,))
+        self._buffers: list[ctypes.Array[ctypes.c_char]] = []
+        self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
+        self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID & ~unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_invalid)
+        self.uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_protected)
+
+    # --- Memory -------------------------------------------------------------------------------------------------------
+
+    def map_memory(self, base: int, size: int, writable: bool) -> None:
+        """Map RAM, or memory that reads and executes only; sizes are rounded up to 4 KiB."""
+        permissions = unicorn.UC_PROT_ALL if writable else unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+        self.uc.mem_map(base, (size + 0xFFF) & ~0xFFF, permissions)
+
+    def map_peripherals(
+        self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
+    ) -> None:
+        """Send accesses in [base, base + size) to `read(address, size)` and `write(address, size, value)`."""
+        self.uc.mmio_map(
+            base,
+            size,
+            lambda uc, offset, width, data: read(base + offset, width),
+            None,
+            lambda uc, offset, width, value, data: write(base + offset, width, value),
+            None,
+        )
+
+    def read(self, address: int, size: int) -> bytes:
+        """Memory as the host sees it; raises IndexError when it is not mapped."""
+        try:
+            return bytes(self.uc.mem_read(address, size))
+        except unicorn.UcError:
+            raise IndexError(f"no memory at {address:#010x}") from None
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory, read-only memory too; raises IndexError when it is not mapped."""
+        try:
+            self.uc.mem_write(address, bytes(data))
+        except unicorn.UcError:
+            raise IndexError(f"no memory at {address:#010x}") from None
+
+    def word(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 4), "little")
+
+    # --- Execution ----------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> int:
+        """Instructions executed so far in the present `run`, for peripherals that want the exact time."""
+        return max(self._words[self._counter_index] - 1, 0) if self._running else 0
+
+    def limit(self, instructions: int = 0) -> None:
+        """From a peripheral: stop `instructions` after the present one (or after its IT block), if not before."""
+        if self._running:
+            wanted = self._words[self._counter_index] + instructions
+            self._words[self._limit_index] = min(self._words[self._limit_index], wanted)
+
+    @property
+    def pc(self) -> int:
+        return self._program_counter.read()[0]
+
+    def run(self, pc: int, count: int) -> Stop:
+        """Execute at most `count` instructions (an IT block is not divided) and say why it ended."""
+        self._interrupt = None
+        self._forced = None
+        self._running = True
+        status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, count)
+        self._running = False
+        self.executed, limit = self._words[self._counter_index], self._words[self._limit_index]
+        if self._forced is not None:
+            self.executed -= 1
+            return self._forced
+        if self.executed > limit and self._interrupt is None and status == unicorn.UC_ERR_OK:
+            self.executed -= 1  # the counter includes the instruction that was not begun any more
+            return Stop.LIMIT
+        return self._classify(status)
+
+    def argument(self, index: int) -> int:
+        """One of R0 to R3."""
+        return self.uc.reg_read(arm.UC_ARM_REG_R0 + index)
+
+    # --- Instructions that Unicorn executes and the core does not -----------------------------------------------------
+
+    def forbid(self, addresses: list[int]) -> None:
+        """Make the instructions at these addresses undefined."""
+        for address in addresses:
+            self.uc.hook_add(unicorn.UC_HOOK_CODE, self._refuse, Stop.UNDEFINED, address, address)
+        self.uc.ctl_flush_tb()
+
+    @property
+    def watching_floating_point(self) -> bool:
+        return self._watch is not None
+
+    def watch_floating_point(self, watch: bool) -> None:
+        """While watched, a floating-point instruction stops with NO_COPROCESSOR; Unicorn never checks CPACR.
+
+        Every instruction passes a Python callback meanwhile: fine for the few before the unit is switched on.
+        """
+        if watch:
+            self._watch = self.uc.hook_add(unicorn.UC_HOOK_CODE, self._check_floating_point)
+        elif self._watch is not None:
+            self.uc.hook_del(self._watch)
+            self._watch = None
+        self.uc.ctl_flush_tb()
+
+    def _check_floating_point(self, uc: Uc, address: int, size: int, data: object) -> None:
+        if size == 4:
+            first, second = struct.unpack("<2H", self.read(address, 4))
+            if first & 0xEC00 == 0xEC00 and second & 0x0E00 == 0x0A00:
+                self._refuse(uc, address, size, Stop.NO_COPROCESSOR)
+
+    def _refuse(self, uc: Uc, address: int, size: int, stop: Stop) -> None:
+        self._forced = stop
+        binding.uclib.uc_emu_stop(self.handle)
+
+    def _classify(self, status: int) -> Stop:
+        pc = self.pc
+        if self._interrupt is not None:
+            stop = _INTERRUPTS.get(self._interrupt, Stop.UNDEFINED)
+            return Stop.EXCEPTION_RETURN if stop is Stop.FETCH_FORBIDDEN and pc >= EXECUTE_RETURN else stop
+        if status == unicorn.UC_ERR_OK:
+            return _HINTS.get(self._halfword(pc - 2), Stop.LIMIT)
+        if status == unicorn.UC_ERR_INSN_INVALID:
+            return _HINTS.get(self._halfword(pc - 2), Stop.UNDEFINED)
+        if status in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT):
+            return Stop.EXCEPTION_RETURN if pc >= EXECUTE_RETURN else Stop.FETCH_FAULT
+        if status == unicorn.UC_ERR_EXCEPTION:
+            return Stop.INVALID_STATE
+        return Stop.DATA_FAULT
+
+    def _halfword(self, address: int) -> int:
+        try:
+            return int.from_bytes(self.read(address, 2), "little")
+        except IndexError:
+            return 0
+
+    # --- Callbacks ----------------------------------------------------------------------------------------------------
+
+    def _on_interrupt(self, uc: Uc, number: int, data: object) -> None:
+        self._interrupt = number
+        binding.uclib.uc_emu_stop(self.handle)
+
+    def _on_invalid(self, uc: Uc, access: int, address: int, size: int, value: int, data: object) -> bool:
+        self.fault_address = address
+        return False
+
+    def _on_protected(self, uc: Uc, access: int, address: int, size: int, value: int, data: object) -> bool:
+        """A store to read-only memory: swallowed, told to the flash controller, with the IT state repaired."""
+        self._epsr.write(self._epsr.read()[0] & ~((3 << 25) | (0x3F << 10)))
+        self.on_protected_write(address, size, value & ((1 << (8 * size)) - 1))
+        self.limit()
+        return True

@@ -1,0 +1,117 @@
+"""A firmware ELF file: what goes into flash, and which functions stand where.
+
+This file decides how an ELF file is read for emulation. It refuses to know the chip and what the functions do.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from mcutool.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function: its address without the Thumb bit, and its size in bytes."""
+
+    name: str
+    address: int
+    size: int
+
+
+@dataclass
+class Firmware:
+    """The parts of an ELF file that matter here.
+
+    `segments` are (load address, bytes); `code` the executable ones as (run address, bytes) between mapping symbols,
+    so that constants are not taken for instructions.
+    """
+
+    identity: bytes
+    segments: list[tuple[int, bytes]] = field(default_factory=list)
+    code: list[tuple[int, bytes]] = field(default_factory=list)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._order = sorted(self.symbols.values(), key=lambda symbol: symbol.address)
+        self._addresses = [symbol.address for symbol in self._order]
+
+    def function_at(self, address: int) -> str:
+        """The name of the function around an address, or an empty string."""
+        index = bisect_right(self._addresses, address) - 1
+        if index >= 0 and address < self._order[index].address + max(self._order[index].size, 2):
+            return self._order[index].name
+        return ""
+
+    def not_armv6m(self) -> list[int]:
+        """Addresses of instructions that ARMv6-M lacks and that Unicorn's Cortex-M0 executes all the same."""
+        return [address for start, data in self.code for address in _not_armv6m(start, data)]
+
+
+def _not_armv6m(start: int, data: bytes) -> list[int]:
+    """CBZ, CBNZ and IT; every other missing instruction is undefined to Unicorn too."""
+    found = []
+    offset = 0
+    while offset + 2 <= len(data):
+        halfword = int.from_bytes(data[offset : offset + 2], "little")
+        if halfword & 0xF500 == 0xB100 or (halfword & 0xFF00 == 0xBF00 and halfword & 0xF):
+            found.append(start + offset)
+        offset += 4 if halfword >> 11 in (0x1D, 0x1E, 0x1F) else 2
+    return found
+
+
+def read_firmware(source: Path | str | bytes) -> Firmware:
+    """Read an ELF file, by path or as bytes; raises UsageError when it is none for a 32-bit Arm core."""
+    name = "the firmware" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        elf = ELFFile(io.BytesIO(data))
+    except (OSError, ELFError) as error:
+        raise UsageError(f"{name}: {error}", next_action="give an ELF file of a firmware") from error
+    if elf["e_machine"] != "EM_ARM":
+        raise UsageError(f"{name} is not for an Arm core", next_action="give an ELF file of a firmware")
+    segments = [
+        (segment["p_paddr"], segment.data())
+        for segment in elf.iter_segments()
+        if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
+    ]
+    return Firmware(data[:16], segments, _code(elf), _functions(elf))
+
+
+def _symbols(elf: ELFFile) -> list:
+    table = elf.get_section_by_name(".symtab")
+    return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
+
+
+def _functions(elf: ELFFile) -> dict[str, Symbol]:
+    return {
+        symbol.name: Symbol(symbol.name, symbol["st_value"] & ~1, symbol["st_size"])
+        for symbol in _symbols(elf)
+        if symbol["st_info"]["type"] == "STT_FUNC"
+    }
+
+
+def _code(elf: ELFFile) -> list[tuple[int, bytes]]:
+    """The stretches of Thumb code: from each `$t` mapping symbol to the next mapping symbol of its section."""
+    marks: dict[int, list[tuple[int, str]]] = {}
+    for symbol in _symbols(elf):
+        if symbol.name[:2] in ("$t", "$d", "$a") and isinstance(symbol["st_shndx"], int):
+            marks.setdefault(symbol["st_shndx"], []).append((symbol["st_value"] & ~1, symbol.name[:2]))
+    stretches = []
+    for index, section_marks in marks.items():
+        section = elf.get_section(index)
+        if not section["sh_flags"] & 4 or section["sh_type"] == "SHT_NOBITS":
+            continue
+        data, base = section.data(), section["sh_addr"]
+        ends = sorted(section_marks) + [(base + len(data), "$d")]
+        for (start, kind), (end, _) in zip(ends, ends[1:], strict=False):
+            if kind == "$t" and end > start:
+                stretches.append((start, data[start - base : end - base]))
+    return stretches

@@ -1,0 +1,383 @@
+"""An emulated board: one chip put together from its description, and the loop that runs it.
+
+This file decides which device stands where, and in which order host, events, exceptions and instructions follow each
+other. It refuses to know what a register does (devices.py), how an exception is taken (core.py) and which program runs.
+
+Time is virtual: one instruction is one cycle of the core's clock, and sleep jumps to the next event. So a run depends
+only on the firmware, on the bytes fed and on the times they were fed at; it never depends on the host.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from mcutool.devices import Board
+from mcutool.emulator import core as exceptions
+from mcutool.emulator import devices
+from mcutool.emulator.clock import Clock
+from mcutool.emulator.core import Core, Lockup
+from mcutool.emulator.engine import Engine, Stop
+from mcutool.emulator.firmware import Firmware, read_firmware
+
+PERIPHERALS = (0x40000000, 0x20000000)  # base, size
+PRIVATE = (0xE0000000, 0x100000)
+SLICE = 1_000_000  # instructions; between slices Ctrl-C works
+SEMIHOSTING = 0xBEAB  # BKPT 0xAB
+SEMIHOSTING_EXIT = 0x18
+
+
+class Reason(Enum):
+    """Why `Machine.run` returned."""
+
+    TIME = auto()  # the cycles asked for have passed
+    FUEL = auto()  # the instructions asked for have been executed
+    STOPPED = auto()  # `stop` was called
+    IDLE = auto()  # asleep, and nothing but the host could wake it
+    EXIT = auto()  # the program ended itself through semihosting
+    LOCKUP = auto()  # a fault inside a fault handler; only a reset helps
+
+
+@dataclass
+class Snapshot:
+    """Everything that a machine is, to be put back with `Machine.restore`."""
+
+    registers: Any
+    memory: list[tuple[int, bytes]]
+    parts: list[Any]
+    facts: tuple[Any, ...]
+
+
+class Machine:
+    """An emulated board with an optional firmware ELF in its flash.
+
+    `uart`, `pins` and `flash` are the outside of the chip: `uart.feed`, `uart.on_output`, `pins.apply`,
+    `pins.on_change`, `flash[a:b]`. Raises RuntimeError when Unicorn does not emulate the core that the chip has.
+    """
+
+    def __init__(self, board: Board, firmware: Path | str | bytes | None = None) -> None:
+        chip = board.chip
+        self.board, self.chip = board, chip
+        self.engine = Engine(chip.core.unicorn_model)
+        self.clock = Clock(chip.uart.clock, self._progress, self._limit)  # the chips here have one clock
+        self.core = Core(
+            self.engine, self.clock, chip.core.unicorn_model, chip.priority_bits, chip.irqs, chip.flash.base
+        )
+        self.core.on_reset_request = lambda: self._request_reset(devices.SOFTWARE)
+        self.core.on_floating_point = self._set_floating_point
+        self.pins = devices.Pins()
+        self.unmodelled: set[int] = set()  # addresses of peripherals that are only storage here
+        self.instructions = 0
+        self.sleeping = False
+        self.lockup = ""  # what led to it
+        self.exit_status: int | None = None
+        self.on_slice: Callable[[bool], None] = lambda completed: None
+        self.on_exception: Callable[[bool], None] = lambda entered: None
+        self._stop_requested = False
+        self._reset_cause: str | None = devices.POWER_ON
+        self._stall_until = 0
+        self._stores: list[tuple[int, int, int]] = []
+        self._floating_point = not chip.core.fpu
+        self._devices: dict[int, devices.Device] = {}
+        self._map_memory()
+        self._place_devices()
+        self.firmware = Firmware(b"")
+        if firmware is not None:
+            self.load(read_firmware(firmware))
+
+    # --- Putting it together ------------------------------------------------------------------------------------------
+
+    def _map_memory(self) -> None:
+        flash, base = self.chip.flash, self.chip.flash.base
+        self.engine.map_memory(base, flash.size, writable=flash.controller not in devices.FLASH_CONTROLLERS)
+        self.flash = devices.FlashArray(
+            read=lambda offset, size: self.engine.read(base + offset, size),
+            write=lambda offset, data: self.engine.write(base + offset, data),
+            size=flash.size,
+            erased=flash.erased,
+        )
+        self.flash.load(0, bytes((flash.erased,)) * flash.size)
+        self.flash.dirty = False
+        for ram in self.chip.ram:
+            self.engine.map_memory(ram.base, ram.size, writable=True)
+        self.engine.on_protected_write = lambda address, size, value: self._stores.append((address, size, value))
+        self.engine.map_peripherals(*PERIPHERALS, self._read_peripheral, self._write_peripheral)
+        self.engine.map_peripherals(*PRIVATE, self._read_private, self._write_private)
+
+    def _place_devices(self) -> None:
+        chip = self.chip
+        set_line = self.core.set_line
+        self.uart = devices.UARTS[chip.uart.kind](self.clock, set_line, chip.uart.irq, chip.uart.clock)
+        self._devices.update(devices.SURROUNDINGS.get(chip.port, lambda clock, line: {})(self.clock, set_line))
+        self._devices[chip.uart.base] = self.uart
+        self.controller: devices.FlashController | None = None
+        if kind := devices.FLASH_CONTROLLERS.get(chip.flash.controller):
+            sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
+            self.controller = kind(self.clock, self.flash, sectors, self._stall)
+            self._devices[chip.flash.registers] = self.controller
+        if chip.gpio:
+            port, count, distance = devices.GPIOS[chip.gpio.kind]
+            for index in range(count):
+                self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
+        self._bases = sorted(self._devices)
+
+    def load(self, firmware: Firmware) -> None:
+        """Put a firmware into flash as a probe would; the next run starts it."""
+        for address, data in firmware.segments:
+            self.flash.load(address - self.chip.flash.base, data)
+        self.firmware = firmware
+        if self.chip.core.architecture == "armv6-m":
+            self.engine.forbid(firmware.not_armv6m())
+        self._request_reset(devices.POWER_ON)
+
+    # --- The bus ------------------------------------------------------------------------------------------------------
+
+    def _find(self, address: int) -> tuple[devices.Device, int]:
+        """The device at an address, and the offset in it; unknown places are storage."""
+        index = bisect_right(self._bases, address) - 1
+        if index < 0 or address - self._bases[index] >= 0x1000:
+            page = address & ~0xFFF
+            self.unmodelled.add(page)
+            self._devices[page] = devices.Storage()
+            self._bases = sorted(self._devices)
+            return self._devices[page], address - page
+        return self._devices[self._bases[index]], address - self._bases[index]
+
+    def _read_peripheral(self, address: int, size: int) -> int:
+        device, offset = self._find(address & ~3)
+        return _lane(device.read(offset), address, size)
+
+    def _write_peripheral(self, address: int, size: int, value: int) -> None:
+        device, offset = self._find(address & ~3)
+        device.write(offset, _merge(device.merged(offset) if size < 4 else 0, address, size, value))
+
+    def _read_private(self, address: int, size: int) -> int:
+        return _lane(self.core.read(address & 0xFFFFC), address, size)
+
+    def _write_private(self, address: int, size: int, value: int) -> None:
+        offset = address & 0xFFFFC
+        self.core.write(offset, _merge(self.core.merged(offset) if size < 4 else 0, address, size, value))
+
+    def _perform_stores(self) -> None:
+        """The stores into flash of the last instruction, now that it is complete."""
+        stores, self._stores = self._stores, []
+        for address, size, value in stores:
+            if self.controller and 0 <= address - self.chip.flash.base < self.chip.flash.size:
+                self.controller.store(address - self.chip.flash.base, size, value)
+
+    # --- Requests from devices ----------------------------------------------------------------------------------------
+
+    def _progress(self) -> int:
+        return self.engine.progress
+
+    def _limit(self, cycles: int) -> None:
+        self.engine.limit(cycles)
+
+    def _stall(self, until: int) -> None:
+        """The flash is busy until then; who executes from it waits."""
+        self._stall_until = until
+        self.engine.limit()
+
+    def _request_reset(self, cause: str) -> None:
+        self._reset_cause = cause
+        self.engine.limit()
+
+    def _set_floating_point(self, enabled: bool) -> None:
+        self._floating_point = enabled
+
+    # --- Running ------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Make `run` return after the present instruction; for callbacks."""
+        self._stop_requested = True
+        self.engine.limit()
+
+    def reset(self, cause: str = devices.PIN) -> None:
+        """Reset the chip: RAM and flash keep their contents, the next `run` starts at the reset vector."""
+        self._request_reset(cause)
+
+    def run_for(self, seconds: float) -> Reason:
+        """Run for a duration of virtual time."""
+        return self.run(cycles=self.clock.cycles(seconds))
+
+    def run(self, cycles: int | None = None, instructions: int | None = None) -> Reason:
+        """Run until `cycles` of virtual time have passed, `instructions` were executed, or something else ends it."""
+        end = None if cycles is None else self.clock.base + cycles
+        last = None if instructions is None else self.instructions + instructions
+        while True:
+            if reason := self._before_slice(end, last):
+                self._stop_requested = False
+                return reason
+            if not self.sleeping:
+                self._run_slice(end, last)
+            elif not self._sleep(end):
+                return Reason.IDLE
+
+    def _before_slice(self, end: int | None, last: int | None) -> Reason | None:
+        """Reset, events and exceptions; the reason to return, if there is one."""
+        if self._reset_cause:
+            self._perform_reset()
+        self.clock.fire()
+        if self._stop_requested:
+            return Reason.STOPPED
+        if self.lockup:
+            return Reason.LOCKUP
+        if self.exit_status is not None:
+            return Reason.EXIT
+        if end is not None and self.clock.base >= end:
+            return Reason.TIME
+        if last is not None and self.instructions >= last:
+            return Reason.FUEL
+        self._handle(self._deliver)
+        return None
+
+    def _deliver(self) -> None:
+        if self.sleeping and self.core.wakes():
+            self.sleeping = False
+        if self.core.deliver():
+            self.sleeping = False
+            self.on_exception(True)
+
+    def _sleep(self, end: int | None) -> bool:
+        """Jump to the next event; False when there is none."""
+        times = [time for time in (self.clock.next_time(), end) if time is not None]
+        if not times:
+            return False
+        self.clock.base = max(self.clock.base, min(times))
+        return True
+
+    def _run_slice(self, end: int | None, last: int | None) -> None:
+        pc = self.engine.pc
+        if self._stall_until > self.clock.base and self._in_flash(pc):
+            self.clock.base = self._stall_until
+            return
+        if self._floating_point == self.engine.watching_floating_point:
+            self.engine.watch_floating_point(not self._floating_point)
+        count = 1 if self.core.masked else SLICE
+        times = (self.clock.next_time(), end)
+        count = min([count, *(time - self.clock.base for time in times if time is not None)])
+        if last is not None:
+            count = min(count, last - self.instructions)
+        stop = self.engine.run(pc, max(count, 1))
+        self.clock.base += self.engine.executed
+        self.instructions += self.engine.executed
+        self.on_slice(stop is not Stop.LIMIT)
+        if self._stores:
+            self._perform_stores()
+        if stop is not Stop.LIMIT:
+            self._handle(lambda: self._react(stop))
+
+    def _in_flash(self, pc: int) -> bool:
+        return 0 <= pc - self.chip.flash.base < self.chip.flash.size
+
+    def _handle(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Lockup as lockup:
+            self.lockup = str(lockup)
+
+    def _react(self, stop: Stop) -> None:
+        """What the core does after an instruction that the engine could not finish alone."""
+        if stop is Stop.WAIT:
+            self.sleeping = not self.core.wakes()
+        elif stop is Stop.EXCEPTION_RETURN:
+            self.core.exception_return()
+            self.on_exception(False)
+            self.sleeping = self.core.sleeps_on_exit
+        elif stop is Stop.SUPERVISOR_CALL:
+            self.core.supervisor_call()
+            self.on_exception(True)
+        elif stop is Stop.BREAKPOINT and self._semihosting():
+            self.exit_status = self.engine.argument(1)
+        else:
+            number, status = _FAULTS[stop]
+            address = self.engine.fault_address if stop is Stop.DATA_FAULT else None
+            self.core.fault(number, status, address)
+            self.on_exception(True)
+
+    def _semihosting(self) -> bool:
+        halfword = int.from_bytes(self.engine.read(self.engine.pc, 2), "little")
+        return halfword == SEMIHOSTING and self.engine.argument(0) == SEMIHOSTING_EXIT
+
+    def _perform_reset(self) -> None:
+        cause, self._reset_cause = self._reset_cause or devices.PIN, None
+        self.sleeping, self.lockup, self.exit_status = False, "", None
+        self._stores.clear()
+        for device in self._devices.values():
+            device.reset()
+            if isinstance(device, (devices.Stm32ResetAndClock, devices.Nrf51Clock)):
+                device.set_cause(cause)
+        self._handle(self._start)
+
+    def _start(self) -> None:
+        try:
+            self.core.reset()
+        except IndexError as error:
+            raise Lockup(f"no vectors at {self.chip.flash.base:#010x}: {error}") from None
+
+    # --- Snapshots ----------------------------------------------------------------------------------------------------
+
+    def _parts(self) -> list[Any]:
+        return [self.core, self.clock, *(self._devices[base] for base in self._bases)]
+
+    def snapshot(self) -> Snapshot:
+        """Everything, between two instructions; the host's side (callbacks, probes) is not part of it."""
+        memory = [(ram.base, self.engine.read(ram.base, ram.size)) for ram in self.chip.ram]
+        memory.append((self.chip.flash.base, self.flash[:]))
+        facts = (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
+                 self._floating_point, dict(self.pins.outputs))  # fmt: skip
+        return Snapshot(self.engine.uc.context_save(), memory, [part.state() for part in self._parts()], facts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this machine."""
+        for base, data in snapshot.memory:
+            if base != self.chip.flash.base or self.flash[:] != data:
+                self.engine.write(base, data)
+        self.engine.uc.context_restore(snapshot.registers)
+        for part, state in zip(self._parts(), snapshot.parts, strict=False):
+            part.restore(state)
+        (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
+         self._floating_point, outputs) = snapshot.facts  # fmt: skip
+        self.pins.outputs = dict(outputs)
+
+    # --- Flash files --------------------------------------------------------------------------------------------------
+
+    def load_flash_file(self, path: Path) -> None:
+        """Take over the flash contents that an earlier run saved, if the file exists; its size must be the flash's."""
+        if path.exists():
+            self.flash.load(0, path.read_bytes()[: self.flash.size])
+            self._request_reset(devices.POWER_ON)
+
+    def save_flash_file(self, path: Path) -> None:
+        """Save the flash contents, atomically."""
+        temporary = path.with_suffix(path.suffix + ".new")
+        temporary.write_bytes(self.flash[:])
+        temporary.replace(path)
+
+
+_FAULTS: dict[Stop, tuple[int, int]] = {
+    Stop.UNDEFINED: (exceptions.USAGE_FAULT, exceptions.UNDEFINED),
+    Stop.NO_COPROCESSOR: (exceptions.USAGE_FAULT, exceptions.NO_COPROCESSOR),
+    Stop.UNALIGNED: (exceptions.USAGE_FAULT, exceptions.UNALIGNED),
+    Stop.INVALID_STATE: (exceptions.USAGE_FAULT, exceptions.INVALID_STATE),
+    Stop.DATA_FAULT: (exceptions.BUS_FAULT, exceptions.PRECISE_ERROR | exceptions.ADDRESS_VALID),
+    Stop.FETCH_FAULT: (exceptions.BUS_FAULT, exceptions.FETCH_ERROR),
+    Stop.FETCH_FORBIDDEN: (exceptions.MEMORY_FAULT, exceptions.EXECUTE_NEVER),
+    Stop.BREAKPOINT: (exceptions.HARD_FAULT, 0),
+}
+
+
+def _lane(word: int, address: int, size: int) -> int:
+    """The addressed bytes of a word."""
+    return (word >> 8 * (address & 3)) & ((1 << 8 * size) - 1)
+
+
+def _merge(old: int, address: int, size: int, value: int) -> int:
+    """The word after a store of `size` bytes into it."""
+    shift = 8 * (address & 3)
+    mask = ((1 << 8 * size) - 1) << shift
+    return old & ~mask | value << shift & mask

@@ -1,0 +1,61 @@
+"""Tiny firmwares in C, compiled at test time, and the machines that run them."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcutool import devices
+from mcutool.emulator.machine import Machine
+
+HERE = Path(__file__).parent
+SCRIPT = """
+ENTRY(start)
+SECTIONS {{
+  . = {flash:#x};
+  .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) }}
+  . = {ram:#x};
+  .bss (NOLOAD) : {{ *(.data*) *(.bss*) *(COMMON) }}
+  stack_top = {top:#x};
+}}
+"""
+
+Boot = Callable[..., Machine]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`build(board, source, flags=())` compiles C with the startup of `small.h` for a board and returns the ELF."""
+    folder = tmp_path_factory.mktemp("firmware")
+
+    def compile_one(board: str, source: str, flags: tuple[str, ...] = ()) -> Path:
+        chip = devices.board(board).chip
+        key = hashlib.sha256(repr((board, source, flags)).encode()).hexdigest()[:16]
+        elf = folder / f"{key}.elf"
+        if elf.exists():
+            return elf
+        code, script = folder / f"{key}.c", folder / f"{key}.ld"
+        code.write_text('#include "small.h"\n' + source)
+        ram = chip.ram[0]
+        script.write_text(SCRIPT.format(flash=chip.flash.base, ram=ram.base, top=ram.base + min(ram.size, 0x4000)))
+        command = ["arm-none-eabi-gcc", *chip.core.gcc_flags, "-O2", "-g", "-ffreestanding", "-nostdlib", "-static"]
+        command += ["-fno-tree-loop-distribute-patterns", "-Wall", "-Werror", f"-I{HERE}", f"-T{script}"]
+        command += [*flags, str(code), str(HERE / "small.c"), "-lgcc", "-o", str(elf)]
+        subprocess.run(command, check=True)
+        return elf
+
+    return compile_one
+
+
+@pytest.fixture
+def boot(build: Callable[..., Path]) -> Boot:
+    """`boot(board, source)` is a machine with that firmware, not yet run."""
+
+    def start(board: str, source: str, flags: tuple[str, ...] = ()) -> Machine:
+        return Machine(devices.board(board), build(board, source, flags))
+
+    return start
