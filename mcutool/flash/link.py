@@ -37,6 +37,9 @@ class Link(Protocol):
 
     name: str
 
+    def now(self) -> float:
+        """Seconds on the clock that timeouts are measured by; an emulated board has its own."""
+
     def read(self, timeout: float) -> bytes:
         """What has come; waits up to `timeout` seconds for the first byte. Empty when none came."""
 
@@ -71,11 +74,14 @@ class SerialLink:
         with suppress(AttributeError, NotImplementedError, ValueError, *FAILURES):
             self._serial.set_low_latency_mode(True)
 
+    def now(self) -> float:
+        return time.monotonic()
+
     def read(self, timeout: float) -> bytes:
-        deadline = time.monotonic() + timeout
+        deadline = self.now() + timeout
         while True:
             data = self._guarded(lambda: self._serial.read(self._serial.in_waiting or (1 if timeout > 0 else 0)))
-            if data or time.monotonic() >= deadline:
+            if data or self.now() >= deadline:
                 return data
 
     def write(self, data: bytes) -> None:

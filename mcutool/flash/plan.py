@@ -28,11 +28,9 @@ class SectorWork:
     erased: int = 0xFF
 
     def blocks(self, length: int) -> Iterator[Segment]:
-        """The pieces to write, of `length` bytes at most; those that erasing already made right are left out."""
+        """The data in pieces of `length` bytes at most."""
         for start in range(0, len(self.data), length):
-            block = self.data[start : start + length]
-            if block.strip(bytes((self.erased,))):
-                yield self.address + start, block
+            yield self.address + start, self.data[start : start + length]
 
     def __str__(self) -> str:
         return f"sector {self.number:3} at {self.address:#010x}: erase {self.size} bytes, write {len(self.data)}"

@@ -6,9 +6,11 @@ a byte, in either direction, arrives with one bit flipped.
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 from mcutool.emulator.bootroms import An3155Rom, Memory
+from mcutool.flash.protocols import smp
 from mcutool.flash.protocols.exchange import NoReply
 
 KIB = 1024
@@ -69,6 +71,11 @@ class LoopbackLink:
         data, self._received = self._received, b""
         return data
 
+    def now(self) -> float:
+        return self.waited
+
+    def set_parity(self, even: bool) -> None: ...
+
     def set_baud(self, baud: int) -> None: ...
 
     def set_dtr(self, state: bool) -> None: ...
@@ -76,3 +83,56 @@ class LoopbackLink:
     def set_rts(self, state: bool) -> None: ...
 
     def close(self) -> None: ...
+
+
+class SmpServer:
+    """A runtime's side of SMP: parameters, echo, image list and upload with resume, as MCUmgr servers do them.
+
+    `requests_left` goes silent after so many requests, `refusal` answers uploads with an error, `chatter` is printed
+    before every reply.
+    """
+
+    def __init__(self, buffer_size: int = 1024, refusal: str = "", chatter: bytes = b"") -> None:
+        self.buffer_size, self.refusal, self.chatter = buffer_size, refusal, chatter
+        self.image = b""
+        self.requests_left = 100_000
+        self.longest = self.taken = 0
+        self._sha = b""
+        self._length = 0
+        self._lines = smp.Demultiplexer()
+
+    def feed(self, data: bytes) -> bytes:
+        messages = [part for part in self._lines.feed(data) if isinstance(part, smp.Message)]
+        return b"".join(self._reply(message) for message in messages)
+
+    def _reply(self, request: smp.Message) -> bytes:
+        self.requests_left -= 1
+        if self.requests_left < 0:
+            return b""
+        self.longest = max(self.longest, len(smp.encode_message(request)))
+        payload = self._answer(request)
+        reply = smp.Message(request.operation + 1, request.group, request.command, payload, request.sequence)
+        return self.chatter + smp.encode_lines(smp.encode_message(reply))
+
+    def _answer(self, request: smp.Message) -> dict:
+        match request.group, request.command:
+            case smp.OS, smp.OS_ECHO:
+                return {"r": request.payload["d"]}
+            case smp.OS, smp.OS_PARAMETERS:
+                return {"buf_size": self.buffer_size, "buf_count": 1}
+            case smp.IMAGE, smp.IMAGE_STATE:
+                return {"images": [{"slot": 0, "hash": self._sha}]}
+            case smp.IMAGE, smp.IMAGE_UPLOAD:
+                return self._upload(request.payload)
+        return {"err": {"group": request.group, "rc": 8}}
+
+    def _upload(self, chunk: dict) -> dict:
+        if self.refusal:
+            return {"rc": 1, "rsn": self.refusal}
+        if chunk["off"] == 0 and chunk["sha"] != self._sha:
+            self.image, self._sha, self._length = b"", chunk["sha"], chunk["len"]
+        if chunk["off"] == len(self.image):
+            self.image += chunk["data"]
+            self.taken += len(chunk["data"])
+        done = {"match": hashlib.sha256(self.image).digest() == self._sha} if len(self.image) == self._length else {}
+        return {"rc": 0, "off": len(self.image), **done}

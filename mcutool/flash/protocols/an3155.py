@@ -22,6 +22,7 @@ from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoRep
 ACK, NACK, BUSY = 0x79, 0x1F, 0x76
 SYNC = 0x7F
 BLOCK = 256  # the largest READ or WRITE
+BABBLE = 1024  # answers to fillers, at most; what says more is no bootloader
 PAGES_AT_ONCE = 511  # bootloaders of L0 and L1 parts refuse longer lists
 
 COMMANDS = {
@@ -87,7 +88,7 @@ def _acknowledge(data: bytes, command: str, stage: str, seconds: float = ANSWER)
     if answer == NACK:
         raise Refused(command, stage)
     if answer != ACK:
-        raise Garbled(f"{command}: neither ACK nor NACK: {answer:#04x}")
+        raise Garbled(f"{command}: neither ACK nor NACK: {answer:#04x}", stage)
 
 
 def _command(name: str) -> Exchange[None]:
@@ -134,8 +135,9 @@ def resynchronise() -> Exchange[None]:
             break
     else:
         raise NoReply("no answer to any filler")
-    while (yield from _anything(b"", 0.05)):
-        pass
+    for _ in range(BABBLE):
+        if not (yield from _anything(b"", 0.05)):
+            break
     for _ in range(4):
         if (yield from _anything(b"\xff", 0.1)):
             return

@@ -34,7 +34,11 @@ class NoReply(LineError):
 
 
 class Garbled(LineError):
-    """The answer is not one that the protocol knows: noise on the line."""
+    """The answer to `stage` of a command is not one that the protocol knows: noise on the line."""
+
+    def __init__(self, message: str, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class Refused(Exception):

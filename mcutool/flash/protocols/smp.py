@@ -15,7 +15,7 @@ import binascii
 import hashlib
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,16 +179,15 @@ def _find_marker(data: bytes) -> int:
     return len(data) - 1 if data.endswith((FIRST[:1], NEXT[:1])) else len(data)
 
 
-def upload(image: bytes, buffer_size: int, number: int = 0) -> Generator[dict[str, Any], dict[str, Any], None]:
-    """The payloads of an image upload, one for each reply.
+def upload_chunk(image: bytes, offset: int, message_size: int, number: int = 0) -> dict[str, Any]:
+    """The payload that carries `image` from `offset` on, in a message of at most `message_size` bytes with framing.
 
-    `buffer_size` is the server's, as OS_PARAMETERS tells it. The server says which offset it wants next, so sending
-    the first chunk again after a broken line goes on where it stopped.
+    The reply says which offset the server wants next. The first chunk names the image, so sending it again after
+    a broken line goes on where the server stopped.
     """
-    offset = 0
-    first = {"image": number, "len": len(image), "sha": hashlib.sha256(image).digest()}
-    while offset < len(image):
-        payload: dict[str, Any] = {"off": offset, "data": b"", **({} if offset else first)}
-        room = buffer_size - FRAMING - _HEADER.size - len(cbor2.dumps(payload)) - 2
-        payload["data"] = image[offset : offset + room]
-        offset = (yield payload).get("off", offset)
+    payload: dict[str, Any] = {"off": offset, "data": b""}
+    if offset == 0:
+        payload |= {"image": number, "len": len(image), "sha": hashlib.sha256(image).digest()}
+    room = message_size - FRAMING - _HEADER.size - len(cbor2.dumps(payload)) - 2  # the length of `data` takes 2 more
+    payload["data"] = image[offset : offset + max(room, 1)]
+    return payload
