@@ -1,0 +1,153 @@
+/* The interpreter on a PC, for the sanitizers and for tests without an emulator.
+ *
+ *     vm IMAGE ARENA-BYTES
+ *
+ * It loads an image and obeys lines of standard input: `call FUNCTION RESULT-SLOTS ARGUMENT-SLOT...` (all hexadecimal)
+ * answers `ok SLOT...` or `trap KIND STATUS`. Program output goes to standard error, so answers stay alone on standard
+ * output. There is no program input. An image that is refused ends it with status 1 and the reason.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../../console.h"
+#include "../../platform.h"
+#include "../../vm.h"
+
+enum { LINE_SIZE = 1 << 16 };
+
+/// Services ///
+
+uint64_t platform_microseconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void platform_wait(uint64_t deadline) {
+    (void)deadline;
+}
+
+void platform_poll(void) {
+}
+
+bool platform_random(uint8_t *bytes, size_t size) {
+    (void)bytes;
+    (void)size;
+    return false;
+}
+
+bool gpio_configure(uint32_t pin, enum gpio_mode mode) {
+    (void)pin;
+    (void)mode;
+    return false;
+}
+
+bool gpio_write(uint32_t pin, bool level) {
+    (void)pin;
+    (void)level;
+    return false;
+}
+
+int gpio_read(uint32_t pin) {
+    (void)pin;
+    return -1;
+}
+
+bool led_set(bool on) {
+    (void)on;
+    return false;
+}
+
+size_t console_read(uint8_t *bytes, size_t size) {
+    (void)bytes;
+    (void)size;
+    return 0;
+}
+
+bool console_readable(void) {
+    return false;
+}
+
+bool console_input_ended(void) {
+    return true;
+}
+
+void console_write(const uint8_t *bytes, size_t size) {
+    fwrite(bytes, 1, size, stderr);
+}
+
+/// Commands ///
+
+static void call(struct vm *vm, char *words) {
+    const uint32_t function = (uint32_t)strtoul(words, &words, 16);
+    const uint32_t results = (uint32_t)strtoul(words, &words, 16);
+    uint32_t *slots = vm_arguments(vm);
+    for (uint32_t i = 0; *words == ' ' && i < vm_argument_room(vm); i++) {
+        slots[i] = (uint32_t)strtoul(words, &words, 16);
+    }
+    const uint32_t trap = vm_call(vm, function);
+    if (trap != 0) {
+        printf("trap %x %x\n", trap, vm->exit_status);
+        return;
+    }
+    printf("ok");
+    for (uint32_t i = 0; i < results; i++) {
+        printf(" %x", slots[i]);
+    }
+    printf("\n");
+}
+
+static void obey(struct vm *vm) {
+    static char line[LINE_SIZE];
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "call ", 5) == 0) {
+            call(vm, line + 5);
+        } else {
+            printf("what?\n");
+        }
+        fflush(stdout);
+    }
+}
+
+/* The file in memory of exactly its size, so that a sanitizer sees one byte too far. */
+static uint8_t *read_file(const char *name, size_t *size) {
+    FILE *file = fopen(name, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        perror(name);
+        exit(2);
+    }
+    *size = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = malloc(*size + 1);
+    if (fread(bytes, 1, *size, file) != *size) {
+        perror(name);
+        exit(2);
+    }
+    fclose(file);
+    return bytes;
+}
+
+int main(int count, char **arguments) {
+    struct vm vm;
+    const char *detail;
+    size_t size;
+    if (count != 3) {
+        fprintf(stderr, "usage: vm IMAGE ARENA-BYTES\n");
+        return 2;
+    }
+    uint8_t *image = read_file(arguments[1], &size);
+    const size_t arena_size = strtoul(arguments[2], NULL, 0);
+    uint8_t *arena = malloc(arena_size);
+    const char *wrong = image_load(&vm, image, size, arena, arena_size, &detail);
+    if (wrong != NULL) {
+        fprintf(stderr, "%s%s%s\n", wrong, detail != NULL ? ": " : "", detail != NULL ? detail : "");
+    } else {
+        obey(&vm);
+    }
+    free(arena);
+    free(image);
+    return wrong != NULL;
+}

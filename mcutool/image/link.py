@@ -1,0 +1,369 @@
+"""Translated modules -> one image: index spaces joined, imports resolved, constants of segments settled.
+
+This file decides which number a function, global, table, memory or segment has in the bundle, and what satisfies an
+import. It refuses to know how code is made or where a byte of the image lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from mcutool import hostapi
+from mcutool.bytecode.layout import CompiledFunction
+from mcutool.encoding import ESCAPE, disassemble, encode
+from mcutool.errors import Unsupported
+from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
+from mcutool.isa import BY_NAME, ISA_VERSION
+from mcutool.wasm.module import FunctionType, GlobalType, Import, Instruction, MemoryType, Module, TableType
+
+LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e"}
+"""Value types in the signature strings of an image, as in "ii>l"."""
+SLOTS = {"i64": 2, "f64": 2}
+TABLE_RECORD, MEMORY_RECORD, MEMORY_GUARD = 12, 20, 8
+"""Bytes of the arena that struct vm_table, struct vm_memory and the guard before a memory take."""
+
+
+class LinkError(Unsupported):
+    """An import that nothing satisfies, in the words of the WebAssembly test suite."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What RAM backs of a linear memory, in bytes: [low, low + size), able to grow to `capacity`."""
+
+    low: int
+    size: int
+    capacity: int
+
+
+@dataclass
+class CompiledModule:
+    """A module to link: `functions` are the defined ones in order, then `instantiate`.
+
+    `providers` maps the name of a module that is imported from to its number in the bundle.
+    """
+
+    name: str
+    module: Module
+    functions: list[CompiledFunction]
+    memories: list[MemoryPlan]
+    providers: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Spaces:
+    """The bundle's number of everything in one module's index spaces."""
+
+    functions: list[int] = field(default_factory=list)
+    globals: list[int] = field(default_factory=list)
+    tables: list[int] = field(default_factory=list)
+    memories: list[int] = field(default_factory=list)
+    datas: int = 0
+    elements: int = 0
+
+
+def slots(types: tuple[str, ...]) -> int:
+    """Frame slots that values of these types take."""
+    return sum(SLOTS.get(type_, 1) for type_ in types)
+
+
+def signature_text(type_: FunctionType) -> str:
+    """A function type as an image spells it."""
+    return f"{''.join(LETTERS[t] for t in type_.parameters)}>{''.join(LETTERS[t] for t in type_.results)}"
+
+
+class Linker:
+    """Joins modules one after another; `image` and `map` are what has been joined so far."""
+
+    def __init__(self, stack_slots: int, table_room: int) -> None:
+        self.image = Image(stack_slots=stack_slots, isa=ISA_VERSION)
+        self.image.code = [*encode(BY_NAME["halt"]), *encode(BY_NAME["leave_cross"])]
+        self.names: dict[int, str] = {}
+        self.positions: list[tuple[int, int]] = []
+        self._modules: list[tuple[CompiledModule, _Spaces]] = []
+        self._signatures: dict[FunctionType, int] = {}
+        self._imports: dict[tuple[int, int], int] = {}
+        self._table_room = table_room
+
+    def add(self, compiled: CompiledModule) -> None:
+        """Join one more module; its providers must be there.
+
+        Raises LinkError when an import is unknown or of another type, and leaves the bundle unusable then.
+        """
+        spaces = _Spaces(datas=len(self.image.datas), elements=len(self.image.elements))
+        number = len(self._modules)
+        self._modules.append((compiled, spaces))
+        for item in compiled.module.imports:
+            self._resolve(item, compiled, spaces)
+        self._define(compiled, spaces, number)
+        self._place_code(compiled, spaces)
+        self._place_segments(compiled, spaces)
+        self._export(compiled, spaces, number)
+        self.image.features |= _features(compiled.module)
+
+    # imports
+
+    def _resolve(self, item: Import, compiled: CompiledModule, spaces: _Spaces) -> None:
+        provider = compiled.providers.get(item.module)
+        if provider is None:
+            self._resolve_host(item, spaces)
+            return
+        theirs, their_spaces = self._modules[provider]
+        export = theirs.module.export(item.name)
+        if export is None:
+            raise LinkError(f'unknown import: "{item.module}" has no "{item.name}"')
+        if export.kind != item.kind or not _matches(_type_of(theirs.module, export.kind, export.index), item.type):
+            raise LinkError(f'incompatible import type: "{item.module}" "{item.name}"')
+        space = f"{item.kind if item.kind != 'memory' else 'memorie'}s"
+        getattr(spaces, space).append(getattr(their_spaces, space)[export.index])
+
+    def _resolve_host(self, item: Import, spaces: _Spaces) -> None:
+        function = hostapi.find(item.module, item.name)
+        if function is None or item.kind != "function":
+            raise LinkError(
+                f'unknown import: {item.kind} "{item.module}" "{item.name}"',
+                next_action="boards offer wasi_snapshot_preview1 and mcu; see: mcutool info APP",
+            )
+        assert isinstance(item.type, FunctionType)
+        if (tuple(function.parameters), tuple(function.results)) != (item.type.parameters, item.type.results):
+            raise LinkError(f'incompatible import type: "{item.module}" "{item.name}" is {function.signature}')
+        signature = self._signature(item.type)
+        record = self._imports.setdefault((function.number, signature), len(self.image.imports))
+        if record == len(self.image.imports):
+            self.image.imports.append(
+                dict(host=function.number, signature=signature, module_name=item.module, name=item.name)
+            )
+        spaces.functions.append(self._function(record, signature, NONE, f"{item.module}.{item.name}"))
+
+    # definitions
+
+    def _signature(self, type_: FunctionType) -> int:
+        if type_ not in self._signatures:
+            self._signatures[type_] = len(self.image.signatures)
+            self.image.signatures.append(
+                dict(
+                    parameter_slots=slots(type_.parameters),
+                    result_slots=slots(type_.results),
+                    text=signature_text(type_),
+                )
+            )
+        return self._signatures[type_]
+
+    def _function(self, code: int, signature: int, module: int, name: str) -> int:
+        index = len(self.image.functions)
+        self.image.functions.append(dict(code=code, signature=signature, module=module))
+        self.names[index] = name
+        return index
+
+    def _define(self, compiled: CompiledModule, spaces: _Spaces, number: int) -> None:
+        module = compiled.module
+        for function in compiled.functions:
+            index = self._function(0, self._signature(function.type), number, function.name)
+            spaces.functions.append(index)
+        instantiate = spaces.functions.pop()
+        for global_ in module.globals:
+            spaces.globals.append(self.image.global_slots)
+            self.image.global_slots += slots((global_.type.value,))
+        for table in module.tables:
+            spaces.tables.append(len(self.image.tables))
+            self.image.tables.append(self._table(table))
+        for memory, plan in zip(module.memories, compiled.memories, strict=True):
+            spaces.memories.append(len(self.image.memories))
+            self.image.memories.append(_memory(memory, plan))
+        start = module.export("_start")
+        self.image.modules.append(
+            dict(
+                memory=spaces.memories[0] if spaces.memories else NONE,
+                instantiate=instantiate,
+                start=spaces.functions[start.index] if start and start.kind == "function" else NONE,
+                flags=0,
+            )
+        )
+
+    def _table(self, table: TableType) -> dict:
+        maximum = UNLIMITED if table.limits.maximum is None else min(table.limits.maximum, UNLIMITED)
+        room = min(maximum, max(table.limits.minimum, self._table_room))
+        return dict(minimum=table.limits.minimum, maximum=maximum, capacity=room)
+
+    # code
+
+    def _place_code(self, compiled: CompiledModule, spaces: _Spaces) -> None:
+        first = len(self.image.functions) - len(compiled.functions)
+        for number, function in enumerate(compiled.functions):
+            self.image.functions[first + number]["code"] = len(self.image.code)
+            self.image.code.append(function.frame_slots)
+            start = len(self.image.code)
+            self.image.code += self._relocated(function, compiled, spaces)
+            self.positions += [(start + position, offset) for position, offset in function.positions]
+
+    def _relocated(self, function: CompiledFunction, compiled: CompiledModule, spaces: _Spaces) -> list[int]:
+        code = list(function.halfwords)
+        for relocation in function.relocations:
+            position = relocation.position
+            if relocation.kind == "funcref":
+                reference = spaces.functions[relocation.index] + 1
+                code[position : position + 2] = [reference & 0xFFFF, reference >> 16]
+            elif relocation.kind == "import":
+                code[position] = self._call_to(spaces.functions[relocation.index], code, position)
+            else:
+                code[position] = self._number(relocation.kind, relocation.index, compiled, spaces)
+        return code
+
+    def _call_to(self, function: int, code: list[int], position: int) -> int:
+        """A call's target: the import of a host function; else the call is made to enter another module."""
+        entry = self.image.functions[function]
+        if entry["module"] == NONE:
+            return entry["code"]
+        start = next(start for start, decoded, _ in disassemble(code) if decoded and start + decoded.length > position)
+        if code[start] & 0xFF == ESCAPE:
+            code[start] = BY_NAME["call_cross.wide"].opcode << 8 | ESCAPE
+        else:
+            code[start] = code[start] & 0xFF00 | BY_NAME["call_cross"].opcode
+        return function
+
+    def _number(self, kind: str, index: int, compiled: CompiledModule, spaces: _Spaces) -> int:
+        spaces_by_kind: dict[str, Callable[[int], int]] = {
+            "function": lambda i: spaces.functions[i],
+            "signature": lambda i: self._signature(compiled.module.types[i]),
+            "global": lambda i: spaces.globals[i],
+            "table": lambda i: spaces.tables[i],
+            "memory": lambda i: spaces.memories[i],
+            "data": lambda i: spaces.datas + i,
+            "element": lambda i: spaces.elements + i,
+        }
+        return spaces_by_kind[kind](index)
+
+    # segments and exports
+
+    def _place_segments(self, compiled: CompiledModule, spaces: _Spaces) -> None:
+        self.image.datas += [data.bytes for data in compiled.module.datas]
+        for element in compiled.module.elements:
+            self.image.elements.append([self._reference(e, compiled, spaces) for e in element.expressions])
+
+    def _reference(self, expression: list[Instruction], compiled: CompiledModule, spaces: _Spaces) -> int:
+        """The value of a constant expression of reference type: 0 for null, else a function's number + 1."""
+        first = expression[0]
+        if first.opcode.name == "ref.func":
+            return spaces.functions[first.immediates[0]] + 1
+        if first.opcode.name == "global.get":
+            return self._global_reference(first.immediates[0], compiled, spaces)
+        return 0
+
+    def _global_reference(self, index: int, compiled: CompiledModule, spaces: _Spaces) -> int:
+        imported = compiled.module.imported("global")
+        if index >= len(imported):
+            return self._reference(compiled.module.globals[index - len(imported)].expression, compiled, spaces)
+        provider = compiled.providers[imported[index].module]
+        theirs, their_spaces = self._modules[provider]
+        export = theirs.module.export(imported[index].name)
+        assert export is not None
+        return self._global_reference(export.index, theirs, their_spaces)
+
+    def _export(self, compiled: CompiledModule, spaces: _Spaces, number: int) -> None:
+        spaces_by_kind = {
+            "function": spaces.functions,
+            "table": spaces.tables,
+            "memory": spaces.memories,
+            "global": spaces.globals,
+        }
+        for export in compiled.module.exports:
+            self.image.exports.append(
+                dict(
+                    name=export.name,
+                    kind=EXPORT_KINDS.index(export.kind),
+                    module=number,
+                    index=spaces_by_kind[export.kind][export.index],
+                )
+            )
+
+    # results
+
+    def finish(self) -> Image:
+        """The image, with the RAM that it needs at its start."""
+        self.image.ram = arena_bytes(self.image)
+        return self.image
+
+    def map(self) -> dict:
+        """What stays on the PC: names by function number and positions of instructions in the source.
+
+        `functions`: [[number, name, first halfword, end], ...] of defined functions; `positions`: [[halfword, byte
+        offset in the .wasm], ...] in ascending order.
+        """
+        defined = [(f["code"], i) for i, f in enumerate(self.image.functions) if f["module"] != NONE]
+        defined.sort()
+        ends = [code for code, _ in defined[1:]] + [len(self.image.code)]
+        rows = [[index, self.names[index], code, end] for (code, index), end in zip(defined, ends, strict=True)]
+        return {"functions": rows, "positions": [list(pair) for pair in sorted(self.positions)]}
+
+
+def link(modules: list[CompiledModule], stack_slots: int, table_room: int = 0) -> Linker:
+    """A bundle of modules, each after those it imports from.
+
+    `stack_slots`: size of the stack; `table_room`: elements that a table without a maximum may grow to.
+    """
+    linker = Linker(stack_slots, table_room)
+    for compiled in modules:
+        linker.add(compiled)
+    linker.finish()
+    return linker
+
+
+def arena_bytes(image: Image) -> int:
+    """Bytes that firmware_runtime/image.c takes from the arena for this image."""
+    sizes = [image.global_slots * 4, (len(image.datas) + len(image.elements) + 7) // 8]
+    sizes += [len(image.tables) * TABLE_RECORD, *(table["capacity"] * 4 for table in image.tables)]
+    sizes += [len(image.memories) * MEMORY_RECORD]
+    sizes += [MEMORY_GUARD + memory["capacity"] for memory in image.memories]
+    used = 0
+    for size in [*sizes, image.stack_slots * 4]:
+        used = (used + 7 & ~7) + size
+    return used
+
+
+def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
+    pages = 0x1_0000_0000 // memory.page_size
+    maximum = pages if memory.limits.maximum is None else min(memory.limits.maximum, pages)
+    return dict(
+        minimum=memory.limits.minimum,
+        maximum=min(maximum, UNLIMITED),
+        page_log2=memory.page_size.bit_length() - 1,
+        window_low=plan.low,
+        window_size=plan.size,
+        capacity=plan.capacity,
+    )
+
+
+def _type_of(module: Module, kind: str, index: int) -> FunctionType | TableType | MemoryType | GlobalType:
+    spaces = {
+        "function": module.function_types,
+        "table": module.table_types,
+        "memory": module.memory_types,
+        "global": module.global_types,
+    }
+    return spaces[kind][index]
+
+
+def _matches(given: object, wanted: object) -> bool:
+    """Import matching, WebAssembly specification 4.5.2."""
+    if isinstance(given, TableType) and isinstance(wanted, TableType):
+        return given.element == wanted.element and _limits_match(given.limits, wanted.limits)
+    if isinstance(given, MemoryType) and isinstance(wanted, MemoryType):
+        return given.page_size == wanted.page_size and _limits_match(given.limits, wanted.limits)
+    return given == wanted
+
+
+def _limits_match(given, wanted) -> bool:
+    if given.minimum < wanted.minimum:
+        return False
+    return wanted.maximum is None or (given.maximum is not None and given.maximum <= wanted.maximum)
+
+
+def _features(module: Module) -> int:
+    return sum(FEATURES[name] for name in set(_number_types(module)) if name in FEATURES)
+
+
+def _number_types(module: Module) -> Iterator[str]:
+    for function in module.functions:
+        for instruction in function.body:
+            yield instruction.opcode.name[:3]

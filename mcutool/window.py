@@ -1,0 +1,181 @@
+"""Which part of a module's linear memory RAM backs, when the board has less than the module declares.
+
+Toolchains ask for far more memory than their programs touch. This file decides the window [low, low + size) from what
+a module shows: its stack-pointer global, its data segments, the addresses that its code names, and exports such as
+`__heap_base`. Two layouts occur:
+
+    stack first     | stack        <- SP | data, bss | heap ...       (rustc, newer LLVM)
+    data first      | data, bss | stack        <- SP | heap ...       (older LLVM)
+
+In the first the window reaches from a little below SP upwards, and nothing in the module changes. In the second the
+stack pointer is lowered to just above the data, where nothing forbids it. An access outside the window traps, so a
+wrong guess about the heap is a message, never a wrong result.
+
+It refuses to know the board: it is given a number of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcutool.errors import DoesNotFit
+from mcutool.image.link import MemoryPlan
+from mcutool.wasm.module import Instruction, MemoryType, Module
+
+DEFAULT_STACK = 4096
+LINKER_STACKS = (1 << 16, 1 << 20, 1 << 23, 1 << 24)
+"""Stack sizes that toolchains choose unless told: wasm-ld, rustc, and zig's two."""
+ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a module shows of its memory, in byte addresses. `statics_end`: above it lies no data that code names."""
+
+    statics: int
+    statics_end: int
+    stack_pointer: int | None
+    stack_global: int
+    stack_first: bool
+
+
+@dataclass(frozen=True)
+class Window:
+    """The plan for a memory; `stack_pointer` is the global to change and its new value, or None."""
+
+    plan: MemoryPlan
+    stack_pointer: tuple[int, int] | None = None
+    whole: bool = True
+
+
+def plan_memory(
+    module: Module, available: int, memory: int | None = None, heap: int | None = None, stack: int | None = None
+) -> list[Window]:
+    """A window for each memory that the module defines.
+
+    `available` bytes of RAM are there for them; `memory`, `heap` and `stack` are the user's sizes in bytes or None.
+    Raises DoesNotFit with the flags that mend it.
+    """
+    return [_plan(module, m, available // len(module.memories), memory, heap, stack) for m in module.memories]
+
+
+def _plan(
+    module: Module, memory: MemoryType, available: int, size: int | None, heap: int | None, stack: int | None
+) -> Window:
+    declared = memory.limits.minimum * memory.page_size
+    if size is not None:
+        return Window(MemoryPlan(0, min(size, declared), min(size, declared)), whole=size >= declared)
+    if declared <= available and heap is None and stack is None:
+        return Window(MemoryPlan(0, declared, min(_maximum(memory), available)))
+    layout = examine(module, declared)
+    if layout is None or layout.stack_pointer is None:
+        raise _refusal(declared, available, None)
+    return _window(layout, declared, available, heap, DEFAULT_STACK if stack is None else stack)
+
+
+def _maximum(memory: MemoryType) -> int:
+    pages = 1 << 32 if memory.limits.maximum is None else memory.limits.maximum
+    return pages * memory.page_size
+
+
+def _window(layout: Layout, declared: int, available: int, heap: int | None, stack: int) -> Window:
+    assert layout.stack_pointer is not None
+    if layout.stack_first:
+        low = max(0, layout.stack_pointer - stack) & -ALIGNMENT
+        lowered = None
+        end = layout.statics_end
+    else:
+        low = layout.statics & -ALIGNMENT
+        bottom = layout.statics_end + ALIGNMENT - 1 & -ALIGNMENT
+        lowered = (layout.stack_global, min(bottom + stack, layout.stack_pointer))
+        end = lowered[1]
+    needed = end - low + (heap or 0)
+    if not layout.stack_first and (heap or layout.stack_pointer - low <= available):
+        # The heap begins above the stack that the linker laid out, so the window has to reach there.
+        lowered, needed = None, layout.stack_pointer - low + (heap or 0)
+    if needed > available:
+        raise _refusal(declared, available, needed)
+    capacity = needed if heap is not None else available & -ALIGNMENT
+    size = min(capacity, declared - low)
+    return Window(MemoryPlan(low, size, max(size, capacity)), lowered, whole=False)
+
+
+def _refusal(declared: int, available: int, needed: int | None) -> DoesNotFit:
+    least = "" if needed is None else f"; stack, data and heap take {needed} bytes of it"
+    return DoesNotFit(
+        f"the module asks for {declared} bytes of linear memory{least}, the board has {available}",
+        next_action="link with less: -Wl,-z,stack-size=4096 (clang, zig), -C link-arg=-zstack-size=4096 (rustc), "
+        "--initialMemory with --noExportMemory (asc), or -Wl,--initial-memory=; or try --stack, --heap or --memory",
+    )
+
+
+def examine(module: Module, declared: int) -> Layout | None:
+    """The layout that the module shows; None when it has no constant stack pointer or moving segments."""
+    segments = list(_segments(module))
+    found = _stack_pointer(module, declared)
+    if found is None:
+        return None
+    index, pointer = found
+    named = sorted(set(_addresses(module)))
+    low = min((start for start, _ in segments), default=pointer)
+    segment_end = max((end for _, end in segments), default=low)
+    if low >= pointer:
+        end = max([segment_end, *(a + 16 for a in named if pointer <= a < declared)])
+        return Layout(low, min(end, declared), pointer, index, True)
+    end = _exported(module, "__data_end") or _data_end(pointer, segment_end, named)
+    return Layout(low, end, pointer, index, False)
+
+
+def _data_end(pointer: int, segment_end: int, named: list[int]) -> int:
+    """Where the data of a data-first layout end: a usual stack size below the stack pointer, or at the pointer itself
+    when code names an address in between, which then may be data."""
+    for size in LINKER_STACKS:
+        end = pointer - size
+        if end >= segment_end:
+            return pointer if any(end <= address < pointer for address in named) else end
+    return pointer
+
+
+def _stack_pointer(module: Module, declared: int) -> tuple[int, int] | None:
+    """The first mutable i32 global that starts at a plausible constant: its number among the defined, its value."""
+    for index, global_ in enumerate(module.globals):
+        if global_.type.value == "i32" and global_.type.mutable:
+            value = _constant(global_.expression)
+            if value is not None and 0 < value <= declared and value % ALIGNMENT == 0:
+                return index, value
+            return None
+    return None
+
+
+def _constant(expression: list[Instruction] | None) -> int | None:
+    if expression is None or expression[0].opcode.name != "i32.const" or len(expression) != 2:
+        return None
+    return expression[0].immediates[0]
+
+
+def _segments(module: Module) -> Iterator[tuple[int, int]]:
+    """Start and end of each active segment at a constant address."""
+    for data in module.datas:
+        start = _constant(data.offset_expression)
+        if start is not None:
+            yield start, start + len(data.bytes)
+
+
+def _addresses(module: Module) -> Iterator[int]:
+    """Numbers in the code that may be addresses."""
+    for function in module.functions:
+        for instruction in function.body:
+            name = instruction.opcode.name
+            if name == "i32.const":
+                yield instruction.immediates[0]
+            elif ".load" in name or ".store" in name:
+                yield instruction.immediates[1]
+
+
+def _exported(module: Module, name: str) -> int | None:
+    export = module.export(name)
+    if export is None or export.kind != "global":
+        return None
+    defined = export.index - len(module.imported("global"))
+    return _constant(module.globals[defined].expression) if defined >= 0 else None
