@@ -29,7 +29,8 @@ void platform_wait(uint64_t deadline) {
     (void)deadline;
 }
 
-void platform_poll(void) {
+bool platform_poll(void) {
+    return false;
 }
 
 bool platform_random(uint8_t *bytes, size_t size) {
@@ -60,13 +61,13 @@ bool led_set(bool on) {
     return false;
 }
 
-size_t console_read(uint8_t *bytes, size_t size) {
+size_t console_input(uint8_t *bytes, size_t size) {
     (void)bytes;
     (void)size;
     return 0;
 }
 
-bool console_readable(void) {
+bool console_input_available(void) {
     return false;
 }
 
