@@ -6,7 +6,7 @@ MCUTOOL := .venv/bin/mcutool
 
 # What must be on PATH, and the packages that bring it: for everything, and for the tests.
 TOOLS := arm-none-eabi-gcc cc python3
-PACKAGES := gcc-arm-none-eabi gcc libc6-dev python3-venv
+PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
 TEST_TOOLS := qemu-system-arm stm32flash
 TEST_PACKAGES := qemu-system-arm stm32flash
 
@@ -26,7 +26,7 @@ bench: firmware .venv/test-tools ## print the figures of the benchmarks
 	$(PYTHON) -m tests.bench
 
 firmware: .venv/installed ## build the runtime of every board into mcutool/firmware
-	$(PYTHON) setup.py firmware
+	$(PYTHON) firmware_runtime/build.py
 
 check: .venv/installed ## lint, types, freshness of generated files
 	$(PYTHON) -m ruff check .
