@@ -14,13 +14,16 @@
 /* The program's side. */
 
 /* Takes at most `size` bytes of program input; 0 when there is none at present. Never waits. */
-size_t console_read(uint8_t *bytes, size_t size);
-/* Whether the next console_read would give something. */
-bool console_readable(void);
+size_t console_input(uint8_t *bytes, size_t size);
+/* Whether the next console_input would give something. */
+bool console_input_available(void);
 /* Whether the input has been declared ended and everything before its end was read. */
 bool console_input_ended(void);
 /* Program output. Waits while an SMP request is being received, and calls platform_poll() meanwhile. */
 void console_write(const uint8_t *bytes, size_t size);
+/* The same for the firmware's own lines. */
+void console_print(const char *text);
+void console_print_number(uint32_t number);
 
 /* SMP's side. */
 
@@ -29,6 +32,8 @@ void console_write(const uint8_t *bytes, size_t size);
 const uint8_t *console_frame(size_t *size);
 /* The request is answered, or needs no answer now: the next may come, and program output goes on. */
 void console_release_frame(void);
+/* CRC-16/XMODEM, which ends a frame. */
+uint16_t console_crc(const uint8_t *bytes, size_t size);
 /* Sends a message (without length and CRC, which are added here) as SMP lines. */
 void console_send_frame(const uint8_t *message, size_t size);
 /* Adds program input that came in a message, binary safe; gives the bytes accepted. */

@@ -22,8 +22,18 @@ uint64_t platform_microseconds(void);
    came since the last call, so a condition may be tested before without a race. */
 void platform_wait(uint64_t deadline);
 
+/* Shuts interrupts out, or lets them in again; for the few lines that share data with console_receive. */
+void platform_mask(bool masked);
+
 /* As if the reset pin had been pulled. */
 _Noreturn void platform_reset(void);
+
+/* A word that lives through a reset: why the installed program is not to be started after it (start.c). */
+enum hold { HOLD_NOTHING, HOLD_FAULT };
+
+void platform_hold(enum hold reason);
+/* The reason left before the last reset; asking forgets it. */
+enum hold platform_held(void);
 
 /* Random bytes from a noise source; false when the chip has none. */
 bool platform_random(uint8_t *bytes, size_t size);
@@ -56,7 +66,8 @@ int gpio_read(uint32_t pin);
 /* Switches the board's light; false when it has none (board.c). */
 bool led_set(bool on);
 
-/* Answers what came over SMP. Host functions call it again and again while they wait (main.c). */
-void platform_poll(void);
+/* Answers what came over SMP; false when the running program has to stop. Host functions call it again and again while
+   they wait (main.c). */
+bool platform_poll(void);
 
 #endif

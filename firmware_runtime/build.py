@@ -1,0 +1,178 @@
+"""Builds the firmware of every board: `python firmware_runtime/build.py [BOARD...]`.
+
+Decides which sources, flags and constants make a board's firmware; every fact of the hardware comes from its TOML files
+through mcutool.devices. Two builds give identical bytes: no path, date or build id gets into the ELF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from elftools.elf.elffile import ELFFile  # noqa: E402
+
+from mcutool import __version__, devices  # noqa: E402
+from mcutool.devices import Board  # noqa: E402
+from mcutool.errors import Error  # noqa: E402
+
+COMPILER = "arm-none-eabi-gcc"
+INSTALL = "sudo apt-get install -y gcc-arm-none-eabi libnewlib-arm-none-eabi"
+
+# The interpreter is built for speed, everything else for size.
+HOT = ["execute.c", "arithmetic.c", "vm.c", "sha256.c"]
+COLD = [
+    "main.c", "module.c", "image.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
+    "port/cortex_m/start.c",
+]  # fmt: skip
+CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
+
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-std=c11", "-fno-math-errno", "-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", *WARNINGS]
+LINK_FLAGS = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
+
+
+def constants(board: Board) -> Iterator[tuple[str, str | int]]:
+    """What the C code knows of a board, as names and values of macros."""
+    chip = board.chip
+    yield from {"BOARD_NAME": f'"{board.name}"', "CHIP_NAME": f'"{chip.name}"', "CORE_NAME": f'"{chip.core.name}"'}.items()
+    yield "FIRMWARE_VERSION", f'"{__version__}"'
+    yield from {"FLASH_BASE": chip.flash.base, "FLASH_REGISTERS": chip.flash.registers}.items()
+    yield from {"FLASH_ERASED": chip.flash.erased, "FLASH_WRITE_UNIT": chip.flash.write_unit}.items()
+    yield "FLASH_SECTORS", "{" + ", ".join(f"{{{run.size}, {run.count}}}" for run in chip.flash.sectors) + "}"
+    yield from {"SLOT_ADDRESS": chip.slot_address, "SLOT_SIZE": chip.map.slot.size}.items()
+    yield from {"UART_BASE": chip.uart.base, "UART_IRQ": chip.uart.irq}.items()
+    yield from {"UART_CLOCK": chip.uart.clock, "UART_BAUD": chip.uart.default_baud}.items()
+    yield from {f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input")}.items()
+    if chip.tick:
+        yield "TICK_CLOCK", chip.tick.clock
+    if chip.gpio:
+        yield "GPIO_BASE", chip.gpio.base
+    if board.console_pins:
+        yield from {"UART_TX_PIN": board.console_pins.tx, "UART_RX_PIN": board.console_pins.rx}.items()
+    if board.led:
+        yield from {"LED_PIN": board.led.pin, "LED_ACTIVE_HIGH": int(board.led.active == "high")}.items()
+        if board.led.low >= 0:
+            yield "LED_LOW_PIN", board.led.low
+
+
+def render_board_header(board: Board) -> str:
+    """board.h."""
+    lines = [f"#define {name} {value:#x}u" if isinstance(value, int) else f"#define {name} {value}"
+             for name, value in constants(board)]  # fmt: skip
+    return "\n".join(["/* Written by build.py from the board's and the chip's TOML files. */", *lines, ""])
+
+
+def render_linker_script(board: Board) -> str:
+    """The template with the chip's flash and RAM map filled in."""
+    chip = board.chip
+    values = {
+        "RUNTIME_ADDRESS": chip.flash.base + chip.map.runtime.offset,
+        "RUNTIME_SIZE": chip.map.runtime.size,
+        "RAM_ADDRESS": chip.runtime_ram.base,
+        "RAM_SIZE": chip.runtime_ram.size,
+        "C_STACK": chip.ram_map["c_stack"],
+        "RESERVED_RAM": sum(chip.ram_map.values()),
+        "ARENA_ADDRESS": chip.main_ram.base + chip.arena_offset,
+        "ARENA_SIZE": chip.arena_size,
+    }
+    text = (HERE / "port" / "cortex_m" / "link.ld.in").read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", f"{value:#x}")
+    return text
+
+
+def sources(board: Board) -> list[str]:
+    """Files compiled for size."""
+    chip = board.chip
+    return [*COLD, *CLOCKS[chip.tick.kind if chip.tick else "systick"], f"port/{chip.port}/port.c"]
+
+
+def require_compiler() -> None:
+    """Raises Error when the cross compiler or its C library is missing."""
+    found = shutil.which(COMPILER)
+    if found:
+        library = subprocess.run([COMPILER, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
+        found = library.stdout.strip() != "libc.a"  # the compiler gives the bare name back when it has none
+    if not found:
+        raise Error(f"{COMPILER} with newlib is needed to build the firmware", next_action=f"type: {INSTALL}")
+
+
+def compile_into(directory: Path, flags: list[str], names: list[str]) -> list[str]:
+    """Objects of the sources, named in a flat folder."""
+    run([COMPILER, "-c", *flags, *(str(HERE / name) for name in names)], directory)
+    return [f"{Path(name).stem}.o" for name in names]
+
+
+def run(command: list[str], directory: Path) -> None:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
+
+
+def build(board: Board, output: Path, directory: Path) -> Path:
+    """The board's ELF in the folder `output`; `directory` takes what is in between. Raises Error."""
+    directory.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
+    (directory / "board.h").write_text(render_board_header(board), encoding="utf-8")
+    (directory / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
+    machine = list(board.chip.core.gcc_flags)
+    maps = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={directory}=."]
+    includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}"]
+    flags = [*machine, *FLAGS, *maps, *includes, f"-DVM_DRIVER_{board.chip.core.dispatch.upper()}"]
+    objects = compile_into(directory, [*flags, "-O2"], HOT) + compile_into(directory, [*flags, "-Os"], sources(board))
+    elf = output / f"{board.name}.elf"
+    run([COMPILER, *machine, *LINK_FLAGS, "-T", "link.ld", *objects, "-lm", "-o", str(elf)], directory)
+    return elf
+
+
+def sizes(elf: Path) -> dict[str, int]:
+    """Bytes by section, of those that exist on the board."""
+    with elf.open("rb") as file:
+        return {
+            section.name: section["sh_size"] for section in ELFFile(file).iter_sections() if section["sh_flags"] & 2
+        }
+
+
+def report(board: Board, elf: Path) -> str:
+    """One line: flash and RAM of a firmware."""
+    size = sizes(elf)
+    flash = size[".text"] + size.get(".data", 0)
+    static = sum(size.get(name, 0) for name in (".data", ".bss", ".noinit"))
+    return (
+        f"{board.name:12} {board.chip.core.name:12} flash {flash:6} of {board.chip.map.runtime.size:7}   "
+        f"static RAM {static:5}   C stack {size['.stack']:5}   modules {board.chip.arena_size:8}"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Builds the firmware of the boards named, or of all.")
+    parser.add_argument("board", nargs="*", help="a board's name")
+    parser.add_argument("--into", type=Path, default=ROOT / "mcutool" / "firmware", help="folder for the ELF files")
+    options = parser.parse_args(arguments)
+    try:
+        require_compiler()
+        boards = [devices.board(name) for name in options.board] or list(devices.boards())
+        with ThreadPoolExecutor(2) as pool:
+            work = options.into.resolve() / "objects"
+            elves = list(pool.map(lambda board: build(board, options.into.resolve(), work / board.name), boards))
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.next_action:
+            print(error.next_action, file=sys.stderr)
+        return error.exit_code
+    for board, elf in zip(boards, elves, strict=True):
+        print(report(board, elf))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

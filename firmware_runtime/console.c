@@ -1,0 +1,311 @@
+/* The arbiter: see console.h. A byte is sorted as it arrives, in the UART's interrupt, so that a request is complete in
+   its buffer whatever the program does meanwhile. The framing is that of MCUmgr's SMP over console: base64 lines of at
+   most 127 bytes, 06 09 before the first and 04 14 before the others, holding length, message and CRC-16/XMODEM. */
+
+#include "console.h"
+
+#include <string.h>
+
+#include "board.h"
+#include "platform.h"
+
+#define FIRST_MARK_1 0x06
+#define FIRST_MARK_2 0x09
+#define NEXT_MARK_1 0x04
+#define NEXT_MARK_2 0x14
+#define TEXT_PER_LINE 124u /* 127 without marker and LF, in whole groups of four */
+#define BYTES_PER_LINE (TEXT_PER_LINE / 4u * 3u)
+
+/* A request whose rest does not come within this time is forgotten. */
+#define FRAME_TIMEOUT_MICROSECONDS 300000u
+
+_Static_assert((INPUT_SIZE & (INPUT_SIZE - 1)) == 0, "the ring's positions wrap at a power of two");
+
+/* Shared with the interrupt. */
+static struct {
+    uint8_t bytes[INPUT_SIZE];
+    volatile uint16_t head; /* bytes ever added and taken, modulo 65536 */
+    volatile uint16_t tail;
+    volatile bool ended;
+} input;
+
+static struct {
+    uint8_t frame[FRAME_SIZE];
+    volatile uint16_t size;
+    volatile bool receiving; /* a request has begun */
+    volatile bool complete;  /* it lies in frame and belongs to console_frame's caller */
+    volatile uint16_t progress;
+    enum { LINE_START, LINE_MARK, LINE_TEXT, LINE_SMP } line;
+    uint8_t mark;
+    uint8_t bits;    /* decoded bits that do not fill a byte yet */
+    uint32_t digits; /* they are the lowest ones here */
+} smp;
+
+static uint8_t last_sent; /* of program output */
+
+/// Received ///
+
+static bool add_input(uint8_t byte) {
+    if ((uint16_t)(input.head - input.tail) == INPUT_SIZE) {
+        return false;
+    }
+    input.bytes[input.head % INPUT_SIZE] = byte;
+    input.head++;
+    return true;
+}
+
+static void receive_text(uint8_t byte) {
+    add_input(byte);
+    smp.line = byte == '\n' || byte == '\r' ? LINE_START : LINE_TEXT;
+}
+
+static void begin_line(uint8_t mark) {
+    smp.line = LINE_SMP;
+    smp.bits = 0;
+    if (mark == FIRST_MARK_1 && !smp.complete) {
+        smp.size = 0;
+        smp.receiving = true;
+    }
+}
+
+static void receive_mark(uint8_t byte) {
+    if ((smp.mark == FIRST_MARK_1 && byte == FIRST_MARK_2) || (smp.mark == NEXT_MARK_1 && byte == NEXT_MARK_2)) {
+        begin_line(smp.mark);
+    } else {
+        receive_text(smp.mark);
+        receive_text(byte);
+    }
+}
+
+static int base64_digit(uint8_t byte) {
+    if (byte >= 'A' && byte <= 'Z') {
+        return byte - 'A';
+    }
+    if (byte >= 'a' && byte <= 'z') {
+        return byte - 'a' + 26;
+    }
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0' + 52;
+    }
+    return byte == '+' ? 62 : byte == '/' ? 63 : -1;
+}
+
+static void receive_digit(uint8_t byte) {
+    int digit = base64_digit(byte);
+    if (digit < 0) {
+        smp.receiving = smp.receiving && (byte == '=' || byte == '\r');
+        return;
+    }
+    smp.digits = smp.digits << 6 | (uint32_t)digit;
+    smp.bits += 6;
+    if (smp.bits >= 8) {
+        smp.bits -= 8;
+        if (smp.size == FRAME_SIZE) {
+            smp.receiving = false;
+        } else {
+            smp.frame[smp.size++] = (uint8_t)(smp.digits >> smp.bits);
+        }
+    }
+}
+
+static void end_line(void) {
+    smp.line = LINE_START;
+    if (smp.receiving && smp.size >= 2 && smp.size >= 2u + (smp.frame[0] << 8 | smp.frame[1])) {
+        smp.receiving = false;
+        smp.complete = true;
+    }
+}
+
+/* A mark inside a line of base64: its end was lost, and another line begins. */
+static void receive_smp(uint8_t byte) {
+    smp.progress++;
+    if (byte == '\n') {
+        end_line();
+    } else if (byte == FIRST_MARK_1 || byte == NEXT_MARK_1) {
+        smp.receiving = false;
+        smp.mark = byte;
+        smp.line = LINE_MARK;
+    } else if (smp.receiving) {
+        receive_digit(byte);
+    }
+}
+
+void console_receive(uint8_t byte) {
+    switch (smp.line) {
+    case LINE_START:
+        if (byte == FIRST_MARK_1 || byte == NEXT_MARK_1) {
+            smp.mark = byte;
+            smp.line = LINE_MARK;
+            return;
+        }
+        receive_text(byte);
+        return;
+    case LINE_MARK:
+        receive_mark(byte);
+        return;
+    case LINE_TEXT:
+        receive_text(byte);
+        return;
+    case LINE_SMP:
+        receive_smp(byte);
+        return;
+    }
+}
+
+/// The program's side ///
+
+bool console_input_available(void) {
+    return input.head != input.tail;
+}
+
+bool console_input_ended(void) {
+    return input.ended && !console_input_available();
+}
+
+size_t console_input(uint8_t *bytes, size_t size) {
+    size_t count = 0;
+    while (count < size && console_input_available()) {
+        bytes[count++] = input.bytes[input.tail % INPUT_SIZE];
+        input.tail++;
+    }
+    return count;
+}
+
+/* False when the program has to stop, and its output is no longer wanted. */
+static bool let_smp_finish(void) {
+    uint16_t progress = smp.progress;
+    uint64_t since = platform_microseconds();
+    while (smp.receiving || smp.complete) {
+        if (!platform_poll()) {
+            return false;
+        }
+        if (smp.progress != progress || smp.complete) {
+            progress = smp.progress;
+            since = platform_microseconds();
+        } else if (platform_microseconds() - since > FRAME_TIMEOUT_MICROSECONDS) {
+            smp.receiving = false;
+        }
+    }
+    return true;
+}
+
+static void write_byte(uint8_t byte) {
+    static const uint8_t separator = 0;
+    if ((last_sent == FIRST_MARK_1 && byte == FIRST_MARK_2) || (last_sent == NEXT_MARK_1 && byte == NEXT_MARK_2)) {
+        console_write_raw(&separator, 1);
+    }
+    console_write_raw(&byte, 1);
+    last_sent = byte;
+}
+
+void console_write(const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size && let_smp_finish(); i++) {
+        write_byte(bytes[i]);
+    }
+}
+
+void console_print(const char *text) {
+    console_write((const uint8_t *)text, strlen(text));
+}
+
+void console_print_number(uint32_t number) {
+    uint8_t digits[10];
+    size_t first = sizeof digits;
+    do {
+        digits[--first] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    console_write(digits + first, sizeof digits - first);
+}
+
+/// SMP's side ///
+
+const uint8_t *console_frame(size_t *size) {
+    if (!smp.complete) {
+        return NULL;
+    }
+    *size = smp.size;
+    return smp.frame;
+}
+
+void console_release_frame(void) {
+    smp.complete = false;
+}
+
+uint16_t console_crc(const uint8_t *bytes, size_t size) {
+    uint16_t crc = 0;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= (uint16_t)(bytes[i] << 8);
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
+        }
+    }
+    return crc;
+}
+
+/* Byte `position` of length, message, CRC. */
+static uint8_t framed_byte(const uint8_t *message, size_t size, uint16_t crc, size_t position) {
+    uint16_t length = (uint16_t)(size + 2);
+    if (position < 2) {
+        return (uint8_t)(position == 0 ? length >> 8 : length);
+    }
+    if (position < size + 2) {
+        return message[position - 2];
+    }
+    return (uint8_t)(position == size + 2 ? crc >> 8 : crc);
+}
+
+static uint8_t base64_letter(uint32_t digit) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return (uint8_t)letters[digit & 63];
+}
+
+static void send_group(const uint8_t bytes[3], size_t count) {
+    uint32_t group = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
+    uint8_t text[4] = {base64_letter(group >> 18), base64_letter(group >> 12), '=', '='};
+    if (count > 1) {
+        text[2] = base64_letter(group >> 6);
+    }
+    if (count > 2) {
+        text[3] = base64_letter(group);
+    }
+    console_write_raw(text, sizeof text);
+}
+
+void console_send_frame(const uint8_t *message, size_t size) {
+    static const uint8_t first_mark[2] = {FIRST_MARK_1, FIRST_MARK_2}, next_mark[2] = {NEXT_MARK_1, NEXT_MARK_2};
+    uint16_t crc = console_crc(message, size);
+    for (size_t position = 0; position < size + 4; position += 3) {
+        uint8_t group[3] = {0};
+        size_t left = size + 4 - position, count = left < 3 ? left : 3;
+        for (size_t i = 0; i < count; i++) {
+            group[i] = framed_byte(message, size, crc, position + i);
+        }
+        if (position % BYTES_PER_LINE == 0) {
+            console_write_raw(position == 0 ? first_mark : next_mark, 2);
+        }
+        send_group(group, count);
+        if ((position + 3) % BYTES_PER_LINE == 0 || left <= 3) {
+            console_write_raw((const uint8_t *)"\n", 1);
+        }
+    }
+}
+
+size_t console_add_input(const uint8_t *bytes, size_t size) {
+    size_t count = 0;
+    platform_mask(true);
+    while (count < size && add_input(bytes[count])) {
+        count++;
+    }
+    platform_mask(false);
+    return count;
+}
+
+void console_end_input(void) {
+    input.ended = true;
+}
+
+void console_clear_input(void) {
+    input.tail = input.head;
+    input.ended = false;
+}

@@ -1,0 +1,42 @@
+/* The firmware's life: say who it is, run the installed program, answer SMP for ever. */
+
+#include "board.h"
+#include "console.h"
+#include "generated/isa.h"
+#include "module.h"
+#include "platform.h"
+#include "smp.h"
+
+static void print_banner(void) {
+    console_print("\r\nmcutool " FIRMWARE_VERSION " " BOARD_NAME " (" CORE_NAME "), ISA ");
+    console_print_number(ISA_VERSION);
+    console_print(", ");
+    console_print_number(module_arena_size());
+    console_print(" bytes for modules\r\n");
+}
+
+/* A fault of the firmware itself may come again with the same program, so it waits to be told. */
+static void run_installed(void) {
+    if (platform_held() == HOLD_FAULT) {
+        console_print("[fault of the firmware: the program is not started again; reset to try]\r\n");
+    } else {
+        module_run();
+    }
+}
+
+bool platform_poll(void) {
+    smp_poll();
+    return !module_must_stop();
+}
+
+int main(void) {
+    platform_start();
+    print_banner();
+    run_installed();
+    for (;;) {
+        platform_poll();
+        if (!smp_runtime_run_call()) {
+            platform_wait(PLATFORM_FOREVER);
+        }
+    }
+}

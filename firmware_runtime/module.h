@@ -1,0 +1,50 @@
+/* The installed program: loading it from the slot, running it, calling its functions.
+
+   This file decides the order of a program's life; it refuses to know how a module is executed (vm.h) and how a
+   request came (smp.c). One program at a time; calls do not nest. */
+
+#ifndef MODULE_H
+#define MODULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum module_state { MODULE_NONE, MODULE_LOADED, MODULE_RUNNING, MODULE_ENDED };
+
+extern const char *const module_state_names[];
+
+/* Loads the image in the slot afresh; nothing of it has run then. NULL, or why it is refused; `detail` is a name that
+   the message is about, or NULL. */
+const char *module_load(const char **detail);
+
+/* The slot is about to change: the program is gone. */
+void module_unload(void);
+
+/* Loads, instantiates and runs the program to its end, and says on the console how it ended. */
+void module_run(void);
+
+/* Runs one function of the loaded bundle; gives the trap kind. Arguments and results lie in module_slots. */
+uint32_t module_call(uint32_t function);
+
+/* Where arguments go; `*room` is how many slots there are. Only while nothing runs. */
+uint32_t *module_slots(uint32_t *room);
+
+/* Asks the running program to stop at its next host call; platform_poll gives false from then on. */
+void module_stop(void);
+bool module_must_stop(void);
+
+enum module_state module_state(void);
+uint32_t module_exit_status(void);
+uint32_t module_last_trap(void);
+uint32_t module_stack_high_water(void);
+uint32_t module_arena_used(void);
+/* Address of a mutable global's slot, NULL when there are fewer. */
+const uint32_t *module_globals(uint32_t first, uint32_t count);
+/* Function index and halfword offset of the frames of the last trap, innermost first; gives how many. */
+uint32_t module_backtrace(uint32_t (*places)[2], uint32_t room);
+
+/* The module arena, which is free while nothing is loaded. */
+uint32_t module_arena_size(void);
+
+#endif

@@ -1,0 +1,202 @@
+/* SMP's image group on the one slot of a board: list it, fill it, erase it.
+
+   An upload erases sector by sector as it goes. The container's hash decides at the start whether what lies in the
+   slot is whole, so an upload may be cut off anywhere. A chunk for another offset than the expected one is answered
+   with the expected one: repeating and resuming are the same thing. */
+
+#include <string.h>
+
+#include "board.h"
+#include "module.h"
+#include "platform.h"
+#include "sha256.h"
+#include "smp.h"
+#include "vm.h"
+
+static struct {
+    bool active;
+    uint32_t length;
+    uint32_t offset; /* the next byte that is wanted */
+    uint32_t erased; /* address up to which the slot was erased */
+    uint32_t digest_size;
+    uint8_t digest[SHA256_SIZE]; /* of all that is uploaded, as the client says */
+} upload;
+
+static const uint8_t *const slot = (const uint8_t *)SLOT_ADDRESS;
+
+/// State ///
+
+/* Appends a number and a character; gives the place after them. */
+static char *print_number(char *text, uint32_t number, char after) {
+    char digits[10];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (count > 0) {
+        *text++ = digits[--count];
+    }
+    *text = after;
+    return text + 1;
+}
+
+static void put_version(struct cbor_writer *reply, const struct image_container *head) {
+    char text[4 * 11], *end = text;
+    end = print_number(end, head->major, '.');
+    end = print_number(end, head->minor, '.');
+    end = print_number(end, head->revision, head->build != 0 ? '.' : 0);
+    if (head->build != 0) {
+        print_number(end, head->build, 0);
+    }
+    cbor_put_text(reply, "version", text);
+}
+
+/* One image, or none. There is nothing to confirm: what is in the slot runs when it is whole. */
+enum smp_result smp_image_state(const struct smp_request *request, struct cbor_writer *reply) {
+    static const char *const always_true[] = {"bootable", "confirmed", "active"};
+    (void)request;
+    const uint8_t *digest = image_digest(slot, SLOT_SIZE);
+    cbor_put_key(reply, "images");
+    cbor_put_head(reply, CBOR_ARRAY, digest != NULL);
+    if (digest != NULL) {
+        uint8_t *outer = cbor_begin_map(reply);
+        cbor_put_unsigned(reply, "slot", 0);
+        put_version(reply, (const struct image_container *)slot);
+        cbor_put_string(reply, "hash", CBOR_BYTES, digest, SHA256_SIZE);
+        for (size_t i = 0; i < sizeof always_true / sizeof *always_true; i++) {
+            cbor_put_bool(reply, always_true[i], true);
+        }
+        cbor_end_map(reply, outer);
+    }
+    return SMP_OK;
+}
+
+/// Upload ///
+
+static bool same_upload(uint32_t length, const uint8_t *digest, uint32_t digest_size) {
+    return upload.active && upload.length == length && digest_size == SHA256_SIZE &&
+           upload.digest_size == digest_size && memcmp(upload.digest, digest, digest_size) == 0;
+}
+
+static enum smp_result begin_upload(const struct smp_request *request) {
+    uint32_t length, digest_size = 0;
+    const uint8_t *digest = NULL;
+    if (!cbor_find_unsigned(request->payload, "len", &length)) {
+        return SMP_INVALID;
+    }
+    if (length > SLOT_SIZE) {
+        return SMP_NO_MEMORY;
+    }
+    cbor_find_bytes(request->payload, "sha", &digest, &digest_size);
+    if (same_upload(length, digest, digest_size)) {
+        return SMP_OK;
+    }
+    module_unload();
+    memset(&upload, 0, sizeof upload);
+    upload.active = true;
+    upload.length = length;
+    upload.erased = SLOT_ADDRESS;
+    if (digest_size == SHA256_SIZE) {
+        upload.digest_size = digest_size;
+        memcpy(upload.digest, digest, digest_size);
+    }
+    return SMP_OK;
+}
+
+static bool erase_up_to(uint32_t end) {
+    while (upload.erased < end) {
+        struct flash_sector sector = flash_sector_at(upload.erased);
+        if (!flash_erase(&sector)) {
+            return false;
+        }
+        upload.erased = sector.address + sector.size;
+    }
+    return true;
+}
+
+/* Whole write units, the last one filled up. */
+static bool write_chunk(const uint8_t *bytes, uint32_t size) {
+    uint32_t address = SLOT_ADDRESS + upload.offset, whole = size - size % FLASH_WRITE_UNIT;
+    uint8_t last[FLASH_WRITE_UNIT];
+    memset(last, FLASH_ERASED, sizeof last);
+    memcpy(last, bytes + whole, size - whole);
+    return erase_up_to(address + size) && flash_write(address, bytes, whole) &&
+           (size == whole || flash_write(address + whole, last, sizeof last));
+}
+
+/* A chunk that is not the last is taken up to a whole write unit; the client sends the rest again. */
+static enum smp_result take_chunk(const uint8_t *bytes, uint32_t size) {
+    uint32_t left = upload.length - upload.offset;
+    if (size > left) {
+        return SMP_INVALID;
+    }
+    if (size < left) {
+        size -= size % FLASH_WRITE_UNIT;
+    }
+    if (!write_chunk(bytes, size)) {
+        upload.active = false;
+        return SMP_UNKNOWN;
+    }
+    upload.offset += size;
+    return SMP_OK;
+}
+
+static void put_match(struct cbor_writer *reply) {
+    uint8_t digest[SHA256_SIZE];
+    upload.active = false;
+    if (upload.digest_size == SHA256_SIZE) {
+        sha256(slot, upload.length, digest);
+        cbor_put_bool(reply, "match", memcmp(digest, upload.digest, sizeof digest) == 0);
+    }
+}
+
+enum smp_result smp_image_upload(const struct smp_request *request, struct cbor_writer *reply) {
+    uint32_t offset, size;
+    const uint8_t *bytes;
+    enum smp_result result = SMP_OK;
+    if (!cbor_find_unsigned(request->payload, "off", &offset) ||
+        !cbor_find_bytes(request->payload, "data", &bytes, &size)) {
+        return SMP_INVALID;
+    }
+    if (offset == 0) {
+        result = begin_upload(request);
+    }
+    if (result == SMP_OK && upload.active && offset == upload.offset) {
+        result = take_chunk(bytes, size);
+    }
+    if (result != SMP_OK) {
+        return result;
+    }
+    cbor_put_unsigned(reply, "rc", SMP_OK);
+    cbor_put_unsigned(reply, "off", upload.offset);
+    if (upload.active && upload.offset == upload.length) {
+        put_match(reply);
+    }
+    return SMP_OK;
+}
+
+/// Erase ///
+
+static bool is_blank(const struct flash_sector *sector) {
+    const uint8_t *bytes = (const uint8_t *)sector->address;
+    uint32_t i = 0;
+    while (i < sector->size && bytes[i] == FLASH_ERASED) {
+        i++;
+    }
+    return i == sector->size;
+}
+
+enum smp_result smp_image_erase(const struct smp_request *request, struct cbor_writer *reply) {
+    (void)request, (void)reply;
+    module_unload();
+    memset(&upload, 0, sizeof upload);
+    for (uint32_t address = SLOT_ADDRESS; address < SLOT_ADDRESS + SLOT_SIZE;) {
+        struct flash_sector sector = flash_sector_at(address);
+        if (!is_blank(&sector) && !flash_erase(&sector)) {
+            return SMP_UNKNOWN;
+        }
+        address = sector.address + sector.size;
+    }
+    return SMP_OK;
+}

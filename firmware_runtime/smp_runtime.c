@@ -1,0 +1,168 @@
+/* Our own SMP group, number 64: what a program on the board is, calling its functions, giving it input.
+   Slots travel as little-endian words, which is how they lie in memory. */
+
+#include <string.h>
+
+#include "board.h"
+#include "console.h"
+#include "host.h"
+#include "module.h"
+#include "smp.h"
+#include "vm.h"
+
+#define SLOT_BYTES 4u
+#define BACKTRACE_ROOM 12
+#define ALL_FEATURES 7u /* i64, f32, f64: every core computes them, if by library */
+
+/* The call that waits for its turn, or runs. */
+static struct {
+    bool wanted;
+    uint8_t header[SMP_HEADER_SIZE];
+    uint32_t function;
+    uint32_t results;
+} call;
+
+enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_writer *reply) {
+    (void)request;
+    cbor_put_text(reply, "board", BOARD_NAME);
+    cbor_put_text(reply, "chip", CHIP_NAME);
+    cbor_put_text(reply, "core", CORE_NAME);
+    cbor_put_text(reply, "version", FIRMWARE_VERSION);
+    cbor_put_unsigned(reply, "isa", ISA_VERSION);
+    cbor_put_unsigned(reply, "slot_address", SLOT_ADDRESS);
+    cbor_put_unsigned(reply, "slot_size", SLOT_SIZE);
+    cbor_put_unsigned(reply, "arena", module_arena_size());
+    cbor_put_unsigned(reply, "features", ALL_FEATURES);
+    cbor_put_text(reply, "state", module_state_names[module_state()]);
+    return SMP_OK;
+}
+
+/// Calls ///
+
+enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_writer *reply) {
+    const uint8_t *arguments = NULL;
+    uint32_t size = 0, room;
+    (void)reply;
+    if (module_state() == MODULE_RUNNING || call.wanted) {
+        return SMP_BUSY;
+    }
+    if (module_state() == MODULE_NONE) {
+        return SMP_BAD_STATE;
+    }
+    cbor_find_bytes(request->payload, "a", &arguments, &size);
+    uint32_t *slots = module_slots(&room);
+    if (!cbor_find_unsigned(request->payload, "f", &call.function) ||
+        !cbor_find_unsigned(request->payload, "n", &call.results) || size % SLOT_BYTES != 0 ||
+        size / SLOT_BYTES > room || call.results > room) {
+        return SMP_INVALID;
+    }
+    if (size > 0) {
+        memcpy(slots, arguments, size);
+    }
+    memcpy(call.header, request->header, sizeof call.header);
+    call.wanted = true;
+    return SMP_ANSWERED_LATER;
+}
+
+static void put_trap(struct cbor_writer *reply, uint32_t trap) {
+    uint32_t places[BACKTRACE_ROOM][2];
+    uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
+    cbor_put_unsigned(reply, "t", trap);
+    cbor_put_unsigned(reply, "x", module_exit_status());
+    cbor_put_string(reply, "bt", CBOR_BYTES, places, count * (uint32_t)sizeof *places);
+}
+
+bool smp_runtime_run_call(void) {
+    struct cbor_writer reply;
+    uint32_t room;
+    if (!call.wanted) {
+        return false;
+    }
+    uint32_t trap = module_call(call.function);
+    call.wanted = false;
+    smp_begin_reply(&reply);
+    if (trap == VM_TRAP_NONE) {
+        cbor_put_string(&reply, "r", CBOR_BYTES, module_slots(&room), call.results * SLOT_BYTES);
+    } else {
+        put_trap(&reply, trap);
+    }
+    smp_send_reply(call.header, &reply);
+    return true;
+}
+
+/// Starting, input, results ///
+
+/* Gives each string of the array under `key` to `add`; a missing array is an empty one. */
+static bool add_strings(const struct smp_request *request, const char *key, bool (*add)(const char *, size_t)) {
+    struct cbor_item array, text;
+    if (!cbor_find(request->payload, key, &array)) {
+        return true;
+    }
+    struct cbor_reader strings = {array.content, request->payload.end};
+    bool good = array.type == CBOR_ARRAY;
+    for (uint32_t i = 0; good && i < array.value; i++) {
+        good = cbor_read(&strings, &text) && text.type == CBOR_TEXT && add((const char *)text.content, text.value);
+    }
+    return good;
+}
+
+enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor_writer *reply) {
+    const char *detail;
+    uint32_t seed;
+    const char *wrong = module_load(&detail);
+    if (wrong != NULL) {
+        cbor_put_unsigned(reply, "rc", SMP_BAD_STATE);
+        cbor_put_text(reply, "msg", wrong);
+        if (detail != NULL) {
+            cbor_put_text(reply, "detail", detail);
+        }
+        return SMP_OK;
+    }
+    host_reset();
+    console_clear_input();
+    if (!add_strings(request, "args", host_add_argument) || !add_strings(request, "env", host_add_environment)) {
+        return SMP_NO_MEMORY;
+    }
+    if (cbor_find_unsigned(request->payload, "seed", &seed)) {
+        host_seed(seed);
+    }
+    cbor_put_unsigned(reply, "rc", SMP_OK);
+    return SMP_OK;
+}
+
+/* Answers how many bytes found room; the client sends the others again. The end counts only with the last byte. */
+enum smp_result smp_runtime_input(const struct smp_request *request, struct cbor_writer *reply) {
+    const uint8_t *bytes;
+    uint32_t size = 0, taken = 0;
+    if (cbor_find_bytes(request->payload, "d", &bytes, &size)) {
+        taken = (uint32_t)console_add_input(bytes, size);
+    }
+    if (taken == size && cbor_find_true(request->payload, "eof")) {
+        console_end_input();
+    }
+    cbor_put_unsigned(reply, "n", taken);
+    return SMP_OK;
+}
+
+enum smp_result smp_runtime_status(const struct smp_request *request, struct cbor_writer *reply) {
+    (void)request;
+    cbor_put_text(reply, "state", module_state_names[module_state()]);
+    cbor_put_unsigned(reply, "exit", module_exit_status());
+    cbor_put_unsigned(reply, "trap", module_last_trap());
+    cbor_put_unsigned(reply, "stack", module_stack_high_water());
+    cbor_put_unsigned(reply, "arena_used", module_arena_used());
+    return SMP_OK;
+}
+
+enum smp_result smp_runtime_global(const struct smp_request *request, struct cbor_writer *reply) {
+    uint32_t first, count;
+    if (!cbor_find_unsigned(request->payload, "i", &first) || !cbor_find_unsigned(request->payload, "n", &count)) {
+        return SMP_INVALID;
+    }
+    const uint32_t *globals = module_globals(first, count);
+    if (globals == NULL) {
+        return SMP_NO_ENTRY;
+    }
+    cbor_put_string(reply, "r", CBOR_BYTES, globals, count * SLOT_BYTES);
+    return SMP_OK;
+}
