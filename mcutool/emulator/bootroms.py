@@ -7,13 +7,14 @@ owns the board. Emulated: a model of the application note, not a chip.
 
 from __future__ import annotations
 
-from collections.abc import Generator, MutableSequence, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mcutool.flash.protocols.an3155 import ACK, COMMANDS, NACK, SYNC, checksum_of, crc32_of
 
 VERSION = 0x31
-_F4_COMMANDS = (
+F4_COMMANDS = (
     "get", "get version", "get id", "read", "go", "write", "extended erase",
     "write protect", "write unprotect", "readout protect", "readout unprotect",
 )  # fmt: skip
@@ -21,39 +22,43 @@ _F4_COMMANDS = (
 Serving = Generator[None, int, None]
 
 
+class Cells(Protocol):
+    """Flash by offset: erasing sets bits, programming clears them (devices.FlashArray)."""
+
+    size: int
+
+    def __getitem__(self, span: slice) -> bytes: ...
+
+    def program(self, offset: int, data: bytes) -> None: ...
+
+    def erase(self, offset: int, size: int) -> None: ...
+
+
 @dataclass
-class Memory:
-    """A range of the address space; `contents` may be a live view of an emulated board's flash or RAM."""
+class Ram:
+    """RAM by address; its first `reserved` bytes belong to the ROM."""
 
     base: int
-    contents: MutableSequence[int]
-
-    def holds(self, address: int, length: int) -> bool:
-        return self.base <= address and address + length <= self.base + len(self.contents)
-
-    def read(self, address: int, length: int) -> bytes:
-        return bytes(self.contents[address - self.base : address - self.base + length])
-
-    def overwrite(self, address: int, data: bytes) -> None:
-        self.contents[address - self.base : address - self.base + len(data)] = data
+    size: int
+    reserved: int
+    read: Callable[[int, int], bytes]
+    write: Callable[[int, bytes], None]
 
 
 @dataclass
 class An3155Rom:
     """An STM32 in its ROM bootloader.
 
-    `sectors` are (offset, size) pairs by page number; `erased` is the value of an erased byte. Feed it the received
-    bytes; it returns the sent ones. `started` is the address that GO was given, `reset` becomes true when a
-    protection command would have reset the chip.
+    `sectors` are (offset, size) pairs by page number. Feed it the received bytes; it returns the sent ones. `started`
+    is the address that GO was given, `reset` becomes true when a protection command resets the chip.
     """
 
-    flash: Memory
-    ram: Memory
+    flash: Cells
+    flash_base: int
+    ram: Ram
     sectors: Sequence[tuple[int, int]]
     product_id: int
-    commands: Sequence[str] = _F4_COMMANDS
-    ram_reserved: int = 0
-    erased: int = 0xFF
+    commands: Sequence[str] = F4_COMMANDS
     readout_protected: bool = False
     write_protected: set[int] = field(default_factory=set)
     started: int | None = None
@@ -113,14 +118,24 @@ class An3155Rom:
     def _address(self) -> Generator[None, int, int | None]:
         """An address in flash or RAM, acknowledged; None when it was refused."""
         address = yield from self._word()
-        if address is None or self._memory(address, 1) is None:
+        if address is None or not (self._in_flash(address, 1) or self._in_ram(address, 1)):
             self._say(NACK)
             return None
         self._say(ACK)
         return address
 
-    def _memory(self, address: int, length: int) -> Memory | None:
-        return next((memory for memory in (self.flash, self.ram) if memory.holds(address, length)), None)
+    def _in_flash(self, address: int, length: int) -> bool:
+        return self.flash_base <= address and address + length <= self.flash_base + self.flash.size
+
+    def _in_ram(self, address: int, length: int) -> bool:
+        return self.ram.base <= address and address + length <= self.ram.base + self.ram.size
+
+    def _contents(self, address: int, length: int) -> bytes | None:
+        """What is there, or None when that is neither flash nor RAM."""
+        if self._in_flash(address, length):
+            offset = address - self.flash_base
+            return self.flash[offset : offset + length]
+        return self.ram.read(address, length) if self._in_ram(address, length) else None
 
     # --- the commands -----------------------------------------------------------------------------------------
 
@@ -142,11 +157,11 @@ class An3155Rom:
         if address is None:
             return
         count, complement = yield from self._take(2)
-        memory = self._memory(address, count + 1)
-        if count ^ complement != 0xFF or memory is None:
+        contents = self._contents(address, count + 1)
+        if count ^ complement != 0xFF or contents is None:
             self._say(NACK)
         else:
-            self._say(ACK, *memory.read(address, count + 1))
+            self._say(ACK, *contents)
 
     def _write(self) -> Serving:
         address = yield from self._address()
@@ -160,20 +175,19 @@ class An3155Rom:
     def _program(self, address: int, data: bytes) -> bool:
         if address % 4 or len(data) % 4:
             return False
-        if self.flash.holds(address, len(data)):
-            return self._program_flash(address, data)
-        if not self.ram.holds(address, len(data)) or address < self.ram.base + self.ram_reserved:
+        if self._in_flash(address, len(data)):
+            return self._program_flash(address - self.flash_base, data)
+        if not self._in_ram(address, len(data)) or address < self.ram.base + self.ram.reserved:
             return False
-        self.ram.overwrite(address, data)
+        self.ram.write(address, data)
         return True
 
-    def _program_flash(self, address: int, data: bytes) -> bool:
-        first, last = address - self.flash.base, address - self.flash.base + len(data)
+    def _program_flash(self, first: int, data: bytes) -> bool:
+        last = first + len(data)
         touched = {n for n, (offset, size) in enumerate(self.sectors) if first < offset + size and offset < last}
         if touched & self.write_protected:
             return False
-        before = self.flash.read(address, len(data))
-        self.flash.overwrite(address, bytes(old & new for old, new in zip(before, data, strict=True)))
+        self.flash.program(first, data)
         return True
 
     def _erase(self) -> Serving:
@@ -202,8 +216,7 @@ class An3155Rom:
             self._say(NACK)
             return
         for page in pages:
-            offset, size = self.sectors[page]
-            self.flash.overwrite(self.flash.base + offset, bytes((self.erased,)) * size)
+            self.flash.erase(*self.sectors[page])
         self._say(ACK)
 
     def _go(self) -> Serving:
@@ -214,11 +227,11 @@ class An3155Rom:
         if address is None:
             return
         length = yield from self._word()
-        memory = self._memory(address, length) if length and not length % 4 else None
-        if memory is None or length is None:
+        contents = self._contents(address, length) if length and not length % 4 else None
+        if contents is None:
             self._say(NACK)
             return
-        value = crc32_of(memory.read(address, length)).to_bytes(4, "big")
+        value = crc32_of(contents).to_bytes(4, "big")
         self._say(ACK, ACK, *value, checksum_of(value))
 
     def _write_protect(self) -> Serving:
@@ -242,7 +255,7 @@ class An3155Rom:
 
     def _readout_unprotect(self) -> Serving:
         self.readout_protected = False
-        self.flash.overwrite(self.flash.base, bytes((self.erased,)) * len(self.flash.contents))
+        self.flash.erase(0, self.flash.size)
         self._reset_after()
         yield from ()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import random
 
-from mcutool.emulator.bootroms import An3155Rom, Memory
+from mcutool.emulator.bootroms import An3155Rom, Ram
+from mcutool.emulator.devices import FlashArray
 from mcutool.flash.protocols import smp
 from mcutool.flash.protocols.exchange import NoReply
 
@@ -23,9 +24,19 @@ def layout(sizes: list[int]) -> list[tuple[int, int]]:
 
 def rom(**overrides) -> An3155Rom:
     """The ROM of an STM32F405, flash erased."""
-    flash = Memory(0x08000000, bytearray(b"\xff" * sum(F405_SECTORS)))
-    ram = Memory(0x20000000, bytearray(128 * KIB))
-    return An3155Rom(flash, ram, layout(F405_SECTORS), **({"product_id": 0x413, "ram_reserved": 0x3000} | overrides))
+    read, write = storage(bytearray(b"\xff" * sum(F405_SECTORS)), 0)
+    ram = Ram(0x20000000, 128 * KIB, 0x3000, *storage(bytearray(128 * KIB), 0x20000000))
+    cells = FlashArray(read, write, sum(F405_SECTORS))
+    return An3155Rom(cells, 0x08000000, ram, layout(F405_SECTORS), **({"product_id": 0x413} | overrides))
+
+
+def storage(contents: bytearray, base: int):
+    """Functions that read and write bytes by address."""
+
+    def write(address: int, data: bytes) -> None:
+        contents[address - base : address - base + len(data)] = data
+
+    return lambda address, length: bytes(contents[address - base : address - base + length]), write
 
 
 def drive(device, exchange):
