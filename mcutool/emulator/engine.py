@@ -194,8 +194,7 @@ class Engine:
         self.fault_address = 0
         self.on_protected_write: Callable[[int, int, int], None] = lambda address, size, value: None
         self._interrupt: int | None = None
-        self._forced: Stop | None = None  # what a watched instruction does instead of executing
-        self._watch: int | None = None
+        self._forced: Stop | None = None  # what a forbidden instruction does instead of executing
         self._running = False
         self._program_counter = Registers(self.handle, (arm.UC_ARM_REG_PC,))
         self._epsr = Registers(self.handle, (arm.UC_ARM_REG_EPSR,))
@@ -255,6 +254,11 @@ class Engine:
             self._words[self._limit_index] = min(self._words[self._limit_index], wanted)
 
     @property
+    def refused(self) -> bool:
+        """Whether the last `run` ended before a forbidden instruction."""
+        return self._forced is not None
+
+    @property
     def pc(self) -> int:
         return self._program_counter.read()[0]
 
@@ -280,33 +284,17 @@ class Engine:
 
     # --- Instructions that Unicorn executes and the core does not -----------------------------------------------------
 
-    def forbid(self, addresses: list[int]) -> None:
-        """Make the instructions at these addresses undefined."""
-        for address in addresses:
-            self.uc.hook_add(unicorn.UC_HOOK_CODE, self._refuse, Stop.UNDEFINED, address, address)
-        self.uc.ctl_flush_tb()
+    def forbid(self, addresses: list[int], stop: Stop) -> list[int]:
+        """Make the instructions at these addresses stop with `stop` instead; returns handles for `permit`."""
+        handles = [self.uc.hook_add(unicorn.UC_HOOK_CODE, self._refuse, stop, at, at) for at in addresses]
+        self.uc.ctl_flush_tb()  # type: ignore[attr-defined]  # made at run time
+        return handles
 
-    @property
-    def watching_floating_point(self) -> bool:
-        return self._watch is not None
-
-    def watch_floating_point(self, watch: bool) -> None:
-        """While watched, a floating-point instruction stops with NO_COPROCESSOR; Unicorn never checks CPACR.
-
-        Every instruction passes a Python callback meanwhile: fine for the few before the unit is switched on.
-        """
-        if watch:
-            self._watch = self.uc.hook_add(unicorn.UC_HOOK_CODE, self._check_floating_point)
-        elif self._watch is not None:
-            self.uc.hook_del(self._watch)
-            self._watch = None
-        self.uc.ctl_flush_tb()
-
-    def _check_floating_point(self, uc: Uc, address: int, size: int, data: object) -> None:
-        if size == 4:
-            first, second = struct.unpack("<2H", self.read(address, 4))
-            if first & 0xEC00 == 0xEC00 and second & 0x0E00 == 0x0A00:
-                self._refuse(uc, address, size, Stop.NO_COPROCESSOR)
+    def permit(self, handles: list[int]) -> None:
+        """Take `forbid` back."""
+        for handle in handles:
+            self.uc.hook_del(handle)
+        self.uc.ctl_flush_tb()  # type: ignore[attr-defined]
 
     def _refuse(self, uc: Uc, address: int, size: int, stop: Stop) -> None:
         self._forced = stop

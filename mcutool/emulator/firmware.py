@@ -6,7 +6,9 @@ This file decides how an ELF file is read for emulation. It refuses to know the 
 from __future__ import annotations
 
 import io
+import struct
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,21 +52,38 @@ class Firmware:
             return self._order[index].name
         return ""
 
-    def not_armv6m(self) -> list[int]:
-        """Addresses of instructions that ARMv6-M lacks and that Unicorn's Cortex-M0 executes all the same."""
-        return [address for start, data in self.code for address in _not_armv6m(start, data)]
+    def code_span(self, base: int, size: int) -> tuple[int, int]:
+        """(address, bytes) of the smallest span that holds all code between `base` and `base + size`."""
+        inside = [(start, start + len(data)) for start, data in self.code if base <= start < base + size]
+        if not inside:
+            return base, 0
+        first = min(start for start, _ in inside)
+        return first, max(end for _, end in inside) - first
+
+    def find(self, wanted: Callable[[int, int], bool]) -> list[int]:
+        """Addresses of the instructions that `wanted(first halfword, second or 0)` chooses."""
+        return [at for start, data in self.code for at, *halfwords in _instructions(start, data) if wanted(*halfwords)]
 
 
-def _not_armv6m(start: int, data: bytes) -> list[int]:
-    """CBZ, CBNZ and IT; every other missing instruction is undefined to Unicorn too."""
-    found = []
-    offset = 0
-    while offset + 2 <= len(data):
-        halfword = int.from_bytes(data[offset : offset + 2], "little")
-        if halfword & 0xF500 == 0xB100 or (halfword & 0xFF00 == 0xBF00 and halfword & 0xF):
-            found.append(start + offset)
-        offset += 4 if halfword >> 11 in (0x1D, 0x1E, 0x1F) else 2
-    return found
+def _instructions(start: int, data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(address, first halfword, second halfword or 0) of every Thumb instruction in a stretch of code."""
+    halfwords = struct.unpack(f"<{len(data) // 2}H", data[: len(data) & ~1])
+    index = 0
+    while index < len(halfwords):
+        first = halfwords[index]
+        wide = first >> 11 in (0x1D, 0x1E, 0x1F) and index + 1 < len(halfwords)
+        yield start + 2 * index, first, halfwords[index + 1] if wide else 0
+        index += 2 if wide else 1
+
+
+def missing_in_armv6m(first: int, second: int) -> bool:
+    """CBZ, CBNZ and IT: Unicorn's Cortex-M0 executes them; all else that ARMv6-M lacks is undefined to it too."""
+    return first & 0xF500 == 0xB100 or (first & 0xFF00 == 0xBF00 and first & 0xF != 0)
+
+
+def uses_floating_point(first: int, second: int) -> bool:
+    """Any instruction of coprocessors 10 and 11."""
+    return first & 0xEC00 == 0xEC00 and second & 0x0E00 == 0x0A00
 
 
 def read_firmware(source: Path | str | bytes) -> Firmware:

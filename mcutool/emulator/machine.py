@@ -22,7 +22,7 @@ from mcutool.emulator import devices
 from mcutool.emulator.clock import Clock
 from mcutool.emulator.core import Core, Lockup
 from mcutool.emulator.engine import Engine, Stop
-from mcutool.emulator.firmware import Firmware, read_firmware
+from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
@@ -75,13 +75,14 @@ class Machine:
         self.sleeping = False
         self.lockup = ""  # what led to it
         self.exit_status: int | None = None
-        self.on_slice: Callable[[bool], None] = lambda completed: None
-        self.on_exception: Callable[[bool], None] = lambda entered: None
+        self.on_slice: Callable[[int, bool], None] = lambda address, completed: None
+        self.on_handler: Callable[[bool], None] = lambda in_handler: None
         self._stop_requested = False
         self._reset_cause: str | None = devices.POWER_ON
         self._stall_until = 0
         self._stores: list[tuple[int, int, int]] = []
-        self._floating_point = not chip.core.fpu
+        self._floating_point = self._floating_point_allowed = True
+        self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
         self._devices: dict[int, devices.Device] = {}
         self._map_memory()
         self._place_devices()
@@ -130,8 +131,10 @@ class Machine:
         for address, data in firmware.segments:
             self.flash.load(address - self.chip.flash.base, data)
         self.firmware = firmware
+        self.engine.permit(self._forbidden)
+        self._forbidden, self._floating_point_allowed = [], True
         if self.chip.core.architecture == "armv6-m":
-            self.engine.forbid(firmware.not_armv6m())
+            self.engine.forbid(firmware.find(missing_in_armv6m), Stop.UNDEFINED)
         self._request_reset(devices.POWER_ON)
 
     # --- The bus ------------------------------------------------------------------------------------------------------
@@ -187,7 +190,17 @@ class Machine:
         self.engine.limit()
 
     def _set_floating_point(self, enabled: bool) -> None:
-        self._floating_point = enabled
+        """The program has written CPACR: takes effect before the next instruction."""
+        self._floating_point = enabled or not self.chip.core.fpu
+
+    def _switch_floating_point(self) -> None:
+        """Unicorn never looks at CPACR: while it denies access, every instruction of the unit is made to stop."""
+        self._floating_point_allowed = self._floating_point
+        if self._floating_point:
+            self.engine.permit(self._forbidden)
+            self._forbidden = []
+        else:
+            self._forbidden = self.engine.forbid(self.firmware.find(uses_floating_point), Stop.NO_COPROCESSOR)
 
     # --- Running ------------------------------------------------------------------------------------------------------
 
@@ -240,7 +253,7 @@ class Machine:
             self.sleeping = False
         if self.core.deliver():
             self.sleeping = False
-            self.on_exception(True)
+            self.on_handler(True)
 
     def _sleep(self, end: int | None) -> bool:
         """Jump to the next event; False when there is none."""
@@ -255,8 +268,8 @@ class Machine:
         if self._stall_until > self.clock.base and self._in_flash(pc):
             self.clock.base = self._stall_until
             return
-        if self._floating_point == self.engine.watching_floating_point:
-            self.engine.watch_floating_point(not self._floating_point)
+        if self._floating_point is not self._floating_point_allowed:
+            self._switch_floating_point()
         count = 1 if self.core.masked else SLICE
         times = (self.clock.next_time(), end)
         count = min([count, *(time - self.clock.base for time in times if time is not None)])
@@ -265,11 +278,12 @@ class Machine:
         stop = self.engine.run(pc, max(count, 1))
         self.clock.base += self.engine.executed
         self.instructions += self.engine.executed
-        self.on_slice(stop is not Stop.LIMIT)
+        self.on_slice(self.engine.pc, stop is not Stop.LIMIT and not self.engine.refused)
         if self._stores:
             self._perform_stores()
         if stop is not Stop.LIMIT:
             self._handle(lambda: self._react(stop))
+            self.on_handler(bool(self.core.active))
 
     def _in_flash(self, pc: int) -> bool:
         return 0 <= pc - self.chip.flash.base < self.chip.flash.size
@@ -286,18 +300,15 @@ class Machine:
             self.sleeping = not self.core.wakes()
         elif stop is Stop.EXCEPTION_RETURN:
             self.core.exception_return()
-            self.on_exception(False)
             self.sleeping = self.core.sleeps_on_exit
         elif stop is Stop.SUPERVISOR_CALL:
             self.core.supervisor_call()
-            self.on_exception(True)
         elif stop is Stop.BREAKPOINT and self._semihosting():
             self.exit_status = self.engine.argument(1)
         else:
             number, status = _FAULTS[stop]
             address = self.engine.fault_address if stop is Stop.DATA_FAULT else None
             self.core.fault(number, status, address)
-            self.on_exception(True)
 
     def _semihosting(self) -> bool:
         halfword = int.from_bytes(self.engine.read(self.engine.pc, 2), "little")

@@ -1,0 +1,326 @@
+"""An emulated board offered to other programs as a serial port: what `mcutool emulate` runs.
+
+Decides when the board is in its ROM bootloader and when its firmware runs, and how bytes pass between it and a
+pseudo-terminal or an rfc2217 client, at the speed of the clock on the wall. Refuses to know protocols: who talks
+to the board cannot tell it from a real one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from mcutool.devices import Board
+from mcutool.emulator.bootroms import An3155Rom, Ram
+from mcutool.emulator.link import run_in_real_time
+from mcutool.emulator.machine import Machine
+from mcutool.errors import UsageError
+
+LONGEST_WAIT = 0.1  # seconds; how late a signal may be noticed
+NOBODY_THERE = 0.02  # seconds between looks at a pseudo-terminal that no program has open
+CHUNK = 4096
+
+
+# --- the board --------------------------------------------------------------------------------------------------
+
+
+class ServedBoard:
+    """A board with its reset and BOOT0 lines: in its ROM bootloader, or running what is in flash.
+
+    A person lets go of the BOOT0 button once the bootloader answers; so GO releases `boot0`.
+    """
+
+    def __init__(self, machine: Machine, boot0: bool = False) -> None:
+        self.machine = machine
+        self.boot0 = boot0
+        self.output = bytearray()  # sent by the board, not fetched yet
+        self._rom = rom_of(machine)
+        machine.uart.on_output = self.output.extend
+        self.in_rom = False
+        self.reset()
+
+    def reset(self) -> None:
+        """A pulse on the reset line."""
+        self.in_rom = self.boot0 and self._rom is not None
+        if self._rom is not None and self.in_rom:
+            self._rom.restart()
+        else:
+            self.machine.reset()
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that the board receives."""
+        if self._rom is None or not self.in_rom:
+            self.machine.uart.feed(data)
+            return
+        self.output += self._rom.feed(data)
+        if self._rom.started is not None or self._rom.reset:
+            # A stub in RAM, as flashing tools start one, does nothing but reset the chip: it is taken for that.
+            self.boot0 = self.boot0 and self._rom.started is None
+            self.reset()
+
+
+def rom_of(machine: Machine) -> An3155Rom | None:
+    """The ROM bootloader of the machine's chip, working on its flash and RAM; None when it has none."""
+    chip, rom = machine.chip, machine.chip.bootrom
+    if rom is None or rom.protocol != "an3155":
+        return None
+    ram = chip.main_ram
+    memory = Ram(ram.base, ram.size, rom.ram_reserved, machine.engine.read, machine.engine.write)
+    sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
+    return An3155Rom(machine.flash, chip.flash.base, memory, sectors, rom.product_id)
+
+
+# --- the two kinds of serial port -------------------------------------------------------------------------------
+
+
+class Port(Protocol):
+    """Where a client connects. `url` is what it opens."""
+
+    url: str
+
+    def files(self) -> list[Any]:
+        """What to wait for, for `select`; empty when nothing can come."""
+
+    def receive(self) -> bytes:
+        """What the client has sent; never waits."""
+
+    def send(self, data: bytes) -> None:
+        """Pass on what the board says; lost when nobody listens, as on a real line."""
+
+    def close(self) -> None: ...
+
+
+class PseudoTerminal:
+    """A pseudo-terminal, with a symbolic link to it at `link`. Raises UsageError when `link` is taken."""
+
+    def __init__(self, link: Path | None = None) -> None:
+        import pty
+        import tty
+
+        self._master, slave = pty.openpty()
+        tty.setraw(slave)
+        self.url = os.ttyname(slave)
+        os.close(slave)  # so that we notice whether a client has it open
+        os.set_blocking(self._master, False)
+        self._poll = select.poll()
+        self._poll.register(self._master, select.POLLIN)
+        self._link = link
+        if link is not None:
+            self._place_link(link)
+
+    def _place_link(self, link: Path) -> None:
+        try:
+            if link.is_symlink():  # left behind by one that was killed
+                link.unlink()
+            link.symlink_to(self.url)
+        except OSError as error:
+            self._link = None
+            self.close()
+            raise UsageError(f"cannot make the link {link}: {error.strerror}", next_action="choose another") from error
+        self.url = str(link)
+
+    def _has_client(self) -> bool:
+        return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+
+    def files(self) -> list[Any]:
+        return [self._master] if self._has_client() else []
+
+    def receive(self) -> bytes:
+        try:
+            return os.read(self._master, CHUNK)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EAGAIN):  # nobody there, nothing there
+                raise
+            return b""
+
+    def send(self, data: bytes) -> None:
+        if self._has_client():
+            with suppress(BlockingIOError):
+                os.write(self._master, data)
+
+    def close(self) -> None:
+        os.close(self._master)
+        if self._link is not None and self._link.is_symlink():
+            self._link.unlink()
+
+
+class ControlLines:
+    """The board's side of a serial port's settings, with the attributes that pyserial's PortManager uses.
+
+    DTR pulls the reset line, RTS holds BOOT0 low: the wiring that a plain USB adapter gives, whose outputs are
+    inverted. A reset happens when DTR lets go.
+    """
+
+    baudrate, bytesize, parity, stopbits = 115200, 8, "N", 1
+    xonxoff = rtscts = break_condition = False
+    cts = dsr = cd = True
+    ri = False
+
+    def __init__(self, board: ServedBoard) -> None:
+        self._board = board
+        self._dtr = False
+
+    def reset_input_buffer(self) -> None:
+        self._board.output.clear()
+
+    def reset_output_buffer(self) -> None:
+        """What was sent has arrived already."""
+
+    @property
+    def dtr(self) -> bool:
+        return self._dtr
+
+    @dtr.setter
+    def dtr(self, state: bool) -> None:
+        if self._dtr and not state:
+            self._board.reset()
+        self._dtr = state
+
+    @property
+    def rts(self) -> bool:
+        return not self._board.boot0
+
+    @rts.setter
+    def rts(self, state: bool) -> None:
+        self._board.boot0 = not state
+
+
+class Rfc2217:
+    """A TCP port that speaks rfc2217, for one client at a time. `address` is HOST:PORT, or PORT on 127.0.0.1."""
+
+    def __init__(self, address: str, board: ServedBoard) -> None:
+        host, _, port = address.rpartition(":")
+        host = host or "127.0.0.1"
+        try:
+            self._listener = socket.create_server((host, int(port)))
+        except (OSError, ValueError, OverflowError) as error:
+            raise UsageError(f"cannot listen on {address}: {error}", next_action="use HOST:PORT, PORT free") from error
+        self.url = f"rfc2217://{host}:{self._listener.getsockname()[1]}"
+        self._board = board
+        self._client: socket.socket | None = None
+        self._manager: Any = None
+
+    def files(self) -> list[Any]:
+        return [self._client or self._listener]
+
+    def receive(self) -> bytes:
+        if self._client is None:
+            self._accept()
+            return b""
+        try:
+            data = self._client.recv(CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+        return b"".join(self._manager.filter(data))
+
+    def _accept(self) -> None:
+        from mcutool.flash.link import port_manager
+
+        if select.select([self._listener], [], [], 0)[0]:
+            self._client, _ = self._listener.accept()
+            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._manager = port_manager(ControlLines(self._board), self)
+
+    def write(self, data: bytes) -> None:
+        """Bytes of the rfc2217 protocol itself."""
+        if self._client is not None:
+            with suppress(OSError):
+                self._client.sendall(data)
+
+    def send(self, data: bytes) -> None:
+        if self._manager is not None:
+            self.write(b"".join(self._manager.escape(data)))
+
+    def _hang_up(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+    def close(self) -> None:
+        self._hang_up()
+        self._listener.close()
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """Runs a board and passes bytes between it and a port until `stop` is called."""
+
+    def __init__(self, board: ServedBoard, port: Port) -> None:
+        self.board = board
+        self.port = port
+        self._stopped = False
+
+    def stop(self, *_signal: object) -> None:
+        self._stopped = True
+
+    def run(self) -> None:
+        while not self._stopped:
+            if self.board.in_rom:
+                self.exchange(LONGEST_WAIT)
+            else:
+                run_in_real_time(self.board.machine, self.exchange, lambda: self._stopped or self.board.in_rom)
+
+    def exchange(self, wait: float) -> None:
+        """Pass bytes both ways; returns after `wait` seconds, or as soon as the board has been told something."""
+        if self.board.output:
+            self.port.send(bytes(self.board.output))
+            self.board.output.clear()
+        files = self.port.files()
+        if not files:
+            time.sleep(min(wait, NOBODY_THERE))
+        elif select.select(files, [], [], min(wait, LONGEST_WAIT))[0]:
+            self.board.feed(self.port.receive())
+
+
+@contextmanager
+def _signals(stop: Callable[..., None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `stop` inside."""
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def serve(
+    board: Board,
+    *,
+    boot0: bool = False,
+    link: Path | None = None,
+    rfc2217: str | None = None,
+    flash_file: Path | None = None,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its ROM bootloader waits.
+
+    `flash_file` keeps the flash between runs. `announce` gets the line that a client may connect now.
+    """
+    machine = Machine(board, None if boot0 else board.firmware)
+    if flash_file is not None:
+        machine.load_flash_file(flash_file)
+    served = ServedBoard(machine, boot0)
+    port: Port = Rfc2217(rfc2217, served) if rfc2217 else PseudoTerminal(link)
+    server = Server(served, port)
+    try:
+        with _signals(server.stop):
+            announce(f"ready: {port.url}")
+            server.run()
+    finally:
+        port.close()
+        if flash_file is not None:
+            machine.save_flash_file(flash_file)
