@@ -193,7 +193,7 @@ uint32_t vm_memory_fault(const struct vm *vm, uint32_t end) {
     return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
 }
 
-static uint32_t range_fault(const struct vm *vm, uint32_t address, uint32_t size) {
+uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t size) {
     if (vm->memory != NULL && (uint64_t)address + size <= declared_size(vm->memory)) {
         return VM_TRAP_NOT_BACKED;
     }
@@ -204,30 +204,42 @@ uint32_t vm_memory_size(const struct vm *vm) {
     return vm->memory->pages;
 }
 
-/* Grows by whole pages when the window is the whole memory and the arena has room; else -1, as the specification
- * allows. */
+/* How many bytes RAM can back of a memory that is `size` bytes large, 0 when that is not allowed. A memory that began
+ * as a window of what it declares may be backed in part: an access beyond its RAM traps with words of its own. */
+static uint32_t backable(const struct vm_memory *memory, uint64_t size) {
+    const struct image_memory *declared = memory->declared;
+    const uint64_t least = (uint64_t)declared->minimum << declared->page_log2;
+    if (size <= declared->capacity && declared->window_low == 0) {
+        return (uint32_t)size;
+    }
+    const bool partly = declared->window_low != 0 || declared->window_size != least;
+    return partly && (uint64_t)declared->window_low + declared->capacity > declared_size(memory) ? declared->capacity : 0;
+}
+
 uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
     struct vm_memory *memory = vm->memory;
     const struct image_memory *declared = memory->declared;
     const uint32_t old = memory->pages;
+    const uint64_t pages = (uint64_t)old + count;
+    const uint64_t size = pages << declared->page_log2;
     if (count == 0) {
         return old;
     }
-    const uint64_t pages = (uint64_t)old + count;
-    const uint64_t size = pages << declared->page_log2;
-    if (pages > declared->maximum || size > declared->capacity || declared_size(memory) != memory->window_size) {
+    const uint32_t window = pages <= declared->maximum ? backable(memory, size) : 0;
+    if (window == 0) {
         return UINT32_MAX;
     }
-    memset(memory->bytes + memory->window_size, 0, (size_t)size - memory->window_size);
     memory->pages = (uint32_t)pages;
-    memory->window_size = (uint32_t)size;
+    if (window > memory->window_size) { /* the arena was cleared when the image was loaded */
+        memory->window_size = window;
+    }
     select_memory(vm, memory);
     return old;
 }
 
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size) {
     if (!backed(vm, to, size)) {
-        return range_fault(vm, to, size);
+        return vm_range_fault(vm, to, size);
     }
     if (size != 0) {
         memset(vm->memory_bytes + (to - vm->window_low), (int)(value & 0xff), size);
@@ -237,10 +249,10 @@ uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t siz
 
 uint32_t vm_memory_copy(struct vm *vm, uint32_t to, uint32_t from, uint32_t size) {
     if (!backed(vm, to, size)) {
-        return range_fault(vm, to, size);
+        return vm_range_fault(vm, to, size);
     }
     if (!backed(vm, from, size)) {
-        return range_fault(vm, from, size);
+        return vm_range_fault(vm, from, size);
     }
     if (size != 0) {
         memmove(vm->memory_bytes + (to - vm->window_low), vm->memory_bytes + (from - vm->window_low), size);
@@ -265,7 +277,7 @@ uint32_t vm_memory_init(struct vm *vm, uint32_t segment, uint32_t to, uint32_t f
         return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
     }
     if (!backed(vm, to, size)) {
-        return range_fault(vm, to, size);
+        return vm_range_fault(vm, to, size);
     }
     if (size != 0) {
         memcpy(vm->memory_bytes + (to - vm->window_low), vm->payload + data->offset + from, size);
