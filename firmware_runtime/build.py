@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -90,7 +91,7 @@ def render_linker_script(board: Board) -> str:
     return text
 
 
-def sources(board: Board) -> list[str]:
+def cold_sources(board: Board) -> list[str]:
     """Files compiled for size."""
     chip = board.chip
     return [*COLD, *CLOCKS[chip.tick.kind if chip.tick else "systick"], f"port/{chip.port}/port.c"]
@@ -118,19 +119,19 @@ def run(command: list[str], directory: Path) -> None:
         raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
 
 
-def build(board: Board, output: Path, directory: Path) -> Path:
-    """The board's ELF in the folder `output`; `directory` takes what is in between. Raises Error."""
-    directory.mkdir(parents=True, exist_ok=True)
+def build(board: Board, output: Path) -> Path:
+    """The board's ELF in the folder `output`. Raises Error."""
+    core = board.chip.core
     output.mkdir(parents=True, exist_ok=True)
-    (directory / "board.h").write_text(render_board_header(board), encoding="utf-8")
-    (directory / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
-    machine = list(board.chip.core.gcc_flags)
-    maps = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={directory}=."]
-    includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}"]
-    flags = [*machine, *FLAGS, *maps, *includes, f"-DVM_DRIVER_{board.chip.core.dispatch.upper()}"]
-    objects = compile_into(directory, [*flags, "-O2"], HOT) + compile_into(directory, [*flags, "-Os"], sources(board))
     elf = output / f"{board.name}.elf"
-    run([COMPILER, *machine, *LINK_FLAGS, "-T", "link.ld", *objects, "-lm", "-o", str(elf)], directory)
+    with TemporaryDirectory() as name:
+        work = Path(name)
+        (work / "board.h").write_text(render_board_header(board), encoding="utf-8")
+        (work / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
+        includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
+        flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
+        objects = compile_into(work, [*flags, "-O2"], HOT) + compile_into(work, [*flags, "-Os"], cold_sources(board))
+        run([COMPILER, *core.gcc_flags, *LINK_FLAGS, "-T", "link.ld", *objects, "-lm", "-o", str(elf)], work)
     return elf
 
 
@@ -161,9 +162,8 @@ def main(arguments: list[str]) -> int:
     try:
         require_compiler()
         boards = [devices.board(name) for name in options.board] or list(devices.boards())
-        with ThreadPoolExecutor(2) as pool:
-            work = options.into.resolve() / "objects"
-            elves = list(pool.map(lambda board: build(board, options.into.resolve(), work / board.name), boards))
+        with ThreadPoolExecutor() as pool:
+            elves = list(pool.map(lambda board: build(board, options.into.resolve()), boards))
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         if error.next_action:

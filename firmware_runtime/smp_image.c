@@ -115,14 +115,15 @@ static bool erase_up_to(uint32_t end) {
     return true;
 }
 
-/* Whole write units, the last one filled up. */
+/* Whole write units, the last one filled up; read back, since not every controller notices a failure. */
 static bool write_chunk(const uint8_t *bytes, uint32_t size) {
     uint32_t address = SLOT_ADDRESS + upload.offset, whole = size - size % FLASH_WRITE_UNIT;
     uint8_t last[FLASH_WRITE_UNIT];
     memset(last, FLASH_ERASED, sizeof last);
     memcpy(last, bytes + whole, size - whole);
     return erase_up_to(address + size) && flash_write(address, bytes, whole) &&
-           (size == whole || flash_write(address + whole, last, sizeof last));
+           (size == whole || flash_write(address + whole, last, sizeof last)) &&
+           memcmp(slot + upload.offset, bytes, size) == 0;
 }
 
 /* A chunk that is not the last is taken up to a whole write unit; the client sends the rest again. */
