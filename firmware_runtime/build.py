@@ -10,7 +10,6 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,8 +30,8 @@ INSTALL = "sudo apt-get install -y gcc-arm-none-eabi libnewlib-arm-none-eabi"
 # The interpreter is built for speed, everything else for size.
 HOT = ["execute.c", "arithmetic.c", "vm.c", "sha256.c"]
 COLD = [
-    "main.c", "module.c", "image.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
-    "port/cortex_m/start.c",
+    "main.c", "module.c", "image.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c",
+    "board.c", "port/cortex_m/start.c",
 ]  # fmt: skip
 CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
 
@@ -41,34 +40,50 @@ FLAGS = ["-std=c11", "-fno-math-errno", "-ffunction-sections", "-fdata-sections"
 LINK_FLAGS = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
 
 
-def constants(board: Board) -> Iterator[tuple[str, str | int]]:
+def constants(board: Board) -> dict[str, str | int]:
     """What the C code knows of a board, as names and values of macros."""
     chip = board.chip
-    yield from {"BOARD_NAME": f'"{board.name}"', "CHIP_NAME": f'"{chip.name}"', "CORE_NAME": f'"{chip.core.name}"'}.items()
-    yield "FIRMWARE_VERSION", f'"{__version__}"'
-    yield from {"FLASH_BASE": chip.flash.base, "FLASH_REGISTERS": chip.flash.registers}.items()
-    yield from {"FLASH_ERASED": chip.flash.erased, "FLASH_WRITE_UNIT": chip.flash.write_unit}.items()
-    yield "FLASH_SECTORS", "{" + ", ".join(f"{{{run.size}, {run.count}}}" for run in chip.flash.sectors) + "}"
-    yield from {"SLOT_ADDRESS": chip.slot_address, "SLOT_SIZE": chip.map.slot.size}.items()
-    yield from {"UART_BASE": chip.uart.base, "UART_IRQ": chip.uart.irq}.items()
-    yield from {"UART_CLOCK": chip.uart.clock, "UART_BAUD": chip.uart.default_baud}.items()
-    yield from {f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input")}.items()
-    if chip.tick:
-        yield "TICK_CLOCK", chip.tick.clock
-    if chip.gpio:
-        yield "GPIO_BASE", chip.gpio.base
+    return {
+        "BOARD_NAME": f'"{board.name}"',
+        "CHIP_NAME": f'"{chip.name}"',
+        "CORE_NAME": f'"{chip.core.name}"',
+        "FIRMWARE_VERSION": f'"{__version__}"',
+        "FLASH_BASE": chip.flash.base,
+        "FLASH_REGISTERS": chip.flash.registers,
+        "FLASH_ERASED": chip.flash.erased,
+        "FLASH_WRITE_UNIT": chip.flash.write_unit,
+        "FLASH_SECTORS": "{" + ", ".join(f"{{{run.size}, {run.count}}}" for run in chip.flash.sectors) + "}",
+        "SLOT_ADDRESS": chip.slot_address,
+        "SLOT_SIZE": chip.map.slot.size,
+        "UART_BASE": chip.uart.base,
+        "UART_IRQ": chip.uart.irq,
+        "UART_CLOCK": chip.uart.clock,
+        "UART_BAUD": chip.uart.default_baud,
+        **{f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input")},
+        **optional_constants(board),
+    }
+
+
+def optional_constants(board: Board) -> dict[str, str | int]:
+    """The macros of what only some boards have."""
+    found: dict[str, str | int] = {}
+    if board.chip.tick:
+        found |= {"TICK_CLOCK": board.chip.tick.clock}
+    if board.chip.gpio:
+        found |= {"GPIO_BASE": board.chip.gpio.base}
     if board.console_pins:
-        yield from {"UART_TX_PIN": board.console_pins.tx, "UART_RX_PIN": board.console_pins.rx}.items()
+        found |= {"UART_TX_PIN": board.console_pins.tx, "UART_RX_PIN": board.console_pins.rx}
     if board.led:
-        yield from {"LED_PIN": board.led.pin, "LED_ACTIVE_HIGH": int(board.led.active == "high")}.items()
-        if board.led.low >= 0:
-            yield "LED_LOW_PIN", board.led.low
+        found |= {"LED_PIN": board.led.pin, "LED_ACTIVE_HIGH": int(board.led.active == "high")}
+    if board.led and board.led.low >= 0:
+        found |= {"LED_LOW_PIN": board.led.low}
+    return found
 
 
 def render_board_header(board: Board) -> str:
     """board.h."""
     lines = [f"#define {name} {value:#x}u" if isinstance(value, int) else f"#define {name} {value}"
-             for name, value in constants(board)]  # fmt: skip
+             for name, value in constants(board).items()]  # fmt: skip
     return "\n".join(["/* Written by build.py from the board's and the chip's TOML files. */", *lines, ""])
 
 

@@ -60,6 +60,16 @@ static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t
     return NULL;
 }
 
+const uint8_t *image_digest(const uint8_t *container, size_t available) {
+    struct image_container head;
+    const size_t total = image_size(container, available);
+    if (total == 0) {
+        return NULL;
+    }
+    memcpy(&head, container, sizeof head);
+    return stored_digest(container, (size_t)head.header_size + head.image_size, total);
+}
+
 static const char *check_container(const uint8_t *container, size_t available) {
     uint8_t digest[DIGEST_SIZE];
     struct image_container head;

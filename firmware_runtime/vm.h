@@ -80,6 +80,8 @@ const char *image_load(struct vm *vm, const uint8_t *container, size_t available
                        const char **detail);
 /* The size of the container with its TLVs, 0 when there is none or it does not fit `available` bytes. */
 size_t image_size(const uint8_t *container, size_t available);
+/* The SHA-256 that such a container carries (32 bytes, not compared), NULL when there is none. */
+const uint8_t *image_digest(const uint8_t *container, size_t available);
 
 static inline const void *image_section(const struct vm *vm, enum image_section_number number) {
     return vm->payload + vm->sections[number].offset;
@@ -98,6 +100,8 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
 
 /* A range of the running module's linear memory, NULL unless all of it is backed. */
 void *vm_memory(struct vm *vm, uint32_t address, uint32_t length);
+/* Why vm_memory gave NULL: a trap kind. */
+uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t length);
 
 /* execute.c: run from vm->pc until something stops it; leaves vm->trap. */
 void vm_execute(struct vm *vm);
