@@ -1,0 +1,117 @@
+"""Compiles a benchmark for both roads and counts what each costs on the emulated mps2-an386.
+
+This file decides the compilers' flags and what is counted: the one call of `run`. Cycles are modelled
+(mcutool/emulator/profile.py), never measured on silicon. It refuses to know how the figures are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from mcutool.wasm.reader import read_module
+
+from mcutool.devices import board
+from mcutool.emulator.machine import Machine, Reason
+from mcutool.emulator.profile import Profile
+
+HERE = Path(__file__).resolve().parent
+BOARD = "mps2-an386"
+# name -> the argument of `run`, so that the native program takes some 100,000 to 500,000 instructions.
+PROGRAMS = {"crc32": 20, "matrix": 3, "fir": 4, "sort": 4, "list": 4, "fib": 18, "mix64": 4000, "scan": 50}
+
+CLANG = ("clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-Wl,--no-entry", "-Wl,--export=run",
+         "-Wl,--strip-all", "-Wl,--stack-first", "-Wl,-z,stack-size=1024")  # fmt: skip
+# Without contraction both roads round every operation alike, so the checksums agree.
+GCC = ("arm-none-eabi-gcc", "-O2", "-mthumb", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard",
+       "-ffp-contract=off", "-nostdlib", "-ffreestanding", f"-T{HERE / 'native.ld'}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One road: checksum, instructions and modelled cycles of `run`, bytes of code."""
+
+    checksum: int
+    instructions: int
+    cycles: int
+    code: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A program on both roads; `wasm_code` is the size of the code section in bytes."""
+
+    name: str
+    native: Cost
+    bytecode: Cost
+    wasm_code: int
+
+    @property
+    def slowdown(self) -> float:
+        """Modelled cycles relative to native."""
+        return self.bytecode.cycles / self.native.cycles
+
+    @property
+    def expansion(self) -> float:
+        """Bytes of bytecode relative to the code section."""
+        return self.bytecode.code / self.wasm_code
+
+
+def compare(name: str, directory: Path) -> Comparison:
+    """Build and count one program; `directory` takes what is built."""
+    argument = PROGRAMS[name]
+    wasm = compile_wasm(name, directory)
+    native = count_native(compile_native(name, argument, directory))
+    return Comparison(name, native, count_bytecode(wasm, argument), read_module(wasm.read_bytes()).code_size)
+
+
+def compile_wasm(name: str, directory: Path) -> Path:
+    """The program as a module that exports `run`."""
+    wasm = directory / f"{name}.wasm"
+    subprocess.run([*CLANG, _source(name), "-o", wasm], check=True)
+    return wasm
+
+
+def compile_native(name: str, argument: int, directory: Path) -> Path:
+    """The program as a bare ELF that calls run(argument) once."""
+    elf = directory / f"{name}.elf"
+    subprocess.run([*GCC, f"-DN={argument}", _source(name), HERE / "native.c", "-lgcc", "-o", elf], check=True)
+    return elf
+
+
+def _source(name: str) -> Path:
+    return HERE / "programs" / f"{name}.c"
+
+
+def count_native(elf: Path) -> Cost:
+    """Run a bare ELF to its end."""
+    machine = Machine(board(BOARD), elf)
+    profile = Profile(machine, "run")
+    reason = machine.run(instructions=100_000_000)
+    if reason is not Reason.EXIT:
+        raise RuntimeError(f"{elf.name} did not end: {reason.name}")
+    checksum = int.from_bytes(machine.engine.read(_address_of(elf, "result"), 4), "little")
+    code = sum(symbol.size for symbol in machine.firmware.symbols.values() if symbol.name != "reset")
+    counts = profile.counts()
+    return Cost(checksum, counts.instructions, counts.cycles, code)
+
+
+def _address_of(elf: Path, variable: str) -> int:
+    with elf.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        return next(s["st_value"] for s in table.iter_symbols() if s.name == variable)
+
+
+def count_bytecode(wasm: Path, argument: int) -> Cost:
+    """Call `run` with `mcutool run`."""
+    command = [sys.executable, "-m", "mcutool", "run", "--json", "--board", BOARD, str(wasm)]
+    done = subprocess.run([*command, "--invoke", "run", str(argument)], capture_output=True, text=True, check=True)
+    record = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+    checksum = record["results"][0] & 0xFFFFFFFF
+    return Cost(checksum, record["instructions"], record["cycles"], record["flash_bytes"]["code"])

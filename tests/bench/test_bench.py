@@ -1,0 +1,27 @@
+"""Both roads of every benchmark compute the same, and what wasmtime computes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from wasmtime import Engine, Instance, Module, Store
+
+from tests.bench import measure
+
+pytestmark = pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang: apt-get install clang lld")
+
+
+def _on_wasmtime(wasm: Path, argument: int) -> int:
+    store = Store(Engine())
+    run = Instance(store, Module.from_file(store.engine, str(wasm)), []).exports(store)["run"]
+    return run(store, argument) & 0xFFFFFFFF  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", measure.PROGRAMS)
+def test_roads_agree(name: str, tmp_path: Path) -> None:
+    comparison = measure.compare(name, tmp_path)
+    expected = _on_wasmtime(tmp_path / f"{name}.wasm", measure.PROGRAMS[name])
+    assert comparison.native.checksum == comparison.bytecode.checksum == expected
+    assert comparison.slowdown > 1
