@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -302,12 +303,11 @@ ERASING = 5.0  # the first chunk of an upload waits for the whole slot to be era
 ERASE_ATTEMPTS = 8
 SMALLEST_MESSAGE = 128
 UPLOAD_ATTEMPTS = 10  # for one chunk
+KEPT_REPLIES = 16  # of those that nobody waits for, such as the second reply to a request that was sent twice
 
 
 class SmpClient:
-    """Requests to a runtime that answers SMP on its console; `on_text` gets what its program prints meanwhile.
-
-    """
+    """Requests to a runtime that answers SMP on its console; `on_text` gets what its program prints meanwhile."""
 
     def __init__(
         self, link: Link, *, on_text: Callable[[bytes], None] = lambda text: None, on_progress: OnProgress = ignore
@@ -317,7 +317,7 @@ class SmpClient:
         self._on_text = on_text
         self._progress = on_progress
         self._lines = smp.Demultiplexer()
-        self._replies: list[smp.Message] = []
+        self._replies: deque[smp.Message] = deque(maxlen=KEPT_REPLIES)
         self._sequence = itertools.count()
 
     # --- one request ----------------------------------------------------------------------------------------
@@ -337,11 +337,10 @@ class SmpClient:
 
         Raises NoAnswer after the last attempt, ImageRefused when the board answers with an error.
         """
-        message = smp.Message(operation, group, command, payload, next(self._sequence) & 0xFF)
-        lines = smp.encode_lines(smp.encode_message(message))
+        message = self._message(operation, group, command, payload)
         for attempt in range(attempts):
             self.retries += attempt > 0
-            self.link.write(lines)
+            self._transmit(message)
             reply = self._reply_to(message, timeout)
             if reply is not None:
                 return _checked(reply)
@@ -350,17 +349,38 @@ class SmpClient:
             next_action="install the runtime first (mcutool flash --runtime), or press the board's reset",
         )
 
+    def send(self, operation: int, group: int, command: int, **payload: object) -> smp.Message:
+        """Send a request whose reply may take any time: `receive`, and `take` it when it is there."""
+        message = self._message(operation, group, command, payload)
+        self._transmit(message)
+        return message
+
+    def take(self, request: smp.Message) -> dict | None:
+        """The payload of the reply to `request` if it has come. Raises ImageRefused when the board answers an error."""
+        reply = self._found(request)
+        return None if reply is None else _checked(reply)
+
+    def _message(self, operation: int, group: int, command: int, payload: dict) -> smp.Message:
+        return smp.Message(operation, group, command, payload, next(self._sequence) & 0xFF)
+
+    def _transmit(self, message: smp.Message) -> None:
+        self.link.write(smp.encode_lines(smp.encode_message(message)))
+
+    def _found(self, request: smp.Message) -> smp.Message | None:
+        """The reply among those that have come; the others stay, since they answer somebody else."""
+        for reply in self._replies:
+            if reply.answers(request):
+                self._replies.remove(reply)
+                return reply
+        return None
+
     def _reply_to(self, request: smp.Message, timeout: float) -> smp.Message | None:
         """The reply, or None when there was none in `timeout` seconds."""
         deadline = self.link.now() + timeout
         while True:
-            found = [reply for reply in self._replies if reply.answers(request)]
-            self._replies.clear()
-            if found:
-                return found[0]
-            left = deadline - self.link.now()
-            if left <= 0:
-                return None
+            reply, left = self._found(request), deadline - self.link.now()
+            if reply is not None or left <= 0:
+                return reply
             self.receive(left)
 
     # --- commands -------------------------------------------------------------------------------------------
