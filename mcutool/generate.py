@@ -155,6 +155,7 @@ OUTPUTS = {
     "firmware_runtime/generated/image.h": image_format.render_header,
     "firmware_runtime/generated/hostapi.inc": hostapi.render_c_table,
     "examples/include/mcu.h": hostapi.render_guest_header,
+    "examples/HOST_FUNCTIONS.md": hostapi.render_manual,
     "firmware_runtime/SPEC.md": render_specification,
 }
 

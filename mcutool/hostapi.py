@@ -228,7 +228,7 @@ def slots(types: Collection[str]) -> int:
     return sum(SLOTS[type] for type in types)
 
 
-# The three generated texts. `generate.py` writes them; nothing else in them is decided elsewhere.
+# The generated texts. `generate.py` writes them; nothing else in them is decided elsewhere.
 
 _GENERATED = "Generated from mcutool/hostapi.py; do not edit."
 
@@ -270,10 +270,15 @@ def render_guest_header() -> str:
 
 
 def render_manual() -> str:
-    """The table for people: Markdown, one line a function."""
-    lines = ["| number | function | type | needs | what it does |", "|---|---|---|---|---|"]
+    """`examples/HOST_FUNCTIONS.md`: the table for people, one line a function."""
+    lines = [
+        "# What a program may import", "", f"{_GENERATED}", "",
+        "A function that needs what a board lacks links all the same, and answers ENOSYS (52) or, for a pin, EINVAL (28).",
+        "A pointer to memory that the board does not back traps, before anything has happened.", "",
+        "| number | function | type | needs | what it does |", "|---|---|---|---|---|",
+    ]  # fmt: skip
     for f in HOST_FUNCTIONS:
         type = f"({' '.join(f.parameters)}) -> ({' '.join(f.results)})"
         sentence = f"ENOSYS. {f.sentence}" if f.capability in ABSENT else f.sentence
-        lines.append(f"| {f.number} | `{f.module}.{f.name}` | `{type}` | {f.capability} | {sentence} |")
+        lines.append(f"| {f.number} | `{f.module}.{f.name}` | `{type}` | {CAPABILITIES[f.capability]} | {sentence} |")
     return "\n".join([*lines, ""])
