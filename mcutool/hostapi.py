@@ -273,10 +273,10 @@ def render_manual() -> str:
     """`examples/HOST_FUNCTIONS.md`: the table for people, one line a function."""
     lines = [
         "# What a program may import", "", f"{_GENERATED}", "",
-        "A function that needs what a board lacks links all the same, and answers ENOSYS (52) or, for a pin, EINVAL (28).",
+        "A function that needs what a board lacks links too, and answers ENOSYS (52), or EINVAL (28) for a pin.",
         "A pointer to memory that the board does not back traps, before anything has happened.", "",
         "| number | function | type | needs | what it does |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     for f in HOST_FUNCTIONS:
         type = f"({' '.join(f.parameters)}) -> ({' '.join(f.results)})"
         sentence = f"ENOSYS. {f.sentence}" if f.capability in ABSENT else f.sentence
