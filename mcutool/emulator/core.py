@@ -224,12 +224,10 @@ class Core:
         self.engine.limit()
 
     def set_line(self, irq: int, high: bool) -> None:
-        """A peripheral's level-sensitive interrupt output."""
+        """A peripheral's level-sensitive interrupt output; what is pending stays so when the line falls again."""
         number = FIRST_INTERRUPT + irq
         if not high:
             self.lines.discard(number)
-            if number not in self.active:
-                self.pending.discard(number)
         elif number not in self.lines:
             self.lines.add(number)
             if number not in self.active:
@@ -301,11 +299,9 @@ class Core:
     def _synchronous(self, number: int) -> None:
         """Take an exception that can't wait, or escalate it to HardFault."""
         current = self._execution_priority(*self._masks.read())
-        enabled = self.handler_control & CONFIGURABLE_FAULTS.get(number, ~0) if self.mainline else True
-        is_fault = number in CONFIGURABLE_FAULTS
-        if enabled and not (is_fault and not self.mainline) and self._group(self.priority(number)) < current:
-            if number != HARD_FAULT or current > -1:
-                return self._take(number)
+        enabled = number not in CONFIGURABLE_FAULTS or self.handler_control & CONFIGURABLE_FAULTS[number]
+        if enabled and self._group(self.priority(number)) < current:
+            return self._take(number)
         if current <= -1:
             raise Lockup(f"a fault at {self.engine.pc:#010x} while HardFault or NMI was running")
         self.hard_fault_status |= FORCED
@@ -402,6 +398,8 @@ class Core:
             return self._read_priorities(FIRST_INTERRUPT + offset - 0xE400)
         if 0xED18 <= offset < 0xED24:
             return self._read_priorities(offset - 0xED14)
+        if not self.mainline and offset in _MAINLINE_ONLY:
+            return 0
         reader = _READ.get(offset)
         return reader(self) & 0xFFFFFFFF if reader else 0
 
@@ -412,7 +410,7 @@ class Core:
             self._write_priorities(FIRST_INTERRUPT + offset - 0xE400, value)
         elif 0xED18 <= offset < 0xED24:
             self._write_priorities(offset - 0xED14, value)
-        elif offset in _WRITE:
+        elif offset in _WRITE and (self.mainline or offset not in _MAINLINE_ONLY):
             _WRITE[offset](self, value)
         self.engine.limit()  # anything here may change what is to be taken
 
@@ -474,8 +472,7 @@ class Core:
         self.on_floating_point(self.access_control == 0x00F00000)
 
     def _write_vector_table(self, value: int) -> None:
-        if self.mainline:
-            self.vector_table = value & 0xFFFFFF80
+        self.vector_table = value & 0xFFFFFF80
 
     def _write_fault_status(self, value: int) -> None:
         self.fault_status &= ~value
@@ -500,6 +497,9 @@ class Core:
 def _setter(name: str) -> Callable[[Core, int], None]:
     return lambda core, value: setattr(core, name, value)
 
+
+# Registers that ARMv6-M does not have: VTOR, SHCSR and the fault status, CPACR, the cycle counter, STIR.
+_MAINLINE_ONLY = {0x1000, 0x1004, 0xED08, 0xED24, 0xED28, 0xED2C, 0xED34, 0xED38, 0xED88, 0xEF00, 0xEF34}
 
 # Offsets from 0xE0000000.
 _READ: dict[int, Callable[[Core], int]] = {

@@ -53,7 +53,8 @@ class Stop(Enum):
     SUPERVISOR_CALL = auto()
     BREAKPOINT = auto()
     EXCEPTION_RETURN = auto()
-    WAIT = auto()  # WFI or WFE
+    WAIT_FOR_INTERRUPT = auto()
+    WAIT_FOR_EVENT = auto()
     UNDEFINED = auto()
     NO_COPROCESSOR = auto()
     UNALIGNED = auto()
@@ -73,7 +74,9 @@ _INTERRUPTS = {  # numbers of QEMU's EXCP_* that reach UC_HOOK_INTR
     17: Stop.NO_COPROCESSOR,
     18: Stop.INVALID_STATE,
 }
-_HINTS = {0xBF10: Stop.LIMIT, 0xBF20: Stop.WAIT, 0xBF30: Stop.WAIT, 0xBF40: Stop.LIMIT}  # YIELD, WFE, WFI, SEV
+_THUMB = 1 << 24  # of EPSR
+YIELD, WFE, WFI, SEV = 0xBF10, 0xBF20, 0xBF30, 0xBF40
+_HINTS = {YIELD: Stop.LIMIT, WFE: Stop.WAIT_FOR_EVENT, WFI: Stop.WAIT_FOR_INTERRUPT, SEV: Stop.LIMIT}
 
 
 class Registers:
@@ -302,20 +305,22 @@ class Engine:
 
     def _classify(self, status: int) -> Stop:
         pc = self.pc
+        if not self._epsr.read()[0] & _THUMB:
+            return Stop.INVALID_STATE
         if self._interrupt is not None:
             stop = _INTERRUPTS.get(self._interrupt, Stop.UNDEFINED)
             return Stop.EXCEPTION_RETURN if stop is Stop.FETCH_FORBIDDEN and pc >= EXECUTE_RETURN else stop
         if status == unicorn.UC_ERR_OK:
-            return _HINTS.get(self._halfword(pc - 2), Stop.LIMIT)
+            return _HINTS.get(self.halfword(pc - 2), Stop.LIMIT)
         if status == unicorn.UC_ERR_INSN_INVALID:
-            return _HINTS.get(self._halfword(pc - 2), Stop.UNDEFINED)
+            return _HINTS.get(self.halfword(pc - 2), Stop.UNDEFINED)
         if status in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT):
             return Stop.EXCEPTION_RETURN if pc >= EXECUTE_RETURN else Stop.FETCH_FAULT
         if status == unicorn.UC_ERR_EXCEPTION:
             return Stop.INVALID_STATE
         return Stop.DATA_FAULT
 
-    def _halfword(self, address: int) -> int:
+    def halfword(self, address: int) -> int:
         try:
             return int.from_bytes(self.read(address, 2), "little")
         except IndexError:

@@ -21,7 +21,7 @@ from mcutool.emulator import core as exceptions
 from mcutool.emulator import devices
 from mcutool.emulator.clock import Clock
 from mcutool.emulator.core import Core, Lockup
-from mcutool.emulator.engine import Engine, Stop
+from mcutool.emulator.engine import SEV, Engine, Stop
 from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
@@ -296,8 +296,13 @@ class Machine:
 
     def _react(self, stop: Stop) -> None:
         """What the core does after an instruction that the engine could not finish alone."""
-        if stop is Stop.WAIT:
+        if stop is Stop.WAIT_FOR_INTERRUPT:
             self.sleeping = not self.core.wakes()
+        elif stop is Stop.WAIT_FOR_EVENT:
+            # Unicorn does not report SEV; what programs do is to send the event just before they take it.
+            sent = self.core.event or self.engine.halfword(self.engine.pc - 4) == SEV
+            self.core.event = False
+            self.sleeping = not sent and not self.core.wakes()
         elif stop is Stop.EXCEPTION_RETURN:
             self.core.exception_return()
             self.sleeping = self.core.sleeps_on_exit
@@ -311,8 +316,8 @@ class Machine:
             self.core.fault(number, status, address)
 
     def _semihosting(self) -> bool:
-        halfword = int.from_bytes(self.engine.read(self.engine.pc, 2), "little")
-        return halfword == SEMIHOSTING and self.engine.argument(0) == SEMIHOSTING_EXIT
+        at_exit = self.engine.halfword(self.engine.pc) == SEMIHOSTING
+        return at_exit and self.engine.argument(0) == SEMIHOSTING_EXIT
 
     def _perform_reset(self) -> None:
         cause, self._reset_cause = self._reset_cause or devices.PIN, None

@@ -304,7 +304,7 @@ def serve(
     link: Path | None = None,
     rfc2217: str | None = None,
     flash_file: Path | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
     """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its ROM bootloader waits.
 
