@@ -48,7 +48,7 @@ def ignore(_progress: Progress) -> None:
 # --- STM32 ROM bootloader ---------------------------------------------------------------------------------------
 
 ATTEMPTS = 8
-SYNC_ATTEMPTS = 6
+RESET_PULSE = 0.1  # seconds
 REPAIRS = 4
 READ_LIMIT = an3155.BLOCK
 
@@ -66,6 +66,7 @@ class RomBootloader:
         self._boot_hint = boot_hint or "set BOOT0 high and press reset"
         self._progress = on_progress
         self._received = b""
+        self._by_control_lines = False
 
     # --- one exchange ---------------------------------------------------------------------------------------
 
@@ -134,15 +135,26 @@ class RomBootloader:
         return self._agreed(an3155.get_id)
 
     def _synchronise(self) -> None:
-        for attempt in range(SYNC_ATTEMPTS):
+        """A lost byte, a block that an earlier session left unfinished, a board that is not in its bootloader."""
+        for cure in (self._nothing, self._repeat, self._enter_by_control_lines, self._nothing, self._repeat):
             try:
                 return self._run(an3155.synchronise())
-            except NoReply:
-                if attempt == SYNC_ATTEMPTS // 2:  # an earlier session may have left off in the middle of a block
-                    self._repeat()
-            except LineError:
-                self._repeat()
+            except LineError as failure:
+                log.debug("%s: %s", self.link.name, failure)
+                cure()
         raise self._no_answer("no bootloader answers")
+
+    def _nothing(self) -> None:
+        """Just try again."""
+
+    def _enter_by_control_lines(self) -> None:
+        """Where the adapter's outputs are wired: RTS released lets BOOT0 go high, a pulse on DTR resets."""
+        self._by_control_lines = True
+        self.link.set_rts(False)
+        self.link.set_dtr(True)
+        self.link.read(RESET_PULSE)
+        self.link.set_dtr(False)
+        self.link.read(RESET_PULSE)
 
     def erase(self, sector: SectorWork) -> None:
         """Erase one sector. Raises Protected or WriteFailed."""
@@ -192,6 +204,8 @@ class RomBootloader:
 
     def go(self, address: int) -> None:
         """Start the program at `address`. Raises NoAnswer when the board does not take the command."""
+        if self._by_control_lines:
+            self.link.set_rts(True)  # BOOT0 low again
         for _ in range(ATTEMPTS):
             try:
                 return self._run(an3155.go(address))

@@ -63,9 +63,10 @@ class SerialLink:
         self.name = port
         self._control_lines_warned = False
         parity = serial.PARITY_EVEN if even_parity else serial.PARITY_NONE
+        patience = None if "://" in port else WRITE_TIMEOUT  # pyserial has none for its URLs
         try:
             self._serial = serial.serial_for_url(
-                port, baudrate=baud, parity=parity, timeout=POLL, write_timeout=WRITE_TIMEOUT, exclusive=True
+                port, baudrate=baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True
             )
         except ValueError as error:
             raise UsageError(f"{port}: {error}", next_action="see the ports with: mcutool ports") from error

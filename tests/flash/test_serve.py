@@ -1,0 +1,147 @@
+"""An emulated board on a pseudo-terminal and on rfc2217: our own engine, stm32flash, and going away cleanly."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcutool import devices
+from mcutool.emulator.machine import Machine
+from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server
+from mcutool.errors import Disconnected, NoAnswer, NoPort, PortBusy
+from mcutool.flash import engine
+from mcutool.flash.link import SerialLink
+from mcutool.flash.plan import plan
+
+BOARD = devices.board("stm32f405")
+IMAGE = random.Random(0).randbytes(20_000)
+WORK = plan(BOARD.chip.flash, BOARD.chip.map.runtime, [(BOARD.chip.flash.base, IMAGE)])
+
+
+class Running:
+    """A server in a thread of this process."""
+
+    def __init__(self, port: str, tmp_path: Path) -> None:
+        self.machine = Machine(BOARD)
+        self.board = ServedBoard(self.machine, boot0=True)
+        self.port = PseudoTerminal(tmp_path / "board") if port == "pty" else Rfc2217("127.0.0.1:0", self.board)
+        self.server = Server(self.board, self.port)
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.thread.join()
+        self.port.close()
+
+
+@pytest.fixture(params=["pty", "rfc2217"])
+def running(request, tmp_path: Path) -> Iterator[Running]:
+    served = Running(request.param, tmp_path)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Running]:
+    served = Running("pty", tmp_path)
+    yield served
+    served.stop()
+
+
+def test_our_engine_installs_over_a_port(running: Running) -> None:
+    link = SerialLink(running.port.url, 115200, even_parity=True)
+    engine.install_runtime(link, BOARD.chip, WORK)
+    link.close()
+    assert running.machine.flash[: len(IMAGE)] == IMAGE
+    assert running.machine.flash.violations == []
+    assert not running.board.in_rom and not running.board.boot0
+
+
+def test_control_lines_lead_into_the_bootloader(tmp_path: Path) -> None:
+    running = Running("rfc2217", tmp_path)
+    running.board.boot0 = False
+    running.board.reset()
+    link = SerialLink(running.port.url, 115200, even_parity=True)
+    assert engine.RomBootloader(link).identify() == 0x413
+    assert running.board.in_rom
+    link.close()
+    running.stop()
+
+
+@pytest.mark.skipif(shutil.which("stm32flash") is None, reason="stm32flash is not installed (apt install stm32flash)")
+@pytest.mark.parametrize("leave", [["-g", "0x08000000"], ["-R"]], ids=["go", "reset"])
+def test_stm32flash_installs_verifies_and_starts(terminal: Running, tmp_path: Path, leave: list[str]) -> None:
+    (tmp_path / "image.bin").write_bytes(IMAGE)
+    command = ["stm32flash", "-m", "8n1", "-w", tmp_path / "image.bin", "-v", *leave, terminal.port.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Device ID    : 0x0413 (STM32F40xxx/41xxx)" in done.stdout
+    assert "verified" in done.stdout
+    assert terminal.machine.flash[: len(IMAGE)] == IMAGE
+    assert not terminal.board.in_rom
+
+
+def test_a_port_is_opened_once(terminal: Running) -> None:
+    link = SerialLink(terminal.port.url, 115200)
+    with pytest.raises(PortBusy, match="in use"):
+        SerialLink(terminal.port.url, 115200)
+    link.close()
+
+
+def test_a_missing_port_is_named() -> None:
+    with pytest.raises(NoPort, match="/dev/ttyNONE"):
+        SerialLink("/dev/ttyNONE", 115200)
+    with pytest.raises(NoPort):
+        SerialLink("rfc2217://127.0.0.1:1", 115200)
+
+
+def test_a_line_that_goes_away_is_told(tmp_path: Path) -> None:
+    running = Running("pty", tmp_path)
+    link = SerialLink(running.port.url, 115200)
+    bootloader = engine.RomBootloader(link)
+    bootloader.identify()
+    running.stop()
+    with pytest.raises(Disconnected, match="was lost"):
+        bootloader.install(WORK)
+    link.close()
+
+
+def test_a_board_that_runs_is_no_bootloader(tmp_path: Path) -> None:
+    running = Running("pty", tmp_path)
+    running.board.boot0 = False
+    running.board.reset()
+    link = SerialLink(running.port.url, 115200)
+    with pytest.raises(NoAnswer) as failure:
+        engine.install_runtime(link, BOARD.chip, WORK, boot_hint=BOARD.boot)
+    assert BOARD.boot in failure.value.next_action
+    link.close()
+    running.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_removes_the_link_and_saves_the_flash(tmp_path: Path, number: int) -> None:
+    link, flash_file = tmp_path / "board", tmp_path / "flash.bin"
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from mcutool import devices; from mcutool.emulator.serve import serve\n"
+        "serve(devices.board('stm32f405'), boot0=True, link=Path(sys.argv[1]), flash_file=Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, link, flash_file], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"ready: {link}\n"
+    port = SerialLink(str(link), 115200)
+    engine.install_runtime(port, BOARD.chip, WORK)
+    port.close()
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    assert not link.is_symlink()
+    assert flash_file.read_bytes()[: len(IMAGE)] == IMAGE
