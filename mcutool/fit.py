@@ -11,7 +11,7 @@ from dataclasses import replace
 from mcutool import hostapi
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit
-from mcutool.image.format import Image
+from mcutool.image.format import EXPORT_KINDS, Image
 from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, arena_bytes, slots
 from mcutool.wasm.module import Module
 from mcutool.window import Window
@@ -64,31 +64,41 @@ def lower_stack_pointers(module: Module, windows: list[Window]) -> None:
             module.globals[index] = replace(module.globals[index], expression=expression)
 
 
-def report(module: Module, image: Image, built: bytes, windows: list[Window], board: Board) -> dict:
-    """What the module takes and needs, for people and for --json; sizes in bytes."""
-    functions = [hostapi.find(item.module, item.name) for item in module.imports if item.kind == "function"]
-    known = [function for function in functions if function is not None]
-    memories = sum(window.plan.size for window in windows)
+def report(image: Image, size: int, board: Board, wasm_code: int | None = None) -> dict:
+    """What an image of `size` bytes takes and needs, for people and for --json; sizes in bytes.
+
+    `wasm_code` is the size of the module's code section, None when only the image is known.
+    """
+    known = [hostapi.find(row["module_name"], row["name"]) for row in image.imports]
+    functions = [function for function in known if function is not None]
+    backed = sum(memory["capacity"] for memory in image.memories)
     return {
         "board": board.name,
         "flash_bytes": {
-            "image": len(built),
+            "image": size,
             "code": len(image.code) * 2,
             "data": sum(map(len, image.datas)) + sum(len(e) * 4 for e in image.elements),
         },
         "ram_bytes": {
-            "linear_memory": memories,
+            "linear_memory": sum(memory["window_size"] for memory in image.memories),
             "stack": image.stack_slots * 4,
-            "other": arena_bytes(image) - sum(w.plan.capacity for w in windows) - image.stack_slots * 4,
+            "other": arena_bytes(image) - backed - image.stack_slots * 4,
         },
         "arena": board.chip.arena_size,
-        "wasm_code": module.code_size,
-        "declared_memory": sum(m.limits.minimum * m.page_size for m in module.memories),
-        "windows": [{"low": w.plan.low, "size": w.plan.size, "whole": w.whole} for w in windows],
-        "imports": [f"{function.module}.{function.name}" for function in known],
-        "missing": [f"{f.module}.{f.name}" for f in hostapi.unavailable(known, capabilities(board))],
-        "exports": [export.name for export in module.exports if export.kind == "function"],
+        "wasm_code": wasm_code,
+        "declared_memory": sum(_declared(memory) for memory in image.memories),
+        "windows": [
+            {"low": m["window_low"], "size": m["window_size"], "whole": m["window_size"] >= _declared(m)}
+            for m in image.memories
+        ],
+        "imports": [f"{function.module}.{function.name}" for function in functions],
+        "missing": [f"{f.module}.{f.name}" for f in hostapi.unavailable(functions, capabilities(board))],
+        "exports": [row["name"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")],
     }
+
+
+def _declared(memory: dict) -> int:
+    return memory["minimum"] << memory["page_log2"]
 
 
 def capabilities(board: Board) -> set[str]:

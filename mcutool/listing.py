@@ -5,12 +5,12 @@ This file decides what a listing shows. It refuses to know how bits are decoded 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcutool.encoding import disassemble
 from mcutool.image.format import NONE, Image
+from mcutool.places import Places
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,19 @@ class Listing:
 
 def listings(image: Image, symbols: dict) -> Iterator[Listing]:
     """Every function that has code, in the order of the code; `symbols` is the image's map, empty when it is lost."""
-    names = {row[0]: row[1] for row in symbols.get("functions", [])}
+    places = Places(symbols)
     starts = sorted((row["code"], index) for index, row in enumerate(image.functions) if row["module"] != NONE)
     ends = [start for start, _ in starts[1:]] + [len(image.code)]
     for (start, index), end in zip(starts, ends, strict=True):
-        lines = tuple(_lines(image.code[:end], start + 1, symbols.get("positions", [])))
-        yield Listing(index, names.get(index, f"function[{index}]"), image.code[start], lines)
+        lines = tuple(_lines(image.code[:end], start + 1, places, index))
+        yield Listing(index, places.name(index), image.code[start], lines)
 
 
-def _lines(code: list[int], start: int, positions: list[list[int]]) -> Iterator[Line]:
+def _lines(code: list[int], start: int, places: Places, function: int) -> Iterator[Line]:
     for position, decoded, text in disassemble(code, start):
         length = decoded.length if decoded else 1
         halfwords = tuple(code[position : position + length])
-        yield Line(position, halfwords, text, source_offset(positions, start, position))
-
-
-def source_offset(positions: list[list[int]], start: int, position: int) -> int | None:
-    """The byte of the .wasm that the instruction at `position` of the function from `start` was made from."""
-    index = bisect_right(positions, position, key=lambda pair: pair[0]) - 1
-    return positions[index][1] if index >= 0 and positions[index][0] >= start else None
+        yield Line(position, halfwords, text, places.wasm_offset(function, position))
 
 
 def render(listing: Listing) -> str:

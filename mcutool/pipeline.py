@@ -54,7 +54,7 @@ def build_image(
     compiled = CompiledModule("", module, translate(module, dump), [w.plan for w in windows])
     linker = link([compiled], stack_slots, fit.table_room(board))
     image = linker.image.build()
-    return Built(image, linker.map(), fit.report(module, linker.image, image, windows, board))
+    return Built(image, linker.map(), fit.report(linker.image, len(image), board, module.code_size))
 
 
 def load(source: Path | bytes) -> Module:

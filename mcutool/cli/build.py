@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from mcutool import devices
+from mcutool.cli.info import render
 from mcutool.cli.options import add_board, add_sizes, sizes
 
 
@@ -15,18 +16,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", metavar="APP.mcu", help="the image (default: beside the module)")
     add_board(parser)
     add_sizes(parser)
-    parser.add_argument("--dump", metavar="STAGE", help="print what the module is after that stage")
+    parser.add_argument("--dump", metavar="STAGE", help="print what each function is after that stage")
     parser.add_argument("--json", action="store_true", help="print the report as one object")
 
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import program
 
+    board = devices.board(options.board)
     output = Path(options.output or Path(options.app).with_suffix(".mcu"))
-    built = program.load(options.app, devices.board(options.board), dump=options.dump, **sizes(options))
+    built = program.load(options.app, board, dump=program.printer(options.dump), **sizes(options))
     program.save(built, output)
     if options.json:
-        print(json.dumps({"image": str(output), **built.report}))
+        print(json.dumps({"file": str(output), **built.report}))
     else:
-        print(f"{output}: {program.summary(built, options.board)}")
+        print(render(str(output), built.report))
     return 0

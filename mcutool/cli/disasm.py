@@ -1,0 +1,29 @@
+"""List the bytecode of a module or of an image, function by function."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from mcutool import devices
+from mcutool.cli.options import add_board
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", metavar="APP", help="APP.wasm, APP.wat or APP.mcu")
+    add_board(parser)
+    parser.add_argument("--json", action="store_true", help="print a list of functions")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from mcutool import listing, program
+    from mcutool.image.format import parse
+
+    built = program.load(options.app, devices.board(options.board))
+    functions = list(listing.listings(parse(built.image), built.map))
+    if options.json:
+        print(json.dumps([dataclasses.asdict(function) for function in functions]))
+    else:
+        print("\n\n".join(map(listing.render, functions)))
+    return 0

@@ -1,0 +1,134 @@
+"""Run a module on the emulated board, or on a real one with --port.
+
+Standard input is the program's. Arguments after --invoke F may be negative, hexadecimal, inf, -inf, nan or nan:0x...;
+everything after -- goes to the program. The exit code is the program's own when it ends through proc_exit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mcutool import devices, values
+from mcutool.cli import error_object
+from mcutool.cli.options import add_baud, add_board, add_port, add_sizes, integer, sizes
+
+if TYPE_CHECKING:
+    from mcutool.pipeline import Built
+    from mcutool.run import Outcome, Session
+
+EMPTY_RESULT: dict[str, Any] = {
+    "board": None, "results": [], "exit_status": None, "trap": None, "error": None, "instructions": None,
+    "cycles": None, "flash_bytes": None, "ram_bytes": None,
+}  # fmt: skip
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", metavar="APP", help="APP.wasm, APP.wat or APP.mcu")
+    add_board(parser)
+    add_port(parser)
+    add_baud(parser)
+    parser.add_argument("--invoke", nargs="+", metavar=("F", "ARG"), help="call the export F instead of _start")
+    parser.add_argument("--env", action="append", default=[], metavar="K=V", help="an environment variable")
+    parser.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds of the board's clock")
+    parser.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
+    add_sizes(parser)
+    parser.add_argument("--json", action="store_true", help="print one object on the last line")
+
+
+def parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """The words before `--` without the values after --invoke F, which may look like options."""
+    end = words.index("--") if "--" in words else len(words)
+    ours, given = _without_values(words[:end])
+    options = parser.parse_args(ours)
+    options.program_arguments = words[end + 1 :]
+    options.values = given
+    return options
+
+
+def _without_values(words: list[str]) -> tuple[list[str], list[str]]:
+    if "--invoke" not in words[:-1]:
+        return words, []
+    first = end = words.index("--invoke") + 2
+    while end < len(words) and values.NUMBER.fullmatch(words[end]):
+        end += 1
+    return words[:first] + words[end:], words[first:end]
+
+
+def execute(options: argparse.Namespace) -> int:
+    from mcutool import program, run
+
+    board = devices.board(options.board)
+    built = program.load(options.app, board, **sizes(options))
+    task = run.Task(
+        invoke=options.invoke[0] if options.invoke else None,
+        arguments=tuple(options.values),
+        program_arguments=(options.app, *options.program_arguments),
+        environment=tuple(options.env),
+        timeout=options.timeout,
+        fuel=options.fuel,
+    )
+    run.check(built.image, task)
+    source = run.source_of(built.image, sys.stdin.buffer)
+    output = _Output()
+    outcome = run.run(_session(options, board, output.write), built, board, task, source)
+    if options.json:
+        output.end_line()
+        print(json.dumps(_object(outcome, built, board.name)))
+    else:
+        _print(outcome)
+    return outcome.exit_code
+
+
+class _Output:
+    """The program's output, byte by byte as it comes; the object of --json has a line of its own."""
+
+    def __init__(self) -> None:
+        self._last = b"\n"
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        self._last = data[-1:]
+
+    def end_line(self) -> None:
+        if self._last != b"\n":
+            print()
+
+
+def _session(options: argparse.Namespace, board: devices.Board, on_text: Callable[[bytes], None]) -> Session:
+    if options.port:
+        from mcutool.run import SerialSession
+
+        return SerialSession(options.port, options.baud or board.chip.uart.default_baud, on_text)
+    from mcutool.emulator.session import EmulatedSession
+
+    return EmulatedSession(board, on_text, measure=options.json)
+
+
+def _object(outcome: Outcome, built: Built, board: str) -> dict[str, Any]:
+    return {
+        "board": board,
+        "results": [values.present(bits, kind) for bits, kind in outcome.results],
+        "exit_status": outcome.exit_status,
+        "trap": outcome.trap,
+        "error": error_object(outcome.error) if outcome.error else None,
+        "instructions": outcome.instructions,
+        "cycles": outcome.cycles,
+        "flash_bytes": built.report["flash_bytes"],
+        "ram_bytes": {**built.report["ram_bytes"], "stack": outcome.stack},
+    }
+
+
+def _print(outcome: Outcome) -> None:
+    from mcutool.places import render_trap
+
+    for bits, kind in outcome.results:
+        print(values.present(bits, kind))
+    if outcome.error:
+        print(f"mcutool: {outcome.error}", file=sys.stderr)
+    if outcome.trap:
+        print(render_trap(outcome.trap), file=sys.stderr)

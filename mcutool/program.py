@@ -1,0 +1,58 @@
+"""The program that a person names on the command line: a module to build, or an image that was built before.
+
+This file decides which kind of file it is and where the map of an image lies. It refuses to know how a module becomes
+an image (`pipeline.py`) and what either holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mcutool import fit
+from mcutool.devices import Board
+from mcutool.errors import UsageError
+from mcutool.image.format import CONTAINER_MAGIC, parse
+from mcutool.pipeline import STAGES, Built, build_image
+
+
+def read(path: str | Path) -> bytes:
+    """The contents of a file; raises UsageError when it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read {path}: {reason}", next_action="check the name of the file") from error
+
+
+def load(path: str | Path, board: Board, **options: Any) -> Built:
+    """The image in the file, or the one its module becomes for `board`; `options` are those of `build_image`."""
+    data = read(path)
+    if data[:4] != CONTAINER_MAGIC.to_bytes(4, "little"):
+        return build_image(Path(path), board, **options)
+    symbols = map_path(path)
+    known = json.loads(symbols.read_text(encoding="utf-8")) if symbols.exists() else {}
+    return Built(data, known, fit.report(parse(data), len(data), board))
+
+
+def printer(stage: str | None) -> Callable[[str, object], None]:
+    """A dump for `build_image` that prints one stage, or nothing. Raises UsageError when there is no such stage."""
+    if stage is not None and stage not in STAGES:
+        raise UsageError(f"there is no stage {stage!r}", next_action=f"use one of: {', '.join(STAGES)}")
+    return lambda reached, what: print(what) if reached == stage else None
+
+
+def save(built: Built, path: Path) -> None:
+    """Write the image, and its map beside it; raises UsageError when that is impossible."""
+    try:
+        path.write_bytes(built.image)
+        map_path(path).write_text(json.dumps(built.map), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", next_action="choose another with -o") from error
+
+
+def map_path(image: str | Path) -> Path:
+    """Where the map of an image is kept."""
+    return Path(image).with_suffix(".map.json")

@@ -1,0 +1,313 @@
+"""Running a program: into the slot, called, fed with input, and an account of how it ended.
+
+This file decides the order of a run on any board, and what is told of it. It refuses to know how an image is made, how
+a board is emulated and how a request travels: a session gives it an `SmpClient` and, when the board is emulated, the
+counts of the call.
+"""
+
+from __future__ import annotations
+
+import queue
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+from mcutool import values
+from mcutool.devices import Board
+from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError
+from mcutool.flash.engine import SmpClient
+from mcutool.flash.link import SerialLink
+from mcutool.flash.protocols import smp
+from mcutool.image.format import EXPORT_KINDS, Image, parse
+from mcutool.image.link import LETTERS
+from mcutool.isa import TRAPS
+from mcutool.pipeline import Built
+from mcutool.places import Places
+
+TYPES = {letter: kind for kind, letter in LETTERS.items()}
+SLOT = 4  # bytes
+PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
+INPUT_CHUNK = 64  # bytes of input in one request; more would keep the line from the program's output for long
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to run: `_start` with the program's arguments and environment, or one export with arguments as typed."""
+
+    invoke: str | None = None
+    arguments: tuple[str, ...] = ()
+    program_arguments: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    timeout: float | None = None  # seconds of the board's clock
+    fuel: int | None = None  # Arm instructions, emulated boards only
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `results` are (bits, type); `stack` is the most bytes of the module's stack in use at a time."""
+
+    results: list[tuple[int, str]] = field(default_factory=list)
+    exit_status: int | None = None  # of a program that was started through `_start`
+    ended: int | None = None  # the status given to `proc_exit`
+    trap: dict[str, Any] | None = None
+    error: Error | None = None
+    instructions: int | None = None
+    cycles: int | None = None
+    stack: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        if self.error is not None:
+            return self.error.exit_code
+        return Trapped.exit_code if self.trap else self.ended or 0
+
+
+class Source(Protocol):
+    """Where the program's standard input comes from."""
+
+    def take(self) -> bytes | None:
+        """Some bytes, None when there are none at present, empty when there will never be any more."""
+
+
+class Session(Protocol):
+    """A board that is ready for a program."""
+
+    client: SmpClient
+
+    def install(self, image: bytes) -> None:
+        """Put the image into the slot."""
+
+    def begin_call(self, fuel: int | None) -> None:
+        """The call that is measured, and limited to `fuel` instructions, comes next."""
+
+    def counts(self) -> tuple[int | None, int | None]:
+        """Instructions and cycles of that call, None where the board cannot tell."""
+
+    def interrupted_at(self) -> list[tuple[int, int]]:
+        """(function, halfword) of the frames of a program that was stopped from outside, as far as they are known."""
+
+
+class SerialSession:
+    """A real board, or an emulated one of another process, on a serial port."""
+
+    def __init__(self, port: str, baud: int, on_text: Callable[[bytes], None]) -> None:
+        self.client = SmpClient(SerialLink(port, baud), on_text=on_text)
+        self.client.read(smp.RUNTIME, smp.RUNTIME_INFO)
+
+    def install(self, image: bytes) -> None:
+        self.client.upload(image)
+
+    def begin_call(self, fuel: int | None) -> None:
+        if fuel is not None:
+            raise UsageError("a real board cannot count instructions", next_action="use --timeout instead of --fuel")
+
+    def counts(self) -> tuple[None, None]:
+        return None, None
+
+    def interrupted_at(self) -> list[tuple[int, int]]:
+        return []
+
+
+# --- Standard input ---------------------------------------------------------------------------------------------------
+
+
+class WholeInput:
+    """A file or a pipe, read to its end before the program starts, so that a run does not depend on its speed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._chunks = iter((data,) if data else ())
+
+    def take(self) -> bytes | None:
+        return next(self._chunks, b"")
+
+
+class KeyboardInput:
+    """A terminal: lines as they are typed. A thread waits for them; it ends with the process."""
+
+    def __init__(self, terminal: BinaryIO) -> None:
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, args=(terminal,), daemon=True).start()
+
+    def _read(self, terminal: BinaryIO) -> None:
+        for line in iter(terminal.readline, b""):
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def take(self) -> bytes | None:
+        try:
+            return self._lines.get(timeout=0.01)
+        except queue.Empty:
+            return None
+
+
+def source_of(image: bytes, standard_input: BinaryIO) -> Source | None:
+    """The input for a program; None for one that cannot read: nobody should have to end an input that nobody wants."""
+    if not any(row["name"] == "fd_read" for row in parse(image).imports):
+        return None
+    return KeyboardInput(standard_input) if standard_input.isatty() else WholeInput(standard_input.read())
+
+
+class _Feeder:
+    """Gives input to the board piece by piece while a call goes on; one request at a time."""
+
+    def __init__(self, client: SmpClient, source: Source | None) -> None:
+        self._client, self._source = client, source
+        self._pending, self._ended, self._told = b"", source is None, source is None
+        self._request: smp.Message | None = None
+        self._sent = 0
+
+    def step(self) -> None:
+        """Look for an answer, and send what is next."""
+        if self._request is not None and not self._answered():
+            return
+        if self._source is not None and not self._pending and not self._ended:
+            data = self._source.take()
+            self._pending, self._ended = data or b"", data == b""
+        if self._pending or (self._ended and not self._told):
+            self._send()
+
+    def _send(self) -> None:
+        chunk = self._pending[:INPUT_CHUNK]
+        self._sent = len(chunk)
+        last = self._ended or self._ends_after(chunk)
+        payload: dict[str, Any] = {"d": chunk} | ({"eof": True} if last else {})
+        self._request = self._client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_INPUT, **payload)
+
+    def _ends_after(self, chunk: bytes) -> bool:
+        return self._ended and len(chunk) == len(self._pending)
+
+    def _answered(self) -> bool:
+        assert self._request is not None
+        reply = self._client.take(self._request)
+        if reply is None:
+            return False
+        taken = reply.get("n", 0)
+        self._pending = self._pending[taken:]
+        self._told = self._ended and taken == self._sent and not self._pending
+        self._request = None
+        return True
+
+
+# --- A run ------------------------------------------------------------------------------------------------------------
+
+
+def run(session: Session, built: Built, board: Board, task: Task, source: Source | None) -> Outcome:
+    """Run a built program to its end.
+
+    Returns the outcome, with the error in it when time or fuel ran out. Raises UsageError when what is to be called
+    does not exist, DoesNotFit when the image is too large for the slot, ImageRefused when the board does not take it.
+    """
+    image = parse(built.image)
+    function, parameters, results = entry_of(image, task)
+    arguments = converted(task, parameters)
+    install(session, built.image, board)
+    start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
+    session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)
+    feeder = _Feeder(session.client, source)
+    outcome, places = Outcome(), Places(built.map)
+    try:
+        for preparation in _preparations(image, task):
+            _note_end(outcome, _call(session.client, preparation, b"", 0, feeder, None), places)
+        if outcome.trap is None and outcome.ended is None:
+            session.begin_call(task.fuel)
+            slots = values.slots_of(results)
+            reply = _call(session.client, function, arguments, slots, feeder, task.timeout)
+            _note_end(outcome, reply, places)
+            outcome.results = _results(reply, results)
+    except FuelExhausted as error:
+        outcome.error = error
+        outcome.trap = places.trap("stopped", session.interrupted_at())
+    outcome.instructions, outcome.cycles = session.counts()
+    if outcome.error is None:
+        outcome.stack = SLOT * session.client.read(smp.RUNTIME, smp.RUNTIME_STATUS).get("stack", 0)
+    if task.invoke is None and outcome.trap is None:
+        outcome.exit_status = outcome.ended or 0
+    return outcome
+
+
+def check(image: bytes, task: Task) -> None:
+    """Raises UsageError when what the task calls does not exist or takes other arguments."""
+    converted(task, entry_of(parse(image), task)[1])
+
+
+def entry_of(image: Image, task: Task) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    """Number, parameter types and result types of the function to call. Raises UsageError when it does not exist."""
+    wanted = task.invoke or "_start"
+    functions = {row["name"]: row["index"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")}
+    if wanted not in functions:
+        exported = ", ".join(name for name in functions if name) or "nothing"
+        raise UsageError(
+            f"the module exports no function {wanted!r}",
+            next_action=f"call an export with --invoke F; it exports {exported}",
+        )
+    signature = image.signatures[image.functions[functions[wanted]]["signature"]]["text"]
+    parameters, _, results = signature.partition(">")
+    return functions[wanted], tuple(TYPES[p] for p in parameters), tuple(TYPES[r] for r in results)
+
+
+def converted(task: Task, parameters: tuple[str, ...]) -> bytes:
+    """The arguments as slots. Raises UsageError when they are too few, too many or of another type."""
+    if len(task.arguments) != len(parameters):
+        raise UsageError(
+            f"{task.invoke or '_start'} takes {len(parameters)} arguments ({' '.join(parameters) or 'none'}), "
+            f"{len(task.arguments)} are given",
+            next_action="give one value for each parameter after --invoke F",
+        )
+    pairs = zip(task.arguments, parameters, strict=True)
+    return values.to_slots((values.parse(text, kind), kind) for text, kind in pairs)
+
+
+def install(session: Session, image: bytes, board: Board) -> None:
+    """Into the slot. Raises DoesNotFit."""
+    room = board.chip.map.slot.size
+    if len(image) > room:
+        raise DoesNotFit(
+            f"the image has {len(image)} bytes, the slot of {board.name} has {room}",
+            next_action="choose a board with more flash, see: mcutool boards",
+        )
+    session.install(image)
+
+
+def _preparations(image: Image, task: Task) -> Iterator[int]:
+    """Functions to call first: each module's instantiation, then what WASI asks for before an export is called."""
+    for module in image.modules:
+        yield module["instantiate"]
+    for row in image.exports:
+        if task.invoke not in (None, "_initialize") and row["name"] == "_initialize":
+            yield row["index"]
+
+
+def _call(
+    client: SmpClient, function: int, arguments: bytes, slots: int, feeder: _Feeder, timeout: float | None
+) -> dict[str, Any]:
+    """Call and wait for the reply, which is the call's end. Raises FuelExhausted after `timeout` seconds."""
+    request = client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, f=function, a=arguments, n=slots)
+    begin = client.link.now()
+    while True:
+        reply = client.take(request)
+        if reply is not None:
+            return reply
+        left = PATIENCE if timeout is None else begin + timeout - client.link.now()
+        if left <= 0:
+            raise FuelExhausted(f"stopped after {timeout:g} seconds", next_action="give it more time with --timeout")
+        feeder.step()
+        client.receive(min(PATIENCE, left))
+
+
+def _note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:
+    """What a call's reply says of a trap or of a program that ended itself."""
+    if "t" not in reply:
+        return
+    kind = TRAPS[reply["t"]].name
+    if kind == "exit":
+        outcome.ended = reply["x"]
+        return
+    frames = struct.iter_unpack("<II", reply.get("bt", b""))
+    outcome.trap = places.trap(kind, [(function, position) for function, position in frames])
+
+
+def _results(reply: dict[str, Any], kinds: tuple[str, ...]) -> list[tuple[int, str]]:
+    return list(zip(values.from_slots(reply["r"], kinds), kinds, strict=True)) if "r" in reply else []
