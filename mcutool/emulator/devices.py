@@ -71,15 +71,17 @@ class Storage(Device):
 class Uart(Device):
     """What all UARTs share: a line to the host with 10 bits per byte.
 
-    `paced` lets bytes take their time at the programmed rate, and a receiver that is not emptied in time overruns;
-    otherwise (burst) a byte arrives as soon as the receiver has room and leaves at once.
+    `paced` lets bytes take their time at the programmed rate, and a receiver that is not emptied in time overruns.
+    Otherwise bytes leave at once and arrive in bursts: as fast as the program takes them, with pauses in which it can
+    work on them, so that no ring of a sensible size overflows.
     `feed` puts bytes on the line; `on_output` gets each byte that the program sends.
     """
 
     BITS_PER_BYTE = 10
+    BURST, PAUSE = 16, 2048  # bytes, cycles
     RECEIVER_DEPTH = 1
     TRANSMITTER_DEPTH = 2  # data register and shift register
-    STATE: tuple[str, ...] = ("line", "received", "sending", "overrun", "_arrival", "_departure")
+    STATE: tuple[str, ...] = ("line", "received", "sending", "overrun", "_credit", "_arrival", "_departure")
 
     def __init__(self, clock: Clock, set_line: Callable[[int, bool], None], irq: int, input_clock: int) -> None:
         self.clock, self._set_line, self.irq, self.input_clock = clock, set_line, irq, input_clock
@@ -94,6 +96,7 @@ class Uart(Device):
         self.received = bytearray()
         self.sending = bytearray()
         self.overrun = False
+        self._credit = self.BURST  # bytes that may still arrive in this burst
         for event in (self._arrival, self._departure):
             if event:
                 event.cancelled = True
@@ -139,12 +142,18 @@ class Uart(Device):
             self._arrival = self.clock.after(time, self._byte_arrives)
 
     def _fill_receiver(self) -> None:
-        """Burst mode: whatever the receiver has room for is there."""
-        if self.receiving():
-            while self.line and len(self.received) < self.RECEIVER_DEPTH:
-                self.received.append(self.line.pop(0))
-                self.arrived()
+        """Not paced: whatever the receiver has room for is there."""
+        while self.line and self._credit and self.receiving() and len(self.received) < self.RECEIVER_DEPTH:
+            self._credit -= 1
+            self.received.append(self.line.pop(0))
+            self.arrived()
+        if not self._credit and self._arrival is None:
+            self._arrival = self.clock.after(self.PAUSE, self._next_burst)
         self.update()
+
+    def _next_burst(self) -> None:
+        self._arrival, self._credit = None, self.BURST
+        self._fill_receiver()
 
     def _byte_arrives(self) -> None:
         self._arrival = None
@@ -181,7 +190,14 @@ class Uart(Device):
             self.departed()
         self.update()
 
+    def flush(self) -> None:
+        """The chip is about to stop: what it has begun to send still gets out."""
+        while self.sending:
+            self._byte_departs()
+
     def _byte_departs(self) -> None:
+        if self._departure:
+            self._departure.cancelled = True
         self._departure = None
         byte = self.sending.pop(0)
         if self.sending:
@@ -762,7 +778,7 @@ class CmsdkGpio(GpioPort):
 
 
 class Mps2Fpgaio(GpioPort):
-    """The FPGA's own register block on MPS2: two LEDs at offset 0, two buttons at offset 8."""
+    """The FPGA's own register block on MPS2: pins 0 and 1 are its LEDs, 2 and 3 its buttons."""
 
     LEDS, BUTTONS = 0x00, 0x08
     WIDTH = 2
@@ -771,7 +787,7 @@ class Mps2Fpgaio(GpioPort):
         return 3
 
     def read(self, offset: int) -> int:
-        fixed = {self.LEDS: self.output, self.BUTTONS: self.pins.levels(self.first, self.WIDTH)}
+        fixed = {self.LEDS: self.output, self.BUTTONS: self.pins.levels(self.first + 2, 2)}
         return fixed[offset] if offset in fixed else self.registers.get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:

@@ -309,6 +309,7 @@ class Machine:
         elif stop is Stop.SUPERVISOR_CALL:
             self.core.supervisor_call()
         elif stop is Stop.BREAKPOINT and self._semihosting():
+            self.uart.flush()
             self.exit_status = self.engine.argument(1)
         else:
             number, status = _FAULTS[stop]

@@ -1,0 +1,289 @@
+"""Flash obeys the rules of its chip, pins can be probed, and a machine can be put back to where it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcutool import devices
+from mcutool.emulator.devices import PIN, POWER_ON, FlashArray
+from mcutool.emulator.link import EmulatedLink
+from mcutool.emulator.machine import Machine, Reason
+
+
+def status(machine):
+    """The value that `main` returned."""
+    assert machine.run(instructions=5_000_000) is Reason.EXIT, machine.lockup
+    return machine.exit_status
+
+
+# --- Flash ------------------------------------------------------------------------------------------------------------
+
+STM32 = """
+#define KEY REG(0x40023C04)
+#define STATUS REG(0x40023C0C)
+#define CONTROL REG(0x40023C10)
+#define AT(offset) REG(0x08020000 + (offset))
+static void unlock(void) { KEY = 0x45670123; KEY = 0xCDEF89AB; }
+static void erase(uint32_t sector)
+{
+    CONTROL = 0x202 | sector << 3;
+    CONTROL |= 1 << 16;
+    while (STATUS & 1 << 16)
+        ;
+    CONTROL = 0x201;
+}
+int main(void) { ACTION }
+"""
+
+
+def stm32(boot, action):
+    return boot("stm32f405", STM32.replace("ACTION", action))
+
+
+def test_stm32_program_clears_bits_and_erase_sets_them(boot):
+    action = """
+    unlock(); CONTROL = 0x201;
+    AT(0) = 0xF0F0F0F0; AT(0) = 0xFF00FF00;
+    if (AT(0) != 0xF000F000) return 1;
+    AT(4) = 5;
+    erase(5);
+    if (AT(0) != 0xFFFFFFFF || AT(4) != 0xFFFFFFFF) return 2;
+    AT(8) = 0x12345678;
+    return AT(8) == 0x12345678 && !(STATUS & 0xF2) ? 0 : 3;
+    """
+    machine = stm32(boot, action)
+    assert status(machine) == 0
+    assert machine.flash.violations == [0x20000]  # the second word needed an erase
+    assert machine.flash.wear == {0x20000: 1}
+    assert machine.clock.seconds > 1.0  # a sector of 128 KiB takes a second, in which code in flash stands still
+    assert machine.instructions < 1000
+
+
+@pytest.mark.parametrize(
+    "action, error",
+    [
+        ("CONTROL = 0x201; AT(0) = 1;", 0x80),  # locked
+        ("KEY = 1; unlock(); CONTROL = 0x201; AT(0) = 1;", 0x80),  # a wrong key locks until reset
+        ("unlock(); CONTROL = 0x200; AT(0) = 1;", 0x80),  # not programming
+        ("unlock(); CONTROL = 0x201; *(volatile uint8_t *)0x08020000 = 1;", 0x40),  # another parallelism
+        ("unlock(); CONTROL = 0x201; __asm__ volatile(\"str %0, [%0]\" : : \"r\"(0x08020002));", 0x60),  # misaligned
+    ],
+)
+def test_stm32_refuses(boot, action, error):
+    machine = stm32(boot, action + "return STATUS & 0xF2;")
+    assert status(machine) == error
+    assert machine.flash[0x20000:0x20008] == b"\xff" * 8
+
+
+def test_stm32_store_multiple_and_in_an_it_block(boot):
+    action = """
+    uint32_t pointer = 0x08020000, total = 0;
+    unlock(); CONTROL = 0x201;
+    __asm__ volatile("mov r4, #1; mov r5, #2; stmia %0!, {r4, r5}; cmp %1, #0; itt eq; streq r4, [%0]; addeq %1, #5;"
+                     "add %1, #1" : "+r"(pointer), "+r"(total) : : "r4", "r5", "memory", "cc");
+    return pointer == 0x08020008 && total == 6 && AT(0) == 1 && AT(4) == 2 && AT(8) == 1 ? 0 : 1;
+    """
+    assert status(stm32(boot, action)) == 0
+
+
+NRF51 = """
+#define READY REG(0x4001E400)
+#define CONFIGURATION REG(0x4001E504)
+#define ERASE_PAGE REG(0x4001E508)
+#define AT(offset) REG(0x20000 + (offset))
+int main(void)
+{
+    AT(0) = 0; /* neither writing nor erasing is enabled */
+    ERASE_PAGE = 0x20000;
+    CONFIGURATION = 1;
+    while (!READY)
+        ;
+    AT(0) = 0x0000FFFF;
+    AT(0) = 0xFFFF00FF;
+    AT(0x400) = 0x12345678;
+    if (AT(0) != 0x000000FF) return 1;
+    CONFIGURATION = 2;
+    ERASE_PAGE = 0x20000;
+    while (!READY)
+        ;
+    CONFIGURATION = 0;
+    return AT(0) == 0xFFFFFFFF && AT(0x400) == 0x12345678 ? 0 : 2;
+}
+"""
+
+
+def test_nrf51_flash(boot):
+    machine = boot("microbit", NRF51)
+    assert status(machine) == 0
+    assert machine.flash.violations == [0x20000]
+    assert machine.clock.seconds > 0.02
+
+
+def test_code_memory_of_mps2_is_plain_ram(boot):
+    machine = boot("mps2-an386", "int main(void) { REG(0x200000) = 5; return REG(0x200000) - 5; }")
+    assert status(machine) == 0
+    assert machine.flash[0x200000:0x200004] == b"\5\0\0\0"
+
+
+def test_every_change_passes_one_place():
+    cells = bytearray(b"\xff" * 64)
+
+    def write(offset, data):
+        cells[offset : offset + len(data)] = data
+
+    flash = FlashArray(lambda offset, size: bytes(cells[offset : offset + size]), write, len(cells))
+    seen = []
+    flash.before_change = lambda kind, offset, data: seen.append((kind, offset)) or data[:1] + b"\xff" * (len(data) - 1)
+    flash.program(8, b"\0\0\0\0")
+    flash.erase(8, 4)
+    assert (seen, flash.operations) == ([("program", 8), ("erase", 8)], 2)
+    flash.before_change = lambda kind, offset, data: data
+    flash.program(8, b"\0\1")
+    assert flash[6:12] == b"\xff\xff\0\1\xff\xff"
+    with pytest.raises(IndexError):
+        flash.load(60, b"12345")
+
+
+def test_flash_survives_in_a_file(boot, tmp_path):
+    action = "unlock(); CONTROL = 0x201; if (AT(0) == 42) return 9; AT(0) = 42; return 0;"
+    machine, path = stm32(boot, action), tmp_path / "flash.bin"
+    machine.load_flash_file(path)
+    assert status(machine) == 0
+    machine.save_flash_file(path)
+    other = Machine(devices.board("stm32f405"))
+    other.load_flash_file(path)
+    assert status(other) == 9
+
+
+# --- Pins, noise, reset causes ----------------------------------------------------------------------------------------
+
+GPIO = {
+    "stm32f405": "REG(0x40020800) = 1 << 24; REG(0x40020818) = 1 << 12; REG(0x40020818) = 1 << 28; "
+    "return REG(0x40020810) & 1;",
+    "microbit": "REG(0x5000050C) = 1 << 12; REG(0x50000518) = 1 << 12; REG(0x50000508) = 1 << 12; "
+    "REG(0x5000050C) = 1 << 12; return REG(0x50000510) >> 17 & 1;",
+    "mps2-an386": "REG(0x40028000) = 1; REG(0x40028000) = 0; return REG(0x40028008) & 1;",
+}
+PROBED = {"stm32f405": (44, 32), "microbit": (12, 17), "mps2-an386": (0, 2)}
+
+
+@pytest.mark.parametrize("board", GPIO)
+def test_pins(boot, board):
+    output, button = PROBED[board]
+    machine = boot(board, f"int main(void) {{ {GPIO[board]} }}")
+    seen = []
+    machine.pins.on_change = lambda pin, level: seen.append((pin, level))
+    machine.pins.apply(button, 1)
+    assert status(machine) == 1
+    assert seen == [(output, 1), (output, 0)]
+    assert machine.pins.outputs[output] == 0
+
+
+def test_noise_repeats(boot):
+    source = """
+    int main(void) {
+        REG(0x4000D000) = 1;
+        uint32_t value = 0;
+        for (int i = 0; i < 4; i++) {
+            REG(0x4000D100) = 0;
+            while (!REG(0x4000D100))
+                ;
+            value = value << 8 | REG(0x4000D508);
+        }
+        return (int)(value & 0x7FFFFFFF);
+    }
+    """
+    first, second = (status(boot("microbit", source)) for _ in range(2))
+    assert first == second != 0
+
+
+def test_reset_causes(boot):
+    machine = boot("stm32f405", "int main(void) { return REG(0x40023874) >> 25; }")
+    assert status(machine) == 0x0E000000 >> 25
+    machine.reset(PIN)
+    assert status(machine) & 2
+    nordic = boot("microbit", "int main(void) { return REG(0x40000400); }")
+    assert status(nordic) == 0
+    nordic.reset(PIN)
+    assert status(nordic) == 1
+    nordic.reset(POWER_ON)
+
+
+# --- Serial line ------------------------------------------------------------------------------------------------------
+
+SLOW = """
+int main(void)
+{
+    uart_start();
+    put('r');
+    for (volatile int i = 0; i < 20000; i++)
+        ;
+    uint32_t status = UART_STATUS;
+    put((char)UART_DATA);
+    return (int)status;
+}
+"""
+
+
+def test_a_byte_takes_its_time_and_an_overrun_shows(boot):
+    machine = boot("mps2-an386", SLOW)
+    machine.uart.paced = True
+    link = EmulatedLink(machine)
+    before = machine.clock.now
+    assert link.read(1) == b"r"
+    assert machine.clock.now - before == pytest.approx(10 * 217, rel=0.05)
+    link.write(b"abc")
+    assert link.read(1) == b"a"
+    assert status(machine) & 10 == 10  # a byte is there, others were lost
+
+
+def test_bursts_lose_nothing(boot):
+    link = EmulatedLink(boot("mps2-an386", SLOW))
+    assert link.read(1) == b"r"
+    link.write(b"abc")
+    assert link.read(1) == b"a"
+    assert bytes(link.machine.uart.line) == b"c"  # b waits in the receiver
+
+
+# --- Snapshots --------------------------------------------------------------------------------------------------------
+
+COUNTER = """
+static volatile uint32_t count, ticks;
+void on_tick(void) { ticks++; }
+void on_irq0(void) { UART_DATA = UART_DATA + count++; UART_INTERRUPT = 3; }
+int main(void)
+{
+    count = 0;
+    uart_start();
+    UART_CONTROL = 3 | 8;
+    NVIC_ENABLE = 1;
+    SYSTICK_RELOAD = 999;
+    SYSTICK_CONTROL = 7;
+    for (;;)
+        __asm__ volatile("wfi");
+}
+"""
+
+
+def test_snapshot_and_restore(boot):
+    machine = boot("mps2-an386", COUNTER)
+    link = EmulatedLink(machine)
+    machine.run_for(0.001)
+    saved = machine.snapshot()
+    transcripts = []
+    for _ in range(3):
+        link.write(b"AAAA")
+        transcripts.append((link.read(4), machine.instructions, machine.clock.now, machine.core.systick.value))
+        machine.run_for(0.0123)
+        machine.restore(saved)
+    assert transcripts[0][0] == b"ABCD"
+    assert transcripts[0] == transcripts[1] == transcripts[2]
+
+
+def test_restore_brings_flash_back(boot):
+    machine = stm32(boot, "unlock(); CONTROL = 0x201; if (AT(0) == 42) return 9; AT(0) = 42; return 0;")
+    saved = machine.snapshot()
+    assert status(machine) == 0
+    machine.restore(saved)
+    assert status(machine) == 0
+    assert machine.flash[0x20000:0x20001] == b"\x2a"
