@@ -1,0 +1,36 @@
+"""Put an emulated board on a pseudo-terminal, or with --rfc2217 on a TCP port, until it is interrupted.
+
+It prints one line `ready: URL` when a client may connect. What is on the other end of the line is the board's own
+firmware on an emulated core; with --boot rom it is a model of the chip's ROM bootloader, as after a reset with the
+boot pin pulled.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mcutool import devices
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD", help="one of `mcutool boards`")
+    parser.add_argument("--boot", choices=("rom", "run"), default="run", help="start in the ROM bootloader or not")
+    parser.add_argument("--link", type=Path, metavar="PATH", help="make a symbolic link to the pseudo-terminal")
+    parser.add_argument("--rfc2217", metavar="HOST:PORT", help="serve this address (without HOST: 127.0.0.1)")
+    parser.add_argument("--flash-file", type=Path, metavar="F", help="keep the contents of the flash in this file")
+
+
+def execute(options: argparse.Namespace) -> int:
+    board = devices.board(options.board)
+
+    from mcutool.emulator.serve import serve
+
+    serve(
+        board,
+        boot0=options.boot == "rom",
+        link=options.link,
+        rfc2217=options.rfc2217,
+        flash_file=options.flash_file,
+    )
+    return 0
