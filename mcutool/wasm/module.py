@@ -6,13 +6,11 @@ to know the binary format and the rules of validation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mcutool.wasm.opcodes import Opcode
 
 ValueType = str  # "i32", "i64", "f32", "f64", "funcref" or "externref"
-NUMBER_TYPES = ("i32", "i64", "f32", "f64")
 REFERENCE_TYPES = ("funcref", "externref")
 PAGE_SIZE = 65536
 
@@ -38,12 +36,14 @@ class Limits:
 class MemoryType:
     limits: Limits
     page_size: int = PAGE_SIZE
+    offset: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TableType:
     element: ValueType
     limits: Limits
+    offset: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,10 @@ class Data:
 
 @dataclass(slots=True)
 class Module:
-    """Everything a .wasm file says. Lists hold what the module defines; the `*_types` properties put imports first."""
+    """Everything a .wasm file says; each `offset` in it is a byte of the file, for messages.
+
+    Lists hold what the module defines; the `*_types` properties put imports first.
+    """
 
     types: list[FunctionType] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
@@ -161,13 +164,13 @@ class Module:
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
     start: int | None = None
+    start_offset: int = 0
     elements: list[Element] = field(default_factory=list)
     datas: list[Data] = field(default_factory=list)
     customs: list[tuple[str, bytes, int]] = field(default_factory=list)  # name, contents, offset of the contents
     function_names: dict[int, str] = field(default_factory=dict)  # from the name section
     code_size: int = 0  # bytes of the code section's contents
     size: int = 0  # bytes of the file
-    offsets: dict[str, list[int]] = field(default_factory=dict)  # where each entry of "table", "memory" and so on stands
 
     def imported(self, kind: str) -> list[Import]:
         return [item for item in self.imports if item.kind == kind]
@@ -201,8 +204,3 @@ class Module:
             return self.function_names[index]
         exported = (item.name for item in self.exports if item.kind == "function" and item.index == index)
         return next(exported, f"function {index}")
-
-
-def types_of(expressions: Sequence[ValueType]) -> str:
-    """Value types as messages show them."""
-    return f"[{' '.join(expressions)}]"
