@@ -7,16 +7,15 @@ counts of the call.
 
 from __future__ import annotations
 
-import queue
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from mcutool import values
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError
+from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
@@ -29,7 +28,6 @@ from mcutool.places import Places
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
-INPUT_CHUNK = 64  # bytes of input in one request; more would keep the line from the program's output for long
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,6 @@ class Outcome:
         if self.error is not None:
             return self.error.exit_code
         return Trapped.exit_code if self.trap else self.ended or 0
-
-
-class Source(Protocol):
-    """Where the program's standard input comes from."""
-
-    def take(self) -> bytes | None:
-        """Some bytes, None when there are none at present, empty when there will never be any more."""
 
 
 class Session(Protocol):
@@ -111,86 +102,6 @@ class SerialSession:
         return []
 
 
-# --- Standard input ---------------------------------------------------------------------------------------------------
-
-
-class WholeInput:
-    """A file or a pipe, read to its end before the program starts, so that a run does not depend on its speed."""
-
-    def __init__(self, data: bytes) -> None:
-        self._chunks = iter((data,) if data else ())
-
-    def take(self) -> bytes | None:
-        return next(self._chunks, b"")
-
-
-class KeyboardInput:
-    """A terminal: lines as they are typed. A thread waits for them; it ends with the process."""
-
-    def __init__(self, terminal: BinaryIO) -> None:
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        threading.Thread(target=self._read, args=(terminal,), daemon=True).start()
-
-    def _read(self, terminal: BinaryIO) -> None:
-        for line in iter(terminal.readline, b""):
-            self._lines.put(line)
-        self._lines.put(b"")
-
-    def take(self) -> bytes | None:
-        try:
-            return self._lines.get(timeout=0.01)
-        except queue.Empty:
-            return None
-
-
-def source_of(image: bytes, standard_input: BinaryIO) -> Source | None:
-    """The input for a program; None for one that cannot read: nobody should have to end an input that nobody wants."""
-    if not any(row["name"] == "fd_read" for row in parse(image).imports):
-        return None
-    return KeyboardInput(standard_input) if standard_input.isatty() else WholeInput(standard_input.read())
-
-
-class _Feeder:
-    """Gives input to the board piece by piece while a call goes on; one request at a time."""
-
-    def __init__(self, client: SmpClient, source: Source | None) -> None:
-        self._client, self._source = client, source
-        self._pending, self._ended, self._told = b"", source is None, source is None
-        self._request: smp.Message | None = None
-        self._sent = 0
-
-    def step(self) -> None:
-        """Look for an answer, and send what is next."""
-        if self._request is not None and not self._answered():
-            return
-        if self._source is not None and not self._pending and not self._ended:
-            data = self._source.take()
-            self._pending, self._ended = data or b"", data == b""
-        if self._pending or (self._ended and not self._told):
-            self._send()
-
-    def _send(self) -> None:
-        chunk = self._pending[:INPUT_CHUNK]
-        self._sent = len(chunk)
-        last = self._ended or self._ends_after(chunk)
-        payload: dict[str, Any] = {"d": chunk} | ({"eof": True} if last else {})
-        self._request = self._client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_INPUT, **payload)
-
-    def _ends_after(self, chunk: bytes) -> bool:
-        return self._ended and len(chunk) == len(self._pending)
-
-    def _answered(self) -> bool:
-        assert self._request is not None
-        reply = self._client.take(self._request)
-        if reply is None:
-            return False
-        taken = reply.get("n", 0)
-        self._pending = self._pending[taken:]
-        self._told = self._ended and taken == self._sent and not self._pending
-        self._request = None
-        return True
-
-
 # --- A run ------------------------------------------------------------------------------------------------------------
 
 
@@ -206,17 +117,17 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     install(session, built.image, board)
     start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
     session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)
-    feeder = _Feeder(session.client, source)
+    feeder = Feeder(session.client, source)
     outcome, places = Outcome(), Places(built.map)
     try:
-        for preparation in _preparations(image, task):
-            _note_end(outcome, _call(session.client, preparation, b"", 0, feeder, None), places)
+        for preparation in preparations(image, task):
+            note_end(outcome, call(session.client, preparation, b"", 0, feeder, None), places)
         if outcome.trap is None and outcome.ended is None:
             session.begin_call(task.fuel)
             slots = values.slots_of(results)
-            reply = _call(session.client, function, arguments, slots, feeder, task.timeout)
-            _note_end(outcome, reply, places)
-            outcome.results = _results(reply, results)
+            reply = call(session.client, function, arguments, slots, feeder, task.timeout)
+            note_end(outcome, reply, places)
+            outcome.results = results_of(reply, results)
     except FuelExhausted as error:
         outcome.error = error
         outcome.trap = places.trap("stopped", session.interrupted_at())
@@ -226,6 +137,11 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     if task.invoke is None and outcome.trap is None:
         outcome.exit_status = outcome.ended or 0
     return outcome
+
+
+def reads_input(image: bytes) -> bool:
+    """Whether the program can read its standard input; nobody should have to end an input that nobody wants."""
+    return any(row["name"] == "fd_read" for row in parse(image).imports)
 
 
 def check(image: bytes, task: Task) -> None:
@@ -271,7 +187,7 @@ def install(session: Session, image: bytes, board: Board) -> None:
     session.install(image)
 
 
-def _preparations(image: Image, task: Task) -> Iterator[int]:
+def preparations(image: Image, task: Task) -> Iterator[int]:
     """Functions to call first: each module's instantiation, then what WASI asks for before an export is called."""
     for module in image.modules:
         yield module["instantiate"]
@@ -280,8 +196,8 @@ def _preparations(image: Image, task: Task) -> Iterator[int]:
             yield row["index"]
 
 
-def _call(
-    client: SmpClient, function: int, arguments: bytes, slots: int, feeder: _Feeder, timeout: float | None
+def call(
+    client: SmpClient, function: int, arguments: bytes, slots: int, feeder: Feeder, timeout: float | None
 ) -> dict[str, Any]:
     """Call and wait for the reply, which is the call's end. Raises FuelExhausted after `timeout` seconds."""
     request = client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, f=function, a=arguments, n=slots)
@@ -297,7 +213,7 @@ def _call(
         client.receive(min(PATIENCE, left))
 
 
-def _note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:
+def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:
     """What a call's reply says of a trap or of a program that ended itself."""
     if "t" not in reply:
         return
@@ -309,5 +225,5 @@ def _note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:
     outcome.trap = places.trap(kind, [(function, position) for function, position in frames])
 
 
-def _results(reply: dict[str, Any], kinds: tuple[str, ...]) -> list[tuple[int, str]]:
+def results_of(reply: dict[str, Any], kinds: tuple[str, ...]) -> list[tuple[int, str]]:
     return list(zip(values.from_slots(reply["r"], kinds), kinds, strict=True)) if "r" in reply else []

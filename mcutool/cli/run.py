@@ -59,7 +59,7 @@ def _without_values(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from mcutool import program, run
+    from mcutool import feeding, program, run
 
     board = devices.board(options.board)
     built = program.load(options.app, board, **sizes(options))
@@ -72,7 +72,7 @@ def execute(options: argparse.Namespace) -> int:
         fuel=options.fuel,
     )
     run.check(built.image, task)
-    source = run.source_of(built.image, sys.stdin.buffer)
+    source = feeding.source_of(sys.stdin.buffer) if run.reads_input(built.image) else None
     output = _Output()
     outcome = run.run(_session(options, board, output.write), built, board, task, source)
     if options.json:

@@ -1,0 +1,42 @@
+"""Show a board's console and type into it; Ctrl-C ends it.
+
+What is typed goes to the program line by line; a file or a pipe as standard input may be binary. With --until the
+command ends by itself, for scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mcutool import devices
+from mcutool.cli.options import add_baud, add_port
+
+DEFAULT_BAUD = 115200
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_port(parser)
+    add_baud(parser)
+    parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
+    parser.add_argument("--until", metavar="REGEX", help="end when the output matches")
+    parser.add_argument("--timeout", type=float, metavar="S", help="end after S seconds; with --until that is an error")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from mcutool import feeding, monitor
+    from mcutool.flash.engine import SmpClient
+    from mcutool.flash.link import SerialLink, choose_port
+
+    port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)
+    screen = monitor.Screen(_show)
+    client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=screen.show)
+    if options.reset:
+        client.reset()
+    monitor.watch(client, screen, feeding.LiveInput(sys.stdin.buffer), until=options.until, timeout=options.timeout)
+    return 0
+
+
+def _show(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,93 @@
+"""A program's standard input: where it comes from on the PC, and how it gets to the board.
+
+This file decides how much is sent at a time and when the end is told. It refuses to know the program.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import BinaryIO, Protocol
+
+from mcutool.flash.engine import SmpClient
+from mcutool.flash.protocols import smp
+
+CHUNK = 64  # bytes in one request; more would keep the line from the program's output for long
+
+
+class Source(Protocol):
+    """Where the program's standard input comes from."""
+
+    def take(self) -> bytes | None:
+        """Some bytes, None when there are none at present, empty when there will never be any more."""
+
+
+class WholeInput:
+    """A file or a pipe, read to its end before the program starts, so that a run does not depend on its speed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._chunks = iter((data,) if data else ())
+
+    def take(self) -> bytes | None:
+        return next(self._chunks, b"")
+
+
+class LiveInput:
+    """A terminal, or anything else as it comes, line by line. A thread waits for it; it ends with the process."""
+
+    def __init__(self, terminal: BinaryIO) -> None:
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, args=(terminal,), daemon=True).start()
+
+    def _read(self, terminal: BinaryIO) -> None:
+        for line in iter(terminal.readline, b""):
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def take(self) -> bytes | None:
+        try:
+            return self._lines.get(timeout=0.01)
+        except queue.Empty:
+            return None
+
+
+def source_of(standard_input: BinaryIO) -> Source:
+    """What a terminal, a file or a pipe gives."""
+    return LiveInput(standard_input) if standard_input.isatty() else WholeInput(standard_input.read())
+
+
+class Feeder:
+    """Gives input to the board piece by piece while a call goes on; one request at a time."""
+
+    def __init__(self, client: SmpClient, source: Source | None) -> None:
+        self._client, self._source = client, source
+        self._pending, self._ended, self._told = b"", source is None, source is None
+        self._request: smp.Message | None = None
+        self._sent = 0
+
+    def step(self) -> None:
+        """Look for an answer, and send what is next."""
+        if self._request is not None and not self._answered():
+            return
+        if self._source is not None and not self._pending and not self._ended:
+            data = self._source.take()
+            self._pending, self._ended = data or b"", data == b""
+        if self._pending or (self._ended and not self._told):
+            self._send()
+
+    def _send(self) -> None:
+        chunk = self._pending[:CHUNK]
+        self._sent = len(chunk)
+        last = {"eof": True} if self._ended and chunk == self._pending else {}
+        self._request = self._client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_INPUT, d=chunk, **last)
+
+    def _answered(self) -> bool:
+        assert self._request is not None
+        reply = self._client.take(self._request)
+        if reply is None:
+            return False
+        taken = reply.get("n", 0)
+        self._pending = self._pending[taken:]
+        self._told = self._ended and taken == self._sent and not self._pending
+        self._request = None
+        return True
