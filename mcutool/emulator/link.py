@@ -9,64 +9,71 @@ import time
 from collections.abc import Callable
 
 from mcutool.emulator.machine import Machine, Reason
+from mcutool.errors import Error, FuelExhausted
+
+LONGEST_WAIT = 1.0  # seconds of the board's clock
 
 
 class EmulatedLink:
-    """A serial port whose other end is `machine`, in this process; time passes only while it is read.
+    """The serial line to a machine in this process. Its time is the board's and passes only while somebody reads.
 
-    A `timeout` is in virtual seconds: half a second of a sleeping board costs next to nothing.
+    So half a second of waiting for a sleeping board costs next to nothing. `last_instruction` is the number of
+    instructions at which the fuel is used up.
     """
 
     def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.timeout: float | None = 1.0
+        self.name = f"the emulated {machine.board.name}"
+        self.last_instruction: int | None = None
+        self._machine = machine
         self._received = bytearray()
-        self._wanted = 0
         machine.uart.on_output = self._collect
 
     def _collect(self, data: bytes) -> None:
         self._received += data
-        if len(self._received) >= self._wanted:
-            self.machine.stop()
+        self._machine.stop()
 
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that a read gets without waiting."""
-        return len(self._received)
+    def now(self) -> float:
+        return self._machine.clock.seconds
 
-    def write(self, data: bytes) -> int:
-        """Put bytes on the line to the board; it takes them when it runs."""
-        self.machine.uart.feed(data)
-        return len(data)
-
-    def read(self, size: int = 1, timeout: float | None = None) -> bytes:
-        """Up to `size` bytes, fewer when `timeout` virtual seconds (by default `self.timeout`) are over."""
-        limit = self.timeout if timeout is None else timeout
-        self._wanted = size
-        if len(self._received) < size:
-            self.advance(limit)
-        data = bytes(self._received[:size])
-        del self._received[:size]
+    def read(self, timeout: float) -> bytes:
+        """What has come. Raises FuelExhausted at the last instruction, Error when the firmware itself breaks."""
+        if not self._received and timeout > 0:
+            self._advance(min(timeout, LONGEST_WAIT))
+        data = bytes(self._received)
+        self._received.clear()
         return data
 
-    def advance(self, seconds: float | None) -> Reason:
-        """Let virtual time pass until the bytes wanted are there, or nothing can come any more."""
-        return self.machine.run() if seconds is None else self.machine.run_for(seconds)
+    def _advance(self, seconds: float) -> None:
+        machine = self._machine
+        left = None if self.last_instruction is None else self.last_instruction - machine.instructions
+        reason = machine.run(machine.clock.cycles(seconds), left)
+        if reason is Reason.FUEL:
+            raise FuelExhausted(
+                "stopped: the fuel is used up", next_action="give it more with --fuel, or look at the backtrace"
+            )
+        if reason is Reason.LOCKUP:
+            raise Error(
+                f"the firmware of the emulated {machine.board.name} broke down: {machine.lockup}",
+                next_action="this is a bug: please report it with the module",
+            )
+
+    def write(self, data: bytes) -> None:
+        self._machine.uart.feed(data)
 
     def set_baud(self, baud: int) -> None:
-        """An emulated line has no rate of its own: the board's decides."""
+        """The board's own rate counts."""
 
-    def set_dtr(self, on: bool) -> None:
+    def set_parity(self, even: bool) -> None:
+        """Not modelled."""
+
+    def set_dtr(self, state: bool) -> None:
         """Not connected."""
 
-    def set_rts(self, on: bool) -> None:
+    def set_rts(self, state: bool) -> None:
         """Not connected."""
-
-    def reset_input_buffer(self) -> None:
-        self._received.clear()
 
     def close(self) -> None:
-        self.machine.uart.on_output = lambda data: None
+        self._machine.uart.on_output = lambda data: None
 
 
 def run_in_real_time(

@@ -62,7 +62,9 @@ class Profile:
     def __init__(self, machine: Machine, function: str = "vm_run") -> None:
         self._machine = machine
         self._cost = cost_m0 if machine.chip.core.architecture == "armv6-m" else cost
-        spans = [machine.firmware.code_span(part.base, part.size) for part in (machine.chip.flash, *machine.chip.ram)]
+        flash = machine.chip.flash
+        places = [(flash.base, flash.size), *((ram.base, ram.size) for ram in machine.chip.ram)]
+        spans = [machine.firmware.code_span(base, size) for base, size in places]
         begin = machine.firmware.symbols[function].address
         self._counter = helper.counter(machine.engine, [span for span in spans if span[1]], begin)
         machine.on_slice = self._counter.settle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from line import receive
 
 from mcutool import devices
 from mcutool.emulator.devices import PIN, POWER_ON, FlashArray
@@ -230,19 +231,20 @@ def test_a_byte_takes_its_time_and_an_overrun_shows(boot):
     machine.uart.paced = True
     link = EmulatedLink(machine)
     before = machine.clock.now
-    assert link.read(1) == b"r"
+    assert receive(link, 1) == b"r"
     assert machine.clock.now - before == pytest.approx(10 * 217, rel=0.05)
     link.write(b"abc")
-    assert link.read(1) == b"a"
+    assert receive(link, 1) == b"a"
     assert status(machine) & 10 == 10  # a byte is there, others were lost
 
 
 def test_bursts_lose_nothing(boot):
-    link = EmulatedLink(boot("mps2-an386", SLOW))
-    assert link.read(1) == b"r"
+    machine = boot("mps2-an386", SLOW)
+    link = EmulatedLink(machine)
+    assert receive(link, 1) == b"r"
     link.write(b"abc")
-    assert link.read(1) == b"a"
-    assert bytes(link.machine.uart.line) == b"c"  # b waits in the receiver
+    assert receive(link, 1) == b"a"
+    assert bytes(machine.uart.line) == b"c"  # b waits in the receiver
 
 
 # --- Snapshots --------------------------------------------------------------------------------------------------------
@@ -273,7 +275,7 @@ def test_snapshot_and_restore(boot):
     transcripts = []
     for _ in range(3):
         link.write(b"AAAA")
-        transcripts.append((link.read(4), machine.instructions, machine.clock.now, machine.core.systick.value))
+        transcripts.append((receive(link, 4), machine.instructions, machine.clock.now, machine.core.systick.value))
         machine.run_for(0.0123)
         machine.restore(saved)
     assert transcripts[0][0] == b"ABCD"

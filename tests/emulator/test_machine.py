@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from line import receive
 
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Reason
@@ -55,17 +56,17 @@ def test_echo_by_interrupt(boot, board, paced):
     machine = boot(board, ECHO)
     machine.uart.paced = paced
     link = EmulatedLink(machine)
-    assert link.read(6) == b"ready\n"
+    assert receive(link, 6) == b"ready\n"
     link.write(b"HAL" * 20)
-    assert link.read(60) == b"IBM" * 20
+    assert receive(link, 60) == b"IBM" * 20
 
 
 def test_a_timeout_of_virtual_time_costs_little(boot):
     machine = boot("mps2-an386", ECHO)
     link = EmulatedLink(machine)
-    link.read(6)
+    receive(link, 6)
     before, began = machine.clock.seconds, time.monotonic()
-    assert link.read(1, timeout=0.5) == b""
+    assert receive(link, 1, 0.5) == b""
     assert machine.clock.seconds - before == pytest.approx(0.5, abs=1e-6)
     assert time.monotonic() - began < 0.5
 
@@ -82,9 +83,9 @@ def test_runs_repeat_to_the_digit(boot):
     def once():
         machine = boot("mps2-an386", ECHO)
         link = EmulatedLink(machine)
-        link.read(6)
+        receive(link, 6)
         link.write(b"abc")
-        link.read(3)
+        receive(link, 3)
         machine.run()
         return machine.instructions, machine.clock.now
 
