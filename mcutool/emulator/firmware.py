@@ -36,7 +36,6 @@ class Firmware:
     so that constants are not taken for instructions.
     """
 
-    identity: bytes
     segments: list[tuple[int, bytes]] = field(default_factory=list)
     code: list[tuple[int, bytes]] = field(default_factory=list)
     symbols: dict[str, Symbol] = field(default_factory=dict)
@@ -101,28 +100,51 @@ def read_firmware(source: Path | str | bytes) -> Firmware:
         for segment in elf.iter_segments()
         if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
     ]
-    return Firmware(data[:16], segments, _code(elf), _functions(elf))
+    symbols = _symbols(elf)
+    return Firmware(segments, _code(elf, symbols), _functions(symbols))
 
 
-def _symbols(elf: ELFFile) -> list:
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the symbol table (Elf32_Sym)."""
+
+    name: str
+    value: int
+    size: int
+    kind: int
+    section: int
+
+
+_ENTRY = struct.Struct("<IIIBBH")
+_FUNCTION = 2  # STT_FUNC
+
+
+def _symbols(elf: ELFFile) -> list[_Entry]:
+    """The symbol table; unpacked here, because pyelftools takes a hundred times as long."""
     table = elf.get_section_by_name(".symtab")
-    return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
+    if not isinstance(table, SymbolTableSection):
+        return []
+    names = elf.get_section(table["sh_link"]).data()
+    return [
+        _Entry(names[name : names.index(b"\0", name)].decode(), value, size, info & 0xF, section)
+        for name, value, size, info, _, section in _ENTRY.iter_unpack(table.data())
+    ]
 
 
-def _functions(elf: ELFFile) -> dict[str, Symbol]:
+def _functions(symbols: list[_Entry]) -> dict[str, Symbol]:
     return {
-        symbol.name: Symbol(symbol.name, symbol["st_value"] & ~1, symbol["st_size"])
-        for symbol in _symbols(elf)
-        if symbol["st_info"]["type"] == "STT_FUNC"
+        symbol.name: Symbol(symbol.name, symbol.value & ~1, symbol.size)
+        for symbol in symbols
+        if symbol.kind == _FUNCTION
     }
 
 
-def _code(elf: ELFFile) -> list[tuple[int, bytes]]:
+def _code(elf: ELFFile, symbols: list[_Entry]) -> list[tuple[int, bytes]]:
     """The stretches of Thumb code: from each `$t` mapping symbol to the next mapping symbol of its section."""
     marks: dict[int, list[tuple[int, str]]] = {}
-    for symbol in _symbols(elf):
-        if symbol.name[:2] in ("$t", "$d", "$a") and isinstance(symbol["st_shndx"], int):
-            marks.setdefault(symbol["st_shndx"], []).append((symbol["st_value"] & ~1, symbol.name[:2]))
+    for symbol in symbols:
+        if symbol.name[:2] in ("$t", "$d", "$a") and symbol.section < elf.num_sections():
+            marks.setdefault(symbol.section, []).append((symbol.value & ~1, symbol.name[:2]))
     stretches = []
     for index, section_marks in marks.items():
         section = elf.get_section(index)

@@ -86,7 +86,7 @@ class Machine:
         self._devices: dict[int, devices.Device] = {}
         self._map_memory()
         self._place_devices()
-        self.firmware = Firmware(b"")
+        self.firmware = Firmware()
         if firmware is not None:
             self.load(read_firmware(firmware))
 
