@@ -12,7 +12,7 @@ from typing import NoReturn
 from mcutool.errors import InvalidModule, Unsupported
 from mcutool.wasm.cursor import Cursor
 from mcutool.wasm.module import Expression, FunctionType, Instruction, ValueType
-from mcutool.wasm.opcodes import BY_CODE, PREFIX, PREFIXES, Opcode, later_feature
+from mcutool.wasm.opcodes import BY_CODE, PREFIXES, Opcode, later_feature
 
 REFERENCE_CODES = {0x70: "funcref", 0x6F: "externref"}
 _VALUE_CODES = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", **REFERENCE_CODES}
@@ -133,7 +133,7 @@ class _Immediates:
 
 
 _TWO_INDICES = ("data_memory", "memory_memory", "element_table", "table_table")
-_ONE_INDEX = ("label", "function", "local", "global", "table", "memory", "data", "element")
+_ONE_INDEX = ("label", "function", "declared", "local", "global", "table", "memory", "data", "element")
 _METHODS = dict.fromkeys(_TWO_INDICES, "two_indices") | dict.fromkeys(_ONE_INDEX, "index")
 _NESTING = {"block", "loop", "if", "else", "end"}
 

@@ -242,7 +242,7 @@ _TABLE = {
         26    table.set          table         ?
         d0    ref.null           reference     ?
         d1    ref.is_null        -             ?
-        d2    ref.func           function      -> funcref
+        d2    ref.func           declared      -> funcref
         fc0f  table.grow         table         ?
         fc10  table.size         table         -> i32
         fc11  table.fill         table         ?

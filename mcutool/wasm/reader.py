@@ -47,6 +47,7 @@ _ORDER = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)  # the order in which secti
 _MAXIMUM_LOCALS = 50_000  # the limit of the WebAssembly JavaScript interface, so no engine takes more
 _EXTERNAL_KINDS = ("function", "table", "memory", "global")
 _TAG = 4
+_FUNCTION_NAMES = 1  # the subsection of the name section
 _LATER_TYPE_FORMS = dict.fromkeys([0x4E, 0x4F, 0x50, 0x5E, 0x5F], "garbage collection") | {0x5D: "stack switching"}
 
 # Bits of the limits byte, and of the flags of an element segment.
@@ -355,7 +356,11 @@ def read_function_names(contents: bytes) -> dict[int, str]:
 def _function_names(cursor: Cursor) -> dict[int, str]:
     while cursor.position < cursor.end:
         subsection, size = cursor.byte(), cursor.u32()
-        contents = Cursor(cursor.take(size))
-        if subsection == 1:
-            return dict(contents.vector(lambda: (contents.u32(), contents.name())))  # noqa: B023
+        contents = cursor.take(size)
+        if subsection == _FUNCTION_NAMES:
+            return _name_map(Cursor(contents))
     return {}
+
+
+def _name_map(cursor: Cursor) -> dict[int, str]:
+    return dict(cursor.vector(lambda: (cursor.u32(), cursor.name())))

@@ -1,0 +1,25 @@
+"""From the text format to the bytes of a .wasm file, by wasmtime's assembler.
+
+This file decides how text becomes bytes. It refuses to parse text itself; wasmtime is optional and only loaded here.
+"""
+
+from __future__ import annotations
+
+from mcutool.errors import InvalidModule, UsageError
+
+
+def assemble(text: str | bytes) -> bytes:
+    """The .wasm file of a module in text format.
+
+    Raises InvalidModule when the text is malformed, UsageError when wasmtime is not installed.
+    """
+    try:
+        from wasmtime import WasmtimeError, wat2wasm
+    except ImportError as error:
+        raise UsageError(
+            "reading the text format needs the package wasmtime", next_action="pip install 'mcutool[wat]'"
+        ) from error
+    try:
+        return bytes(wat2wasm(text))
+    except (WasmtimeError, UnicodeDecodeError) as error:
+        raise InvalidModule(f"malformed text: {error}") from error

@@ -1,0 +1,156 @@
+"""Validation of a module (core specification, section "Validation", "Modules").
+
+This file decides whether definitions, indices, limits and segments fit together; expressions go to operands.py. It
+refuses to know the binary format and how a valid module is translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mcutool.errors import InvalidModule
+from mcutool.wasm.module import (
+    PAGE_SIZE,
+    Data,
+    Element,
+    Export,
+    Expression,
+    FunctionType,
+    Limits,
+    MemoryType,
+    Module,
+    TableType,
+)
+from mcutool.wasm.operands import Context, check_constant, check_function
+
+_PAGE_SIZES = (1, PAGE_SIZE)
+_ADDRESS_SPACE = 1 << 32  # bytes of a memory
+
+
+def validate(module: Module) -> None:
+    """Raises InvalidModule, with the byte offset of the first thing that is not valid."""
+    context = Context(
+        functions=module.function_types,
+        tables=module.table_types,
+        memories=module.memory_types,
+        elements=[element.type for element in module.elements],
+        datas=len(module.datas),
+        references=_declared_references(module),
+    )
+    _check_tables(context.tables)
+    _check_memories(context.memories)
+    _check_globals(module, context)
+    _check_exports(module, context)
+    _check_start(module, context)
+    for element in module.elements:
+        _check_element(element, context)
+    for data in module.datas:
+        _check_data(data, context)
+    _check_functions(module, context)
+
+
+def _declared_references(module: Module) -> set[int]:
+    """The functions that ref.func may name in code: those exported, in an element segment or in a global."""
+    exported = {export.index for export in module.exports if export.kind == "function"}
+    return exported | {
+        instruction.immediates[0]
+        for expression in _initial_values(module)
+        for instruction in expression
+        if instruction.opcode.name == "ref.func"
+    }
+
+
+def _initial_values(module: Module) -> Iterator[Expression]:
+    yield from (item.expression for item in module.globals)
+    for element in module.elements:
+        yield from element.expressions
+
+
+def _check_tables(tables: Sequence[TableType]) -> None:
+    for table in tables:
+        _check_limits(table.limits, table.offset)
+
+
+def _check_limits(limits: Limits, offset: int) -> None:
+    if limits.maximum is not None and limits.minimum > limits.maximum:
+        raise InvalidModule("size minimum must not be greater than maximum", offset)
+
+
+def _check_memories(memories: Sequence[MemoryType]) -> None:
+    for memory in memories:
+        if memory.page_size not in _PAGE_SIZES:
+            raise InvalidModule(f"invalid custom page size {memory.page_size}, it must be 1 or 65536", memory.offset)
+        most = _ADDRESS_SPACE // memory.page_size
+        if max(memory.limits.minimum, memory.limits.maximum or 0) > most:
+            raise InvalidModule(f"memory size must be at most {most} pages (4 GiB)", memory.offset)
+        _check_limits(memory.limits, memory.offset)
+
+
+def _check_globals(module: Module, context: Context) -> None:
+    """A global's expression sees the imported globals and those before it; everything later sees all of them."""
+    visible = [item.type for item in module.imported("global")]
+    context.globals = visible  # type: ignore[assignment]  # an import of kind "global" has a GlobalType
+    for item in module.globals:
+        check_constant(context, item.expression, item.type.value)
+        visible.append(item.type)
+
+
+def _check_exports(module: Module, context: Context) -> None:
+    names: set[str] = set()
+    for export in module.exports:
+        _check_export_index(export, context)
+        if export.name in names:
+            raise InvalidModule(f"duplicate export name {export.name!r}", export.offset)
+        names.add(export.name)
+
+
+def _check_export_index(export: Export, context: Context) -> None:
+    spaces: dict[str, Sequence] = {
+        "function": context.functions,
+        "table": context.tables,
+        "memory": context.memories,
+        "global": context.globals,
+    }
+    if export.index >= len(spaces[export.kind]):
+        raise InvalidModule(f"unknown {export.kind} {export.index} in export {export.name!r}", export.offset)
+
+
+def _check_start(module: Module, context: Context) -> None:
+    if module.start is None:
+        return
+    if module.start >= len(context.functions):
+        raise InvalidModule(f"unknown function {module.start} as start function", module.start_offset)
+    kind = context.functions[module.start]
+    if kind != FunctionType():
+        raise InvalidModule(f"start function must have type [] -> [], not {kind}", module.start_offset)
+
+
+def _check_element(element: Element, context: Context) -> None:
+    if element.offset_expression is not None:
+        if element.table >= len(context.tables):
+            raise InvalidModule(f"unknown table {element.table}", element.offset)
+        kind = context.tables[element.table].element
+        if kind != element.type:
+            raise InvalidModule(
+                f"type mismatch: {element.type} elements cannot go to a table of {kind}", element.offset
+            )
+        check_constant(context, element.offset_expression, "i32")
+    for expression in element.expressions:
+        check_constant(context, expression, element.type)
+
+
+def _check_data(data: Data, context: Context) -> None:
+    if data.offset_expression is None:
+        return
+    if data.memory >= len(context.memories):
+        raise InvalidModule(f"unknown memory {data.memory}", data.offset)
+    check_constant(context, data.offset_expression, "i32")
+
+
+def _check_functions(module: Module, context: Context) -> None:
+    first = len(context.functions) - len(module.functions)
+    for index, function in enumerate(module.functions, first):
+        name = f"function {index}"
+        if index in module.function_names:
+            name += f" ({module.function_names[index]})"
+        check_function(context, function.type, function.locals, function.body, name)
