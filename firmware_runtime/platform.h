@@ -18,9 +18,10 @@ uint64_t platform_microseconds(void);
 
 #define PLATFORM_FOREVER UINT64_MAX
 
-/* Sleeps until an interrupt comes, or platform_microseconds() reaches the deadline. Returns at once when an interrupt
-   came since the last call, so a condition may be tested before without a race. */
+/* Sleeps until an interrupt comes, or platform_microseconds() reaches the deadline. Returns at once when one came, or
+   platform_wake was called, since the last call: so a condition may be tested before without a race. */
 void platform_wait(uint64_t deadline);
+void platform_wake(void);
 
 /* Shuts interrupts out, or lets them in again; for the few lines that share data with console_receive. */
 void platform_mask(bool masked);

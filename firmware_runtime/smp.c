@@ -138,6 +138,7 @@ static void answer(const struct smp_request *request, const struct smp_command *
     struct cbor_writer reply;
     smp_begin_reply(&reply);
     enum smp_result result = command == NULL ? SMP_NOT_SUPPORTED : command->handler(request, &reply);
+    console_release_frame(); /* before the reply's last byte: the next request may follow it at once */
     if (result == SMP_ANSWERED_LATER) {
         return;
     }
@@ -163,8 +164,10 @@ void smp_poll(void) {
             return;
         }
         answer(&request, command);
+    } else {
+        console_release_frame();
     }
-    console_release_frame();
+    platform_wake(); /* what a host function waits for may have come with the request */
     if (reset_wanted) {
         platform_reset();
     }

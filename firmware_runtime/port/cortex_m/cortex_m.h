@@ -27,11 +27,8 @@ void clock_interrupt(void);
 
 extern const vector vectors[];
 
-/* Lets an interrupt of the chip through. */
+/* Lets an interrupt of the chip through. Its handler calls platform_wake. */
 void interrupt_enable(uint32_t number);
-/* A port's handlers call this, so that platform_wait returns. */
-void interrupt_seen(void);
-
 /* The clock behind platform_microseconds and platform_wait: systick.c, or the port's own. */
 void clock_start(void);
 /* Sees to it that an interrupt comes no later than the deadline, roughly. Interrupts are masked. */

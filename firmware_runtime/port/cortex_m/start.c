@@ -72,10 +72,10 @@ enum hold platform_held(void) {
     return reason <= HOLD_FAULT ? (enum hold)reason : HOLD_NOTHING;
 }
 
-static volatile bool interrupted;
+static volatile bool woken;
 
-void interrupt_seen(void) {
-    interrupted = true;
+void platform_wake(void) {
+    woken = true;
 }
 
 void platform_mask(bool masked) {
@@ -89,13 +89,13 @@ void platform_mask(bool masked) {
 /* With interrupts masked a pending one still ends the sleep, so none slips in between the test and the sleep. */
 void platform_wait(uint64_t deadline) {
     platform_mask(true);
-    if (!interrupted && platform_microseconds() < deadline) {
+    if (!woken && platform_microseconds() < deadline) {
         clock_wake_at(deadline);
         __asm volatile("dsb\n\twfi" ::: "memory");
     }
     platform_mask(false);
     __asm volatile("isb");
-    interrupted = false;
+    woken = false;
 }
 
 /* The C library's sqrt sets errno through this; its own version costs a kilobyte of RAM. */

@@ -28,7 +28,7 @@ static void console_interrupt(void) {
     while (REGISTER(UART_STATE) & STATE_RX_FULL) {
         console_receive((uint8_t)REGISTER(UART_DATA));
     }
-    interrupt_seen();
+    platform_wake();
 }
 
 VECTOR_TABLE = {CORE_VECTORS, [16 + UART_IRQ] = console_interrupt};

@@ -78,7 +78,7 @@ void clock_interrupt(void) {
         REGISTER(TIMER_COMPARE(n)) = 0;
     }
     platform_microseconds();
-    interrupt_seen();
+    platform_wake();
 }
 
 void clock_start(void) {
@@ -105,7 +105,7 @@ static void console_interrupt(void) {
         REGISTER(UART_RXDRDY) = 0;
         console_receive((uint8_t)REGISTER(UART_RXD));
     }
-    interrupt_seen();
+    platform_wake();
 }
 
 VECTOR_TABLE = {CORE_VECTORS, [16 + UART_IRQ] = console_interrupt, [16 + TIMER_IRQ] = clock_interrupt};

@@ -57,7 +57,7 @@ static void console_interrupt(void) {
             console_receive(byte);
         }
     }
-    interrupt_seen();
+    platform_wake();
 }
 
 VECTOR_TABLE = {CORE_VECTORS, [16 + UART_IRQ] = console_interrupt};
