@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcutool import fit, window
+from mcutool.bytecode import select
 from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, Linker, link
@@ -19,7 +20,7 @@ from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble
 from mcutool.wasm.validate import validate
 
-STAGES = ("ir", "optimised", "allocated", "bytecode")
+STAGES = ("ir", "optimised", "selected", "bytecode")
 """What `dump` may ask for."""
 
 Dump = Callable[[str, object], None]
@@ -76,9 +77,11 @@ def translate(module: Module, dump: Dump = lambda stage, what: None) -> list[Com
         passes.optimise(function)
         law.check_ssa(function)
         dump("optimised", function)
+        select.select(function)
+        law.check_ssa(function)
+        dump("selected", function)
         allocation = allocate.allocate(function)
         law.check_allocation(function, allocation)
-        dump("allocated", function)
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
     return functions

@@ -1,0 +1,1 @@
+"""Bytecode: instructions chosen, laid out and measured."""

@@ -1,0 +1,1 @@
+"""The register IR: built from stack code, optimised, given slots."""
