@@ -19,7 +19,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mcutool.devices import Chip
-from mcutool.errors import Error, ImageRefused, NoAnswer, Protected, VerificationFailed, WriteFailed, WrongChip
+from mcutool.errors import (
+    DoesNotFit,
+    Error,
+    ImageRefused,
+    NoAnswer,
+    Protected,
+    VerificationFailed,
+    WriteFailed,
+    WrongChip,
+)
 from mcutool.flash.link import Link
 from mcutool.flash.plan import Plan, SectorWork
 from mcutool.flash.protocols import an3155, smp
@@ -462,5 +471,8 @@ class SmpClient:
 def _checked(reply: smp.Message) -> dict:
     if not reply.result:
         return reply.payload
-    reason = reply.payload.get("rsn") or smp.RESULT_NAMES.get(reply.result, f"error {reply.result}")
+    known = smp.RESULT_NAMES.get(reply.result, f"error {reply.result}")
+    reason = ": ".join(str(reply.payload[key]) for key in ("rsn", "msg", "detail") if key in reply.payload) or known
+    if reply.result == smp.OUT_OF_MEMORY:
+        raise DoesNotFit(f"the board refused: {reason}", next_action="make the program smaller")
     raise ImageRefused(f"the board refused: {reason}", next_action="see what it says on its console: mcutool monitor")

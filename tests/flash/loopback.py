@@ -1,7 +1,6 @@
 """A serial line made of a function: what is written goes to a device model, its answer is there at once.
 
-Time is virtual: a read that finds nothing adds its patience to `waited` and returns. `noise` is the probability that
-a byte, in either direction, arrives with one bit flipped.
+Time is virtual: a read that finds nothing adds its patience to `waited` and returns.
 """
 
 from __future__ import annotations
@@ -54,27 +53,51 @@ def drive(device, exchange):
         return done.value
 
 
-class LoopbackLink:
-    """A Link to anything with `feed(bytes) -> bytes`."""
+class Noise:
+    """Flips one bit of a byte with a probability. `flipped` counts them."""
 
-    def __init__(self, device, noise: float = 0.0, seed: int = 0) -> None:
-        self.device = device
-        self.noise = noise
-        self.waited = 0.0
+    def __init__(self, probability: float, seed: int) -> None:
         self.flipped = 0
-        self.name = "loopback"
+        self._probability = probability
         self._random = random.Random(seed)
-        self._received = b""
 
-    def _line(self, data: bytes) -> bytes:
-        return bytes(self._flip(byte) if self._random.random() < self.noise else byte for byte in data)
+    def __call__(self, data: bytes) -> bytes:
+        return bytes(self._flip(byte) if self._random.random() < self._probability else byte for byte in data)
 
     def _flip(self, byte: int) -> int:
         self.flipped += 1
         return byte ^ 1 << self._random.randrange(8)
 
+
+class NoisyLink:
+    """Another link with noise on its line, in both directions."""
+
+    def __init__(self, link, noise: float, seed: int) -> None:
+        self._link = link
+        self.noise = Noise(noise, seed)
+
+    def __getattr__(self, name: str):
+        return getattr(self._link, name)
+
     def write(self, data: bytes) -> None:
-        self._received += self._line(self.device.feed(self._line(data)))
+        self._link.write(self.noise(data))
+
+    def read(self, timeout: float) -> bytes:
+        return self.noise(self._link.read(timeout))
+
+
+class LoopbackLink:
+    """A Link to anything with `feed(bytes) -> bytes`."""
+
+    def __init__(self, device, noise: float = 0.0, seed: int = 0) -> None:
+        self.device = device
+        self.waited = 0.0
+        self.name = "loopback"
+        self.noise = Noise(noise, seed)
+        self._received = b""
+
+    def write(self, data: bytes) -> None:
+        self._received += self.noise(self.device.feed(self.noise(data)))
 
     def read(self, timeout: float) -> bytes:
         if not self._received:

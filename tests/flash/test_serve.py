@@ -27,11 +27,11 @@ WORK = plan(BOARD.chip.flash, BOARD.chip.map.runtime, [(BOARD.chip.flash.base, I
 
 
 class Running:
-    """A server in a thread of this process."""
+    """A server in a thread of this process; without a firmware the board waits in its ROM bootloader."""
 
-    def __init__(self, port: str, tmp_path: Path) -> None:
-        self.machine = Machine(BOARD)
-        self.board = ServedBoard(self.machine, boot0=True)
+    def __init__(self, port: str, tmp_path: Path, firmware: Path | None = None) -> None:
+        self.machine = Machine(BOARD, firmware)
+        self.board = ServedBoard(self.machine, boot0=firmware is None)
         self.port = PseudoTerminal(tmp_path / "board") if port == "pty" else Rfc2217("127.0.0.1:0", self.board)
         self.server = Server(self.board, self.port)
         self.thread = threading.Thread(target=self.server.run)

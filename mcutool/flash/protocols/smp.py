@@ -33,6 +33,7 @@ OS_ECHO, OS_RESET, OS_PARAMETERS = 0, 5, 6
 IMAGE_STATE, IMAGE_UPLOAD, IMAGE_ERASE = 0, 1, 5
 RUNTIME_INFO, RUNTIME_CALL, RUNTIME_INPUT, RUNTIME_START, RUNTIME_STATUS, RUNTIME_GLOBAL = range(6)
 
+OUT_OF_MEMORY = 2
 RESULT_NAMES = {
     1: "unknown error", 2: "out of memory", 3: "invalid value", 4: "timed out", 5: "no such entry", 6: "bad state",
     7: "message too long", 8: "not supported", 9: "corrupt payload", 10: "busy", 11: "access denied",

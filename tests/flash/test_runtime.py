@@ -1,0 +1,127 @@
+"""The real firmware of an emulated board at the other end: installed through the ROM, then spoken to by SMP."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loopback import NoisyLink
+from test_serve import Running
+
+import mcutool
+from mcutool import devices
+from mcutool.board import Board
+from mcutool.emulator.firmware import read_firmware
+from mcutool.emulator.link import EmulatedLink
+from mcutool.emulator.machine import Machine
+from mcutool.errors import DoesNotFit, NoAnswer, UsageError, WrongChip
+from mcutool.flash import engine
+from mcutool.flash.link import SerialLink
+from mcutool.flash.plan import plan
+from mcutool.flash.protocols import smp
+
+NAMES = ["stm32f405", "mps2-an386", "microbit"]
+STM32F405 = devices.board("stm32f405")
+DATA = random.Random(3).randbytes(20_000)
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    with mcutool.open_board("stm32f405") as opened:
+        yield opened
+
+
+def slot(board: Board, machine: Machine, size: int) -> bytes:
+    start = board.description.chip.map.slot.offset
+    return machine.flash[start : start + size]
+
+
+def machine_of(board: Board) -> Machine:
+    assert isinstance(board.link, EmulatedLink)
+    return board.link._machine
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_firmware_says_who_it_is_and_takes_an_upload(name: str) -> None:
+    with mcutool.open_board(name) as board:
+        assert board.info()["board"] == name
+        board.expect(f"mcutool {mcutool.__version__} {name}".encode())
+        assert board.client.echo("hello") == "hello"
+        board.client.upload(DATA)
+        assert slot(board, machine_of(board), len(DATA)) == DATA
+        assert board.client.retries == 0
+        board.reset()
+        board.expect(f"mcutool {mcutool.__version__} {name}".encode())
+
+
+def test_an_upload_on_a_noisy_line(board: Board) -> None:
+    noisy = engine.SmpClient(NoisyLink(board.link, 1e-4, seed=5))
+    noisy.upload(DATA)
+    assert noisy.retries > 0
+    assert slot(board, machine_of(board), len(DATA)) == DATA
+
+
+def test_an_upload_that_was_cut_off_goes_on(board: Board) -> None:
+    size = board.client.buffer_size()
+    reply = board.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **smp.upload_chunk(DATA, 0, size))
+    progress: list[engine.Progress] = []
+    again = engine.SmpClient(board.link, on_progress=progress.append)
+    again.upload(DATA)
+    assert progress[0].done >= reply["off"] > 0
+    assert slot(board, machine_of(board), len(DATA)) == DATA
+
+
+def test_an_erased_slot_is_blank(board: Board) -> None:
+    board.client.upload(DATA)
+    board.client.erase()
+    assert slot(board, machine_of(board), len(DATA)) == b"\xff" * len(DATA)
+    assert board.client.images() == []
+
+
+def test_an_image_larger_than_the_slot_is_refused_by_the_board(board: Board) -> None:
+    with pytest.raises(DoesNotFit, match="does not fit"):
+        board.client.upload(bytes(board.description.chip.map.slot.size + 1))
+
+
+def test_output_that_does_not_come_is_told_with_what_came(board: Board) -> None:
+    with pytest.raises(NoAnswer, match="did not print b'never' in 2 s, but b'.*no program"):
+        board.expect(b"never", timeout=2)
+
+
+def test_a_call_needs_a_module(board: Board) -> None:
+    with pytest.raises(UsageError, match="no module was installed"):
+        board.call("f")
+
+
+def test_another_board_is_noticed() -> None:
+    machine = Machine(STM32F405, STM32F405.firmware)
+    with pytest.raises(WrongChip, match="is stm32f405, not microbit"):
+        Board(devices.board("microbit"), EmulatedLink(machine))
+
+
+def test_from_the_bootloader_to_a_module_over_one_pseudo_terminal(tmp_path: Path) -> None:
+    running = Running("pty", tmp_path)
+    link = SerialLink(running.port.url, 115200, even_parity=True)
+    work = plan(STM32F405.chip.flash, STM32F405.chip.map.runtime, read_firmware(STM32F405.firmware).segments)
+    engine.install_runtime(link, STM32F405.chip, work, boot_hint=STM32F405.boot)
+    link.set_parity(False)
+    board = Board(STM32F405, link)
+    board.expect(b"bytes for modules")
+    board.client.upload(DATA)
+    assert slot(board, running.machine, len(DATA)) == DATA
+    board.close()
+    running.stop()
+
+
+def test_an_idle_board_leaves_the_processor_alone(tmp_path: Path) -> None:
+    running = Running("pty", tmp_path, STM32F405.firmware)
+    time.sleep(0.5)
+    before = time.process_time()
+    time.sleep(1)
+    used = time.process_time() - before
+    running.stop()
+    assert used < 0.25
+
