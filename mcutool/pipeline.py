@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcutool import fit, window
-from mcutool.bytecode import select
-from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, Linker, link
-from mcutool.ir import allocate, build, law, passes
+from mcutool.ssa import allocate, build, law, passes, select
+from mcutool.ssa.layout import CompiledFunction, compile_function
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble

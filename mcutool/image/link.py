@@ -18,7 +18,7 @@ from mcutool.isa import BY_NAME, ISA_VERSION
 from mcutool.wasm.module import FunctionType, GlobalType, Import, Instruction, MemoryType, Module, TableType
 
 if TYPE_CHECKING:
-    from mcutool.bytecode.layout import CompiledFunction
+    from mcutool.ssa.layout import CompiledFunction
 
 LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e"}
 """Value types in the signature strings of an image, as in "ii>l"."""

@@ -1,0 +1,1 @@
+"""The register IR and its way to bytecode."""
