@@ -10,12 +10,14 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from mcutool.errors import UsageError
 
 WIDTHS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "funcref": 32, "externref": 32}
 _FORMATS = {"f32": ("<f", "<I"), "f64": ("<d", "<Q")}
 _FRACTION_BITS = {"f32": 23, "f64": 52}
+_SMALLEST_EXPONENTS = {"f32": -126, "f64": -1022}  # of a normal number
 _NAN = re.compile(r"([+-]?)nan(?::0x([0-9a-f_]+))?", re.IGNORECASE)
 NUMBER = re.compile(
     r"[+-]?(0x[0-9a-f_.]+(p[+-]?\d+)?|[\d_]+\.?[\d_]*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|inf|nan(:0x[0-9a-f_]+)?)|null",
@@ -35,7 +37,7 @@ def parse(text: str, kind: str) -> int:
 
 
 def _parse_integer(text: str, kind: str) -> int:
-    value, width = int(text, 0), WIDTHS[kind]
+    value, width = int(text, 16 if "x" in text.lower() else 10), WIDTHS[kind]
     if not -(1 << (width - 1)) <= value < 1 << width:
         raise ValueError(text)
     return value % (1 << width)
@@ -44,8 +46,31 @@ def _parse_integer(text: str, kind: str) -> int:
 def _parse_float(text: str, kind: str) -> int:
     if match := _NAN.fullmatch(text):
         return _nan_bits(kind, match[1] == "-", match[2])
-    value = float.fromhex(text) if "0x" in text.lower() else float(text)
-    return float_bits(value, kind)
+    sign = text.startswith("-") << (WIDTHS[kind] - 1)
+    digits = text.lstrip("+-").lower()
+    if digits == "inf":
+        return sign | float_bits(math.inf, kind)
+    return sign | _nearest_bits(_hexadecimal(digits) if digits.startswith("0x") else Fraction(digits), kind)
+
+
+def _hexadecimal(digits: str) -> Fraction:
+    significand, _, exponent = digits.removeprefix("0x").partition("p")
+    whole, _, fraction = significand.partition(".")
+    return int(whole + fraction, 16) * Fraction(2) ** (int(exponent or 0) - 4 * len(fraction.replace("_", "")))
+
+
+def _nearest_bits(value: Fraction, kind: str) -> int:
+    """The float nearest to an exact number, ties to even; by way of a Python float an f32 would be rounded twice."""
+    if value == 0:
+        return 0
+    fraction_bits, smallest_exponent = _FRACTION_BITS[kind], _SMALLEST_EXPONENTS[kind]
+    magnitude = value.numerator.bit_length() - value.denominator.bit_length()
+    exponent = max(magnitude - (value < Fraction(2) ** magnitude), smallest_exponent)
+    significand = round(value / Fraction(2) ** (exponent - fraction_bits))
+    bits = significand + ((exponent - smallest_exponent) << fraction_bits)  # a carry goes to the exponent by itself
+    if bits >= float_bits(math.inf, kind):
+        raise OverflowError(value)
+    return bits
 
 
 def _nan_bits(kind: str, negative: bool, payload: str | None) -> int:

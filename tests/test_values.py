@@ -47,6 +47,27 @@ def test_what_does_not_fit_the_type_is_refused(text: str, kind: str) -> None:
         values.parse(text, kind)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "bits"),
+    [
+        ("0x1.00000100000000000001p0", "f32", 0x3F800001),  # just above a tie, where a double stands
+        ("0x1.000001p0", "f32", 0x3F800000),
+        ("0x1.000003p0", "f32", 0x3F800002),
+        ("340282356779733661637539395458142568448", "f32", None),  # the tie between the largest number and infinity
+        ("340282356779733661637539395458142568447", "f32", 0x7F7FFFFF),
+        ("0x1p-1074", "f64", 1),
+        ("0x1p-1075", "f64", 0),
+        ("012", "i32", 12),
+    ],
+)
+def test_a_number_is_rounded_once(text: str, kind: str, bits: int | None) -> None:
+    if bits is None:
+        with pytest.raises(UsageError):
+            values.parse(text, kind)
+    else:
+        assert values.parse(text, kind) == bits
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_every_f32_comes_back_from_its_shortest_text(bits: int) -> None:
     shown = values.present(bits, "f32")
