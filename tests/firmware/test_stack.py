@@ -1,0 +1,80 @@
+"""The C stack on the emulated boards: bytecode uses none of it, and what the firmware uses stays within the RAM map."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from mcutool import devices
+from mcutool.flash.protocols import smp
+from tests.firmware import programs
+from tests.firmware.machines import Emulated
+from tests.firmware.programs import op
+
+PAINT = 0xA5
+MARGIN = 256  # bytes that no test may touch: room for nested interrupts
+
+
+def counts() -> bytes:
+    """Function 2 goes round a loop as often as its argument says: calls, divisions of i64, sums of f64, stores."""
+    body = op("call", k=16, f=3)
+    body += op("i64.const", d=2, i=1000) + op("i64.const", d=4, i=7) + op("i64.div_s", d=2, a=2, b=4)
+    body += op("f64.add", d=4, a=4, b=2) + op("i32.const", d=6, i=64) + op("i32.store", a=6, b=0, e=4)
+    body += op("i32.add_imm", d=0, a=0, i=-1)
+    loop = body + op("br_i32.ne_imm", a=0, i=0, j=-len(body))
+    return programs.image(op("return"), loop + op("return"), op("return"))
+
+
+class Painted(Emulated):
+    """An emulated board whose C stack is painted before the start."""
+
+    def __init__(self, name: str, firmware: Path) -> None:
+        board = devices.board(name)
+        super().__init__(board, firmware / f"{name}.elf", None)
+        self.bottom, self.size = board.chip.runtime_ram.base, board.chip.ram_map["c_stack"]
+        self.machine.engine.write(self.bottom, bytes([PAINT]) * self.size)
+
+    def used(self) -> int:
+        """Bytes of C stack that were ever written."""
+        stack = self.machine.engine.read(self.bottom, self.size)
+        return len(stack.lstrip(bytes([PAINT])))
+
+    def count(self, rounds: int) -> int:
+        """C stack after a call of `counts` with so many rounds."""
+        self.client.write(smp.RUNTIME, smp.RUNTIME_START)
+        arguments = struct.pack("<I", rounds)
+        call = self.client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, f=2, a=arguments, n=0)
+        while (reply := self.client.take(call)) is None:
+            self.client.receive(1.0)
+        assert reply == {"r": b""}
+        return self.used()
+
+
+@pytest.mark.parametrize("name", ["mps2-m0", "mps2-an385", "mps2-an386"])
+def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name: str) -> None:
+    board = Painted(name, firmware)
+    board.client.upload(counts())
+    one = board.count(1)
+    assert board.count(100_000) == one
+
+
+@pytest.mark.parametrize("name", [board.name for board in devices.boards()])
+def test_the_c_stack_is_large_enough(firmware: Path, name: str) -> None:
+    """The deepest ways we know: hashing an upload, loading with arguments, a backtrace, SMP while input is awaited."""
+    board = Painted(name, firmware)
+    board.expect(b"bytes for modules\r\n")
+    board.client.upload(programs.traps())
+    board.client.images()
+    board.client.reset()
+    board.expect(b"[at 1+")
+    board.client.write(smp.RUNTIME, smp.RUNTIME_START, args=["one", "two"], env=["THREE=4"])
+    board.client.upload(programs.echoes())
+    board.client.reset()
+    board.expect(b"bytes for modules\r\n", times=3)
+    board.client.images()
+    board.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=b"hello", eof=True)
+    board.expect(b"hello\r\n[exit 0]")
+    print(f"{name}: {board.used()} of {board.size} bytes of C stack")
+    assert board.used() <= board.size - MARGIN
