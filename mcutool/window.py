@@ -26,6 +26,8 @@ from mcutool.wasm.module import Instruction, MemoryType, Module
 DEFAULT_STACK = 4096
 LINKER_STACKS = (1 << 16, 1 << 20, 1 << 23, 1 << 24)
 """Stack sizes that toolchains choose unless told: wasm-ld, rustc, and zig's two."""
+ASC_STACK = 1 << 15
+"""AssemblyScript's; it has no bss, and aligns the stack pointer like its data."""
 ALIGNMENT = 16
 
 
@@ -120,16 +122,19 @@ def examine(module: Module, declared: int) -> Layout | None:
     named = sorted(set(_addresses(module)))
     low = min((start for start, _ in segments), default=pointer)
     segment_end = max((end for _, end in segments), default=low)
+    exported = _exported(module, "__heap_base" if low >= pointer else "__data_end")
     if low >= pointer:
-        end = max([segment_end, *(a + 16 for a in named if pointer <= a < declared)])
+        end = exported or max([segment_end, *(a + 16 for a in named if pointer <= a < declared)])
         return Layout(low, min(end, declared), pointer, index, True)
-    end = _exported(module, "__data_end") or _data_end(pointer, segment_end, named)
+    end = exported or _data_end(pointer, segment_end, named)
     return Layout(low, end, pointer, index, False)
 
 
 def _data_end(pointer: int, segment_end: int, named: list[int]) -> int:
     """Where the data of a data-first layout end: a usual stack size below the stack pointer, or at the pointer itself
     when code names an address in between, which then may be data."""
+    if pointer - ASC_STACK == segment_end:
+        return segment_end
     for size in LINKER_STACKS:
         end = pointer - size
         if end >= segment_end:
@@ -142,7 +147,7 @@ def _stack_pointer(module: Module, declared: int) -> tuple[int, int] | None:
     for index, global_ in enumerate(module.globals):
         if global_.type.value == "i32" and global_.type.mutable:
             value = _constant(global_.expression)
-            if value is not None and 0 < value <= declared and value % ALIGNMENT == 0:
+            if value is not None and 0 < value <= declared and value % 4 == 0:
                 return index, value
             return None
     return None
