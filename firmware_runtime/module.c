@@ -152,6 +152,9 @@ static void run_modules(void) {
 
 void module_run(void) {
     const char *detail;
+    if (state == MODULE_LOADED) { /* a request to load it came while the banner was printed: its sender will call */
+        return;
+    }
     const char *wrong = module_load(&detail);
     if (wrong != NULL) {
         print_refusal(wrong, detail);
