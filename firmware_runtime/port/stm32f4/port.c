@@ -19,6 +19,7 @@
 #define USART_CR1 (UART_BASE + 0x0C)
 #define SR_RXNE (1u << 5)
 #define SR_ORE (1u << 3)
+#define SR_TC (1u << 6)
 #define SR_TXE (1u << 7)
 #define CR1_ENABLE 0x202Cu /* UE, RXNEIE, TE, RE */
 
@@ -88,6 +89,8 @@ void console_write_raw(const uint8_t *bytes, size_t size) {
         while (!(REGISTER(USART_SR) & SR_TXE)) {
         }
         REGISTER(USART_DR) = bytes[i];
+    }
+    while (!(REGISTER(USART_SR) & SR_TC)) { /* a reset may follow: it would cut off the last two bytes */
     }
 }
 
