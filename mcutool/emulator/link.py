@@ -12,6 +12,7 @@ from mcutool.emulator.machine import Machine, Reason
 from mcutool.errors import Error, FuelExhausted
 
 LONGEST_WAIT = 1.0  # seconds of the board's clock
+GATHERING = 0.0005  # seconds of the board's clock
 
 
 class EmulatedLink:
@@ -29,8 +30,10 @@ class EmulatedLink:
         machine.uart.on_output = self._collect
 
     def _collect(self, data: bytes) -> None:
+        if not self._received:  # what follows at once comes along: stopping at each byte would be slow
+            clock = self._machine.clock
+            clock.after(clock.cycles(GATHERING), self._machine.stop)
         self._received += data
-        self._machine.stop()
 
     def now(self) -> float:
         return self._machine.clock.seconds
