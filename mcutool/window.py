@@ -73,7 +73,14 @@ def _plan(
     layout = examine(module, declared)
     if layout is None or layout.stack_pointer is None:
         raise _refusal(declared, available, None)
-    return _window(layout, declared, available, heap, DEFAULT_STACK if stack is None else stack)
+    return _window(layout, declared, available, heap, _stack(layout, declared, available) if stack is None else stack)
+
+
+def _stack(layout: Layout, declared: int, available: int) -> int:
+    """Bytes of stack when nobody says how many: more than the least where all that lies above it has its room too."""
+    assert layout.stack_pointer is not None
+    spare = available - (declared - layout.stack_pointer)
+    return max(DEFAULT_STACK, spare // 2) if layout.stack_first else DEFAULT_STACK
 
 
 def _maximum(memory: MemoryType) -> int:
@@ -107,8 +114,9 @@ def _refusal(declared: int, available: int, needed: int | None) -> DoesNotFit:
     least = "" if needed is None else f"; stack, data and heap take {needed} bytes of it"
     return DoesNotFit(
         f"the module asks for {declared} bytes of linear memory{least}, the board has {available}",
-        next_action="link with less: -Wl,-z,stack-size=4096 (clang, zig), -C link-arg=-zstack-size=4096 (rustc), "
-        "--initialMemory with --noExportMemory (asc), or -Wl,--initial-memory=; or try --stack, --heap or --memory",
+        next_action="link with a smaller stack: -Wl,-z,stack-size=4096 (clang, zig cc), -C link-arg=-zstack-size=4096 "
+        "(rustc), --stackSize 1024 (asc); compile for size: -Os (clang, zig cc), -O ReleaseSmall (zig), "
+        "-C opt-level=z -C lto (rustc); or try --stack, --heap or --memory",
     )
 
 
