@@ -65,6 +65,11 @@ class _Spaces:
     datas: int = 0
     elements: int = 0
 
+    def of(self, kind: str) -> list[int]:
+        """The space of "function", "table", "memory" or "global"."""
+        spaces = dict(function=self.functions, table=self.tables, memory=self.memories)
+        return spaces.get(kind, self.globals)
+
 
 def slots(types: tuple[str, ...]) -> int:
     """Frame slots that values of these types take."""
@@ -89,11 +94,14 @@ class Linker:
         self._imports: dict[tuple[int, int], int] = {}
         self._table_room = table_room
 
-    def add(self, compiled: CompiledModule) -> None:
-        """Join one more module; its providers must be there.
+    def check(self, compiled: CompiledModule) -> None:
+        """Raises LinkError when an import is unknown or of another type; the bundle stays as it is."""
+        for item in compiled.module.imports:
+            self._satisfier(item, compiled)
 
-        Raises LinkError when an import is unknown or of another type, and leaves the bundle unusable then.
-        """
+    def add(self, compiled: CompiledModule) -> None:
+        """Join one more module; its providers must be there. Raises LinkError as `check` does."""
+        self.check(compiled)
         spaces = _Spaces(datas=len(self.image.datas), elements=len(self.image.elements))
         number = len(self._modules)
         self._modules.append((compiled, spaces))
@@ -107,35 +115,31 @@ class Linker:
 
     # imports
 
-    def _resolve(self, item: Import, compiled: CompiledModule, spaces: _Spaces) -> None:
+    def _satisfier(self, item: Import, compiled: CompiledModule) -> hostapi.HostFunction | tuple[_Spaces, int]:
+        """The host function, or the index spaces of another module and the index in them."""
         provider = compiled.providers.get(item.module)
         if provider is None:
-            self._resolve_host(item, spaces)
-            return
-        theirs, their_spaces = self._modules[provider]
+            return _host_function(item)
+        theirs, spaces = self._modules[provider]
         export = theirs.module.export(item.name)
         if export is None:
             raise LinkError(f'unknown import: "{item.module}" has no "{item.name}"')
         if export.kind != item.kind or not _matches(_type_of(theirs.module, export.kind, export.index), item.type):
             raise LinkError(f'incompatible import type: "{item.module}" "{item.name}"')
-        space = f"{item.kind if item.kind != 'memory' else 'memorie'}s"
-        getattr(spaces, space).append(getattr(their_spaces, space)[export.index])
+        return spaces, export.index
 
-    def _resolve_host(self, item: Import, spaces: _Spaces) -> None:
-        function = hostapi.find(item.module, item.name)
-        if function is None or item.kind != "function":
-            raise LinkError(
-                f'unknown import: {item.kind} "{item.module}" "{item.name}"',
-                next_action="boards offer wasi_snapshot_preview1 and mcu; see: mcutool info APP",
-            )
+    def _resolve(self, item: Import, compiled: CompiledModule, spaces: _Spaces) -> None:
+        satisfier = self._satisfier(item, compiled)
+        if isinstance(satisfier, tuple):
+            theirs, index = satisfier
+            spaces.of(item.kind).append(theirs.of(item.kind)[index])
+            return
         assert isinstance(item.type, FunctionType)
-        if (tuple(function.parameters), tuple(function.results)) != (item.type.parameters, item.type.results):
-            raise LinkError(f'incompatible import type: "{item.module}" "{item.name}" is {function.signature}')
         signature = self._signature(item.type)
-        record = self._imports.setdefault((function.number, signature), len(self.image.imports))
+        record = self._imports.setdefault((satisfier.number, signature), len(self.image.imports))
         if record == len(self.image.imports):
             self.image.imports.append(
-                dict(host=function.number, signature=signature, module_name=item.module, name=item.name)
+                dict(host=satisfier.number, signature=signature, module_name=item.module, name=item.name)
             )
         spaces.functions.append(self._function(record, signature, NONE, f"{item.module}.{item.name}"))
 
@@ -264,19 +268,13 @@ class Linker:
         return self._global_reference(export.index, theirs, their_spaces)
 
     def _export(self, compiled: CompiledModule, spaces: _Spaces, number: int) -> None:
-        spaces_by_kind = {
-            "function": spaces.functions,
-            "table": spaces.tables,
-            "memory": spaces.memories,
-            "global": spaces.globals,
-        }
         for export in compiled.module.exports:
             self.image.exports.append(
                 dict(
                     name=export.name,
                     kind=EXPORT_KINDS.index(export.kind),
                     module=number,
-                    index=spaces_by_kind[export.kind][export.index],
+                    index=spaces.of(export.kind)[export.index],
                 )
             )
 
@@ -322,6 +320,18 @@ def arena_bytes(image: Image) -> int:
     for size in [*sizes, image.stack_slots * 4]:
         used = (used + 7 & ~7) + size
     return used
+
+
+def _host_function(item: Import) -> hostapi.HostFunction:
+    function = hostapi.find(item.module, item.name)
+    if function is None or not isinstance(item.type, FunctionType):
+        raise LinkError(
+            f'unknown import: {item.kind} "{item.module}" "{item.name}"',
+            next_action="boards offer wasi_snapshot_preview1 and mcu; leave out what needs another import",
+        )
+    if (tuple(function.parameters), tuple(function.results)) != (item.type.parameters, item.type.results):
+        raise LinkError(f'incompatible import type: "{item.module}" "{item.name}" is {function.signature}')
+    return function
 
 
 def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
