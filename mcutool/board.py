@@ -121,6 +121,7 @@ class Board:
         `timeout` is in seconds of the board's clock. Raises NoAnswer with what was printed instead.
         """
         pattern = re.compile(re.escape(wanted)) if isinstance(wanted, bytes) else wanted
+        shown = wanted if isinstance(wanted, bytes) else wanted.pattern
         deadline = self.link.now() + timeout
         while True:
             match = pattern.search(self.output, self._expected)
@@ -131,7 +132,7 @@ class Board:
             if left <= 0:
                 printed = bytes(self.output[self._expected :][-SHOWN:])
                 raise NoAnswer(
-                    f"{self.description.name} did not print {pattern.pattern!r} in {timeout:g} s, but {printed!r}",
+                    f"{self.description.name} did not print {shown!r} in {timeout:g} s, but {printed!r}",
                     next_action="look at the program, or wait longer",
                 )
             self.client.receive(left)
