@@ -15,6 +15,8 @@ from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
 
 MEASURED = "vm_call"
+START_UP = 0.1
+"""Seconds of the board's clock in which the firmware has printed its first lines."""
 
 
 class EmulatedSession:
@@ -27,7 +29,9 @@ class EmulatedSession:
         self._on_text = on_text
         self._started = False
         self.client = SmpClient(self._line, on_text=self._text)
-        self.client.read(smp.RUNTIME, smp.RUNTIME_INFO)  # it has booted when it answers
+        self.client.read(smp.RUNTIME, smp.RUNTIME_INFO)  # it is starting when it answers ...
+        while self._line.now() < START_UP:  # ... and has looked for a program when it has printed what it found
+            self.client.receive(START_UP - self._line.now())
         self._started = True
 
     def _text(self, data: bytes) -> None:
