@@ -191,8 +191,9 @@ class Engine:
         self.uc = _new(MODELS[model])
         self.handle: ctypes.c_void_p = self.uc._uch  # type: ignore[assignment]  # set as long as it lives
         places = counters()
-        words = (ctypes.c_uint64 * 400).from_address(_address(self.uc))
-        self._words, self._counter_index, self._limit_index = words, places.counter, places.limit
+        self._words: ctypes.Array[ctypes.c_uint64] = (ctypes.c_uint64 * 400).from_address(_address(self.uc))
+        self._counter_index, self._limit_index = places.counter, places.limit
+        self._misaligned_index: int | None = None
         self.executed = 0
         self.fault_address = 0
         self.on_protected_write: Callable[[int, int, int], None] = lambda address, size, value: None
@@ -270,8 +271,10 @@ class Engine:
         self._interrupt = None
         self._forced = None
         self._running = True
-        status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, count)
+        status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, self._prepare_counter(count))
         self._running = False
+        if self._misaligned_index is not None and self._words[self._misaligned_index]:
+            self._forced = Stop.UNALIGNED
         self.executed, limit = self._words[self._counter_index], self._words[self._limit_index]
         if self._forced is not None:
             self.executed -= 1
@@ -280,6 +283,22 @@ class Engine:
             self.executed -= 1  # the counter includes the instruction that was not begun any more
             return Stop.LIMIT
         return self._classify(status)
+
+    def _prepare_counter(self, count: int) -> int:
+        """Set the limit; returns the count that Unicorn is to watch, 0 when another counter does it."""
+        if self._misaligned_index is None:
+            return count
+        self._words[self._counter_index], self._words[self._limit_index] = 0, count
+        self._words[self._misaligned_index] = 0
+        return 0
+
+    def count_by(self, words: ctypes.Array[ctypes.c_uint64]) -> None:
+        """Let a code hook count: `words` are its counter, its limit, and whether it stopped a misaligned transfer.
+
+        A code hook keeps the PC that callbacks see right, as a count does; to be called before anything has run.
+        """
+        self._words = words
+        self._counter_index, self._limit_index, self._misaligned_index = 0, 1, 2
 
     def argument(self, index: int) -> int:
         """One of R0 to R3."""

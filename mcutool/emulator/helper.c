@@ -2,7 +2,9 @@
  *
  * Loaded by helper.py, called by Unicorn before every instruction (UC_HOOK_CODE). It decides what happened between two
  * instructions: a taken branch, or slots of an IT block that failed their condition (Unicorn does not report those).
- * It refuses to know cycles: profile.py turns the counts into them.
+ * It stops the engine when a slice is over, instead of Unicorn's own counter: two callbacks for each instruction would
+ * halve the speed. And it stops measured code at a transfer of several words that is not aligned, which Unicorn performs
+ * and no Cortex-M does. It refuses to know cycles: profile.py turns the counts into them.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +21,7 @@ struct site {
     uint64_t sequential; /* the instruction before this one in memory was executed directly before it */
     uint8_t size;        /* in bytes; 0 until the instruction was met */
     uint8_t slots;       /* how many slots of the same IT block follow */
+    int8_t base;         /* register that must hold a multiple of four, -1: none */
 };
 
 struct region {
@@ -28,12 +31,17 @@ struct region {
 
 typedef int read_registers(void *engine, int *numbers, void **values, int count);
 typedef int read_memory(void *engine, uint64_t address, void *bytes, uint64_t size);
+typedef int stop_engine(void *engine);
 
 struct counter {
+    uint64_t progress;   /* instructions announced in this slice */
+    uint64_t limit;      /* the slice ends when `progress` would pass it */
+    uint64_t misaligned; /* nonzero: the slice ended before a misaligned transfer */
     struct region regions[2]; /* flash and RAM */
     read_registers *read_registers;
     read_memory *read_memory;
-    int stack_register, link_register;
+    stop_engine *stop;
+    int first_register, stack_register, link_register; /* Unicorn's numbers of R0, SP and LR */
     uint64_t begin;      /* counting starts when this address is executed, NOWHERE: never */
     uint64_t end;        /* and ends when this one is, with the stack pointer that it began with */
     uint64_t stack;
@@ -74,6 +82,20 @@ static uint8_t width(uint16_t first)
     return first >> 11 >= 0x1D ? 4 : 2;
 }
 
+/* The base register of LDM, STM, LDRD, STRD, VLDR, VSTR, VLDM and VSTM; SP and PC are always aligned. */
+static int8_t aligned_base(uint16_t first, uint16_t second)
+{
+    int base = -1;
+    if (first >> 12 == 0xC)
+        return first >> 8 & 7;
+    bool multiple = (first & 0xFE40) == 0xE800;
+    bool dual = (first & 0xFE40) == 0xE840 && first & 0x0120; /* else LDREX, STREX, TBB, TBH */
+    bool floating = (first & 0xFE00) == 0xEC00 && (second & 0x0E00) == 0x0A00 && first & 0x01A0;
+    if (multiple || dual || floating)
+        base = first & 0xF;
+    return base == 13 || base == 15 ? -1 : (int8_t)base;
+}
+
 /* Note the sizes of the slots behind an IT instruction: the ones that fail are never reported. */
 static void mark_block(struct counter *counter, void *engine, uint64_t address, uint16_t it)
 {
@@ -82,16 +104,25 @@ static void mark_block(struct counter *counter, void *engine, uint64_t address, 
         struct site *site = find(counter, address);
         if (!site)
             return;
-        site->size = width(halfword(counter, engine, address));
+        uint16_t first = halfword(counter, engine, address);
+        site->size = width(first);
         site->slots = (uint8_t)slots;
+        site->base = aligned_base(first, halfword(counter, engine, address + 2));
         address += site->size;
     }
+}
+
+static bool is_misaligned(struct counter *counter, void *engine, const struct site *site)
+{
+    int number = site->base == 14 ? counter->link_register : counter->first_register + site->base;
+    return read_register(counter, engine, number) & 3;
 }
 
 static void meet(struct counter *counter, void *engine, uint64_t address, struct site *site)
 {
     uint16_t first = halfword(counter, engine, address);
     site->size = width(first);
+    site->base = aligned_base(first, site->size == 4 ? halfword(counter, engine, address + 2) : 0);
     if ((first & 0xFF00) == 0xBF00 && first & 0xF)
         mark_block(counter, engine, address, first);
 }
@@ -127,6 +158,10 @@ static void count(struct counter *counter, void *engine, uint64_t address)
     counter->next = address + site->size;
     site->executed++;
     site->sequential += in_order;
+    if (site->base >= 0 && is_misaligned(counter, engine, site)) {
+        counter->misaligned = true;
+        counter->stop(engine);
+    }
 }
 
 static void start(struct counter *counter, void *engine)
@@ -151,6 +186,8 @@ void counter_on_instruction(void *engine, uint64_t address, uint32_t size, void 
 {
     struct counter *counter = context;
     (void)size;
+    if (++counter->progress > counter->limit)
+        counter->stop(engine);
     if (!counter->running) {
         if (address != counter->begin)
             return;

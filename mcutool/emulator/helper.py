@@ -46,6 +46,7 @@ class _SiteStructure(ctypes.Structure):
         *((name, ctypes.c_uint64) for name in ("executed", "skipped", "taken", "sequential")),
         ("size", ctypes.c_uint8),
         ("slots", ctypes.c_uint8),
+        ("base", ctypes.c_int8),
     ]
 
 
@@ -55,11 +56,10 @@ class _RegionStructure(ctypes.Structure):
 
 class _CounterStructure(ctypes.Structure):
     _fields_ = [
+        *((name, ctypes.c_uint64) for name in ("progress", "limit", "misaligned")),
         ("regions", _RegionStructure * 2),
-        ("read_registers", ctypes.c_void_p),
-        ("read_memory", ctypes.c_void_p),
-        ("stack_register", ctypes.c_int),
-        ("link_register", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in ("read_registers", "read_memory", "stop")),
+        *((name, ctypes.c_int) for name in ("first_register", "stack_register", "link_register")),
         *((n, ctypes.c_uint64) for n in ("begin", "end", "stack", "calls", "elsewhere", "previous", "next")),
         ("running", ctypes.c_bool),
         ("suspended", ctypes.c_bool),
@@ -128,6 +128,8 @@ class FastCounter:
             region.base, region.size, region.sites = base, size, ctypes.addressof(array)
         counter.read_registers = ctypes.cast(binding.uclib.uc_reg_read_batch, ctypes.c_void_p)
         counter.read_memory = ctypes.cast(binding.uclib.uc_mem_read, ctypes.c_void_p)
+        counter.stop = ctypes.cast(binding.uclib.uc_emu_stop, ctypes.c_void_p)
+        counter.first_register = arm.UC_ARM_REG_R0
         counter.stack_register, counter.link_register = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR
         self._settle = loaded.counter_settle
         self._settle.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_bool]
@@ -140,6 +142,7 @@ class FastCounter:
         )  # fmt: skip
         if status != unicorn.UC_ERR_OK:
             raise RuntimeError(f"unicorn refused the counter: error {status}")
+        engine.count_by((ctypes.c_uint64 * 3).from_buffer(counter))
 
     @property
     def running(self) -> bool:

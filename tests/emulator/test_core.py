@@ -6,6 +6,7 @@ import pytest
 
 from mcutool.emulator import engine
 from mcutool.emulator.machine import Reason
+from mcutool.emulator.profile import Profile
 
 ALL = ["mps2-an386", "mps2-an385", "mps2-m0"]
 MAINLINE = ["mps2-an386", "mps2-an385"]
@@ -297,6 +298,18 @@ def test_floating_point_before_it_is_enabled(boot):
     enabled = "CPACR = 0xF << 20; " + FLOAT + "; CPACR = 0; " + FLOAT
     assert fault(boot, "mps2-an386", enabled, "7 << 16") == "U00080000--"
     assert fault(boot, "mps2-an386", "CPACR = 0xF << 20; " + FLOAT + "; finish(0)") == ""
+
+
+@pytest.mark.parametrize("code", ["ldmia r0, {r1, r2}", "strd r1, r2, [r0]", "ldrd r1, r2, [r0, #8]", "vldr s0, [r0]"])
+def test_misaligned_transfers_of_several_words_fault_in_measured_code(boot, code):
+    action = f'CPACR = 0xF << 20; __asm__ volatile("mov r0, %0; {code}" : : "r"(0x20001001) : "r0", "r1", "r2")'
+    source = FAULTS.replace("ACTION", action).replace("ENABLES", "7 << 16")
+    machine = boot("mps2-an386", source)
+    Profile(machine, "main")
+    output = bytearray()
+    machine.uart.on_output = output.extend
+    machine.run(instructions=100_000)
+    assert output == b"U01000000--"
 
 
 def test_instructions_that_armv6m_lacks(boot):
