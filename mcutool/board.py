@@ -155,6 +155,7 @@ class Board:
         texts = tuple("null" if argument is None else str(argument) for argument in arguments)
         task = run.Task(invoke=name, arguments=texts)
         function, parameters, results = run.entry_of(image, task)
+        assert function is not None  # since the task names it
         slots = run.converted(task, parameters)
         if not self._loaded:
             self.client.write(smp.RUNTIME, smp.RUNTIME_START)

@@ -121,8 +121,10 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     outcome, places = Outcome(), Places(built.map)
     try:
         for preparation in preparations(image, task):
+            if function is None:
+                session.begin_call(task.fuel)
             note_end(outcome, call(session.client, preparation, b"", 0, feeder, None), places)
-        if outcome.trap is None and outcome.ended is None:
+        if function is not None and outcome.trap is None and outcome.ended is None:
             session.begin_call(task.fuel)
             slots = values.slots_of(results)
             reply = call(session.client, function, arguments, slots, feeder, task.timeout)
@@ -149,10 +151,13 @@ def check(image: bytes, task: Task) -> None:
     converted(task, entry_of(parse(image), task)[1])
 
 
-def entry_of(image: Image, task: Task) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
-    """Number, parameter types and result types of the function to call. Raises UsageError when it does not exist."""
+def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tuple[str, ...]]:
+    """Number, parameter types and result types of the function to call; None when the module does its work while it
+    is instantiated, as AssemblyScript's programs do. Raises UsageError when the function does not exist."""
     wanted = task.invoke or "_start"
     functions = {row["name"]: row["index"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")}
+    if task.invoke is None and not functions:
+        return None, (), ()
     if wanted not in functions:
         exported = ", ".join(name for name in functions if name) or "nothing"
         raise UsageError(
