@@ -33,7 +33,8 @@ static struct {
     uint8_t frame[FRAME_SIZE];
     volatile uint16_t size;
     volatile bool receiving; /* a request has begun */
-    volatile bool complete;  /* it lies in frame and belongs to console_frame's caller */
+    volatile bool complete;  /* it lies in frame */
+    volatile bool taken;     /* and belongs to console_frame's caller */
     volatile uint16_t progress;
     enum { LINE_START, LINE_MARK, LINE_TEXT, LINE_SMP } line;
     uint8_t mark;
@@ -65,6 +66,8 @@ static void begin_line(uint8_t mark) {
     if (mark == FIRST_MARK_1 && !smp.complete) {
         smp.size = 0;
         smp.receiving = true;
+    } else if (mark == FIRST_MARK_1 && !smp.taken) {
+        console_frame_ignored();
     }
 }
 
@@ -221,15 +224,16 @@ void console_print_number(uint32_t number) {
 /// SMP's side ///
 
 const uint8_t *console_frame(size_t *size) {
-    if (!smp.complete) {
-        return NULL;
-    }
+    platform_mask(true);
+    smp.taken = smp.complete;
+    platform_mask(false);
     *size = smp.size;
-    return smp.frame;
+    return smp.taken ? smp.frame : NULL;
 }
 
 void console_release_frame(void) {
     smp.complete = false;
+    smp.taken = false;
 }
 
 uint16_t console_crc(const uint8_t *bytes, size_t size) {

@@ -30,6 +30,8 @@ void console_print_number(uint32_t number);
 /* The request that has been received: length (2 bytes, big-endian), message, CRC (2 bytes). NULL when there is none.
    Valid until console_release_frame. */
 const uint8_t *console_frame(size_t *size);
+/* SMP's part, called in the interrupt: a client repeats itself while nobody has looked at this request yet. */
+void console_frame_ignored(void);
 /* The request is answered, or needs no answer now: the next may come, and program output goes on. */
 void console_release_frame(void);
 /* CRC-16/XMODEM, which ends a frame. */

@@ -15,13 +15,20 @@ static void print_banner(void) {
     console_print(" bytes for modules\r\n");
 }
 
-/* A fault of the firmware itself may come again with the same program, so it waits to be told. */
+/* What went wrong with a program would go wrong again, so after such a reset it waits to be told. */
 static void run_installed(void) {
-    if (platform_held() == HOLD_FAULT) {
-        console_print("[fault of the firmware: the program is not started again; reset to try]\r\n");
-    } else {
+    static const char *const reasons[] = {
+        [HOLD_FAULT] = "the firmware had a fault",
+        [HOLD_DEAF] = "the program kept the board from answering",
+    };
+    enum hold reason = platform_held();
+    if (reason == HOLD_NOTHING) {
         module_run();
+        return;
     }
+    console_print("[program not started: ");
+    console_print(reasons[reason]);
+    console_print("; reset to try again]\r\n");
 }
 
 bool platform_poll(void) {

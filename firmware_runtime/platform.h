@@ -30,7 +30,7 @@ void platform_mask(bool masked);
 _Noreturn void platform_reset(void);
 
 /* A word that lives through a reset: why the installed program is not to be started after it (start.c). */
-enum hold { HOLD_NOTHING, HOLD_FAULT };
+enum hold { HOLD_NOTHING, HOLD_FAULT, HOLD_DEAF };
 
 void platform_hold(enum hold reason);
 /* The reason left before the last reset; asking forgets it. */

@@ -57,7 +57,7 @@ static enum smp_result os_parameters(const struct smp_request *request, struct c
 
 static const struct smp_command commands[] = {
     {SMP_OS, 0, false, SMP_READS | SMP_WRITES, os_echo},
-    {SMP_OS, 5, false, SMP_WRITES, os_reset},
+    {SMP_OS, 5, true, SMP_WRITES, os_reset},
     {SMP_OS, 6, false, SMP_READS, os_parameters},
     {SMP_IMAGE, 0, false, SMP_READS | SMP_WRITES, smp_image_state},
     {SMP_IMAGE, 1, true, SMP_WRITES, smp_image_upload},
@@ -148,9 +148,9 @@ static void answer(const struct smp_request *request, const struct smp_command *
     smp_send_reply(request->header, &reply);
 }
 
-/* A broken frame gets no answer: the client sends it again. A request that needs the program stopped stays in its
-   buffer until it has stopped. */
-void smp_poll(void) {
+/* Answers the request that has come, if any. A broken one gets no answer: the client sends it again. One that needs the
+   program stopped stays in its buffer until it has stopped. */
+static void serve(void (*stop_program)(void)) {
     size_t size;
     struct smp_request request;
     const uint8_t *frame = console_frame(&size);
@@ -160,15 +160,31 @@ void smp_poll(void) {
     if (parse(frame, size, &request)) {
         const struct smp_command *command = find_command(request.header);
         if (command != NULL && command->stops_program && module_state() == MODULE_RUNNING) {
-            module_stop();
+            stop_program();
             return;
         }
         answer(&request, command);
-    } else {
-        console_release_frame();
     }
+    console_release_frame();
     platform_wake(); /* what a host function waits for may have come with the request */
     if (reset_wanted) {
         platform_reset();
+    }
+}
+
+void smp_poll(void) {
+    serve(module_stop);
+}
+
+static void restart_without_program(void) {
+    platform_hold(HOLD_DEAF);
+    platform_reset();
+}
+
+/* A program that computes without a host call keeps main from answering. So the interrupt answers, and where the program
+   would have to stop, the board restarts without it: the client's next repetition finds it idle. */
+void console_frame_ignored(void) {
+    if (module_state() == MODULE_RUNNING) {
+        serve(restart_without_program);
     }
 }

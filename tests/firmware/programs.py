@@ -89,3 +89,8 @@ def traps() -> bytes:
 def adds() -> bytes:
     """Function 2 gives the sum of its two arguments."""
     return image(op("return"), op("i32.add", d=0, a=0, b=1) + op("return"))
+
+
+def loops_for_ever() -> bytes:
+    """Computes and never calls the host."""
+    return image(op("br", j=0))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mcutool import __version__, devices
-from mcutool.errors import ImageRefused
+from mcutool.errors import DoesNotFit, ImageRefused
 from mcutool.flash.protocols import smp
 from tests.firmware import programs
 from tests.firmware.machines import Console, Emulated, Qemu
@@ -118,6 +118,19 @@ def test_a_running_program_makes_way_for_an_upload(start: Start, place: str) -> 
 
 
 @pytest.mark.parametrize("place", SOME)
+def test_a_program_that_never_listens_can_be_replaced(start: Start, place: str) -> None:
+    machine = start(place)
+    machine.client.upload(programs.loops_for_ever())
+    machine.client.reset()
+    machine.expect(b"bytes for modules\r\n", times=2)
+    assert machine.client.echo("busy") == "busy"
+    machine.client.upload(programs.writes(b"at last\n", 0))
+    machine.expect(b"[program not started: the program kept the board from answering; reset to try again]\r\n")
+    machine.client.reset()
+    machine.expect(b"at last\n\r\n[exit 0]\r\n")
+
+
+@pytest.mark.parametrize("place", SOME)
 def test_an_interrupted_upload_goes_on_and_never_starts_half(start: Start, place: str) -> None:
     machine = start(place)
     image = programs.writes(b"whole\n", 0) + bytes(5000)
@@ -127,7 +140,7 @@ def test_an_interrupted_upload_goes_on_and_never_starts_half(start: Start, place
     wrong = smp.upload_chunk(image, offset + 512, 400)
     assert machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **wrong)["off"] == offset
     assert machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **first)["off"] == offset
-    with pytest.raises(ImageRefused, match="does not fit"):
+    with pytest.raises(DoesNotFit):
         machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, off=0, len=1 << 30, data=b"")
     machine.client.reset()
     machine.expect(b"[no program: ")

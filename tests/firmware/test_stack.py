@@ -62,7 +62,7 @@ def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name:
 
 @pytest.mark.parametrize("name", [board.name for board in devices.boards()])
 def test_the_c_stack_is_large_enough(firmware: Path, name: str) -> None:
-    """The deepest ways we know: hashing an upload, loading with arguments, a backtrace, SMP while input is awaited."""
+    """The deepest ways we know: hashing, loading with arguments, a backtrace, SMP in host calls and in interrupts."""
     board = Painted(name, firmware)
     board.expect(b"bytes for modules\r\n")
     board.client.upload(programs.traps())
@@ -76,5 +76,9 @@ def test_the_c_stack_is_large_enough(firmware: Path, name: str) -> None:
     board.client.images()
     board.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=b"hello", eof=True)
     board.expect(b"hello\r\n[exit 0]")
+    board.client.upload(programs.loops_for_ever())
+    board.client.reset()
+    board.expect(b"bytes for modules\r\n", times=4)
+    board.client.images()
     print(f"{name}: {board.used()} of {board.size} bytes of C stack")
     assert board.used() <= board.size - MARGIN

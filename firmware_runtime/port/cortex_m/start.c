@@ -69,7 +69,7 @@ void platform_hold(enum hold reason) {
 enum hold platform_held(void) {
     uint32_t reason = held ^ HOLD_MARK;
     held = 0;
-    return reason <= HOLD_FAULT ? (enum hold)reason : HOLD_NOTHING;
+    return reason <= HOLD_DEAF ? (enum hold)reason : HOLD_NOTHING;
 }
 
 static volatile bool woken;
