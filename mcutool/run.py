@@ -156,7 +156,7 @@ def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tup
     is instantiated, as AssemblyScript's programs do. Raises UsageError when the function does not exist."""
     wanted = task.invoke or "_start"
     functions = {row["name"]: row["index"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")}
-    if task.invoke is None and not functions:
+    if task.invoke is None and not functions and image.imports:
         return None, (), ()
     if wanted not in functions:
         exported = ", ".join(name for name in functions if name) or "nothing"
