@@ -42,9 +42,10 @@ class Cursor:
         if position < self.end and (byte := self.data[position]) < 0x80:  # nearly always
             self.position = position + 1
             return byte
-        return self._unsigned(32)
+        return self.unsigned(32)
 
-    def _unsigned(self, bits: int) -> int:
+    def unsigned(self, bits: int) -> int:
+        """An unsigned LEB128 number of at most `bits` bits."""
         start, value, shift = self.position, 0, 0
         while True:
             byte = self.byte()

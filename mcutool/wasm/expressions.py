@@ -100,7 +100,7 @@ class _Immediates:
         if flags >= 2 * _MEMORY_INDEX_FLAG:
             raise InvalidModule("malformed memop flags", offset)
         memory = self.cursor.u32() if flags & _MEMORY_INDEX_FLAG else 0
-        return flags % _MEMORY_INDEX_FLAG, self.cursor.u32(), memory
+        return flags % _MEMORY_INDEX_FLAG, self.cursor.unsigned(64), memory
 
     def i32(self) -> tuple:
         return (self.cursor.signed(32) % (1 << 32),)

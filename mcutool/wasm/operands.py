@@ -187,9 +187,11 @@ class _Checker:
         if self.known(self.context.tables, table, "table").element != "funcref":
             raise self.error("type mismatch, an indirect call needs a table of funcref")
 
-    def check_memarg(self, alignment: int, _: int, memory: int) -> None:
+    def check_memarg(self, alignment: int, offset: int, memory: int) -> None:
         assert self.instruction is not None
         self.check_memory(memory)
+        if offset >> 32:
+            raise self.error("offset out of range")
         if 1 << alignment > self.instruction.opcode.access:
             raise self.error("alignment must not be larger than natural")
 

@@ -91,7 +91,7 @@ class _Reader:
             raise InvalidModule("magic header not detected: this is no WebAssembly file", 0)
         if data[4:8] != _VERSION:
             if data[6:8] == _COMPONENT_LAYER:
-                raise unsupported("components; only core modules can be translated", 4)
+                raise InvalidModule("unknown binary version: a component, and only core modules can be translated", 4)
             raise InvalidModule("unexpected end" if len(data) < 8 else "unknown binary version", min(len(data), 4))
         self.cursor.position = 8
 
@@ -178,8 +178,8 @@ class _Reader:
             raise unsupported("threads", offset)
         if flags & _IS_64:
             raise unsupported("memory64", offset)
-        minimum = self.cursor.u32()
-        return Limits(minimum, self.cursor.u32() if flags & _HAS_MAXIMUM else None), flags
+        minimum = self.cursor.unsigned(64)  # validation says what is too much
+        return Limits(minimum, self.cursor.unsigned(64) if flags & _HAS_MAXIMUM else None), flags
 
     def _table_type(self) -> TableType:
         offset = self.cursor.position

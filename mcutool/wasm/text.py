@@ -5,7 +5,13 @@ This file decides how text becomes bytes. It refuses to parse text itself; wasmt
 
 from __future__ import annotations
 
+import re
+
 from mcutool.errors import InvalidModule, UsageError
+
+# Characters that wasmtime refuses as they stand because they reorder what a person sees. Outside comments they can
+# only stand in strings, where their escapes mean the same.
+_REORDERING = re.compile("[\u202a-\u202e\u2066-\u206c]")
 
 
 def assemble(text: str | bytes) -> bytes:
@@ -20,6 +26,8 @@ def assemble(text: str | bytes) -> bytes:
             "reading the text format needs the package wasmtime", next_action="pip install 'mcutool[wat]'"
         ) from error
     try:
-        return bytes(wat2wasm(text))
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        return bytes(wat2wasm(_REORDERING.sub(lambda match: f"\\u{{{ord(match[0]):x}}}", text)))
     except (WasmtimeError, UnicodeDecodeError) as error:
         raise InvalidModule(f"malformed text: {error}") from error

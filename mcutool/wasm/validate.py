@@ -23,8 +23,8 @@ from mcutool.wasm.module import (
 )
 from mcutool.wasm.operands import Context, check_constant, check_function
 
-_PAGE_SIZES = (1, PAGE_SIZE)
-_ADDRESS_SPACE = 1 << 32  # bytes of a memory
+_MOST_PAGES = {1: (1 << 32) - 1, PAGE_SIZE: 1 << 16}  # by page size; other page sizes are not valid
+_TABLE_SIZE = (1 << 32) - 1  # elements of a table
 
 
 def validate(module: Module) -> None:
@@ -68,22 +68,22 @@ def _initial_values(module: Module) -> Iterator[Expression]:
 
 def _check_tables(tables: Sequence[TableType]) -> None:
     for table in tables:
-        _check_limits(table.limits, table.offset)
+        _check_limits(table.limits, _TABLE_SIZE, "table size must be at most 2^32 - 1 elements", table.offset)
 
 
-def _check_limits(limits: Limits, offset: int) -> None:
+def _check_limits(limits: Limits, most: int, message: str, offset: int) -> None:
+    if max(limits.minimum, limits.maximum or 0) > most:
+        raise InvalidModule(message, offset)
     if limits.maximum is not None and limits.minimum > limits.maximum:
         raise InvalidModule("size minimum must not be greater than maximum", offset)
 
 
 def _check_memories(memories: Sequence[MemoryType]) -> None:
     for memory in memories:
-        if memory.page_size not in _PAGE_SIZES:
+        if memory.page_size not in _MOST_PAGES:
             raise InvalidModule(f"invalid custom page size {memory.page_size}, it must be 1 or 65536", memory.offset)
-        most = _ADDRESS_SPACE // memory.page_size
-        if max(memory.limits.minimum, memory.limits.maximum or 0) > most:
-            raise InvalidModule(f"memory size must be at most {most} pages (4 GiB)", memory.offset)
-        _check_limits(memory.limits, memory.offset)
+        most = _MOST_PAGES[memory.page_size]
+        _check_limits(memory.limits, most, f"memory size must be at most {most} pages (4 GiB)", memory.offset)
 
 
 def _check_globals(module: Module, context: Context) -> None:

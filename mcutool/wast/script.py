@@ -158,7 +158,7 @@ def read_script(text: str | bytes) -> list[Command]:
         text = text.decode("utf-8")
     groups = read_groups(text)
     if groups and groups[0].head in _MODULE_FIELDS:
-        return [DefineModule(1, Source("text", None, f"(module {text}\n)".encode()))]
+        return [DefineModule(1, Source("text", None, text.encode()))]
     reader = _ScriptReader(text)
     return [reader.command(group) for group in groups]
 
@@ -198,7 +198,7 @@ class _ScriptReader:
         if form == "binary":
             return Source("binary", name, b"".join(strings))
         if form == "quote":
-            return Source("quote", name, b"(module " + b"\n".join(strings) + b"\n)")
+            return Source("quote", name, b"\n".join(strings))
         text = self.text[start : group.end]
         return Source("text", name, (text.replace("definition", "", 1) if is_definition else text).encode("utf-8"))
 
@@ -277,9 +277,16 @@ def _value(node: Node) -> Value:
     if kind := _NUMBERS.get(group.head):
         if literal in ("nan:canonical", "nan:arithmetic"):
             return Value(kind, pattern=literal)
-        return Value(kind, values.parse(literal.replace("_", ""), kind))
+        return Value(kind, _bits(group, literal.replace("_", ""), kind))
     if group.head == "ref.null" and literal in ("", *_NULLS):
         return Value(_NULLS.get(literal, ""), pattern="null")
     if kind := _REFERENCES.get(group.head):
-        return Value(kind, values.parse(literal, kind)) if literal else Value(kind, pattern="reference")
+        return Value(kind, _bits(group, literal, kind)) if literal else Value(kind, pattern="reference")
     return Value(group.head, pattern="unsupported")
+
+
+def _bits(group: Group, literal: str, kind: str) -> int:
+    try:
+        return values.parse(literal, kind)
+    except UsageError as error:
+        raise UsageError(f"line {group.line}: {error}") from error

@@ -1,0 +1,1 @@
+"""Tests of the room wasm and of the scripts that drive it."""

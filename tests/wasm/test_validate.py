@@ -1,0 +1,112 @@
+"""What the validator accepts and refuses, rule by rule of the specification."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcutool.errors import InvalidModule
+from mcutool.wasm.reader import read_module
+from mcutool.wasm.text import assemble
+from mcutool.wasm.validate import validate
+from tests.wasm.binary import module_with_body, section, vector
+
+VALID = {
+    "unreachable gives any type": "(func (result i32) unreachable)",
+    "operands of unreachable code": "(func (result i32) unreachable i32.add)",
+    "select in unreachable code": "(func (result f64) unreachable select)",
+    "branch leaves values behind": "(func (result i32) i32.const 1 i32.const 2 br 0)",
+    "br_table meets at the bottom": """(func
+        (block (result f64) (block (result f32) (unreachable) (br_table 0 1 1 (i32.const 1))) (drop) (f64.const 0))
+        (drop))""",
+    "loop takes its parameters": "(func (param i32) local.get 0 (loop (param i32) br_if 1 i32.const 1 br 0))",
+    "if without else keeps its parameter": "(func (param i32) (result i32) local.get 0 i32.const 1 (if (param i32) "
+    "(result i32) (then)))",
+    "results": "(func (result i32 i64) (block (result i32 i64) i32.const 1 i64.const 2))",
+    "extended constants": "(global i32 (i32.mul (i32.const 2) (i32.sub (i32.const 3) (i32.const 1))))"
+    "(global i64 (i64.add (i64.const 2) (i64.const 3)))",
+    "global of an earlier global": "(global $a i32 (i32.const 1)) (global i32 (global.get $a))",
+    "reference to an exported function": '(func $f (export "f")) (func (drop (ref.func $f)))',
+    "reference in a global": "(func $f) (global funcref (ref.func $f)) (func (drop (ref.func $f)))",
+    "table of externref": "(table 1 externref) (func (table.set (i32.const 0) (ref.null extern)))",
+    "page size of one byte": "(memory 0 (pagesize 1)) (func (drop (i32.load8_u (i32.const 0))))",
+    "largest memory": "(memory 65536 65536)",
+    "data count without data": "(memory 1) (data) (func (data.drop 0))",
+}
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid(name: str) -> None:
+    validate(read_module(assemble(f"(module {VALID[name]})")))
+
+
+INVALID = {
+    "(func (result i32))": "type mismatch, expected i32 but the stack is empty",
+    "(func (result i32) i64.const 0)": "type mismatch, expected i32 but found i64",
+    "(func i32.const 0)": "type mismatch, 1 values remain",
+    "(func (drop (i32.add (i32.const 1) (f32.const 1))))": "expected i32 but found f32: i32.add in function 0",
+    "(func $sum i32.add drop)": "in function 0 (sum)",
+    "(func (result i32) unreachable i64.const 0)": "type mismatch",
+    "(func unreachable i32.const 0 i64.add drop)": "type mismatch",
+    "(func (block br 2))": "unknown label 2",
+    "(func (block (result i32) i32.const 0 i32.const 0 br_table 0 1) drop)": "another number of values",
+    "(func (result i32) (if (result i32) (i32.const 1) (then (i32.const 1))))": "needs an else",
+    "(func (param i64) (if (local.get 0) (then)))": "type mismatch",
+    "(func (drop (select (ref.null func) (ref.null func) (i32.const 0))))": "select without a type",
+    "(func (drop (select (i32.const 1) (i64.const 1) (i32.const 0))))": "type mismatch",
+    "(func (drop (ref.is_null (i32.const 1))))": "expected a reference",
+    "(func (drop (local.get 0)))": "unknown local 0",
+    "(func (call 1))": "unknown function 1",
+    "(func (drop (global.get 0)))": "unknown global 0",
+    "(global i32 (i32.const 0)) (func (global.set 0 (i32.const 0)))": "immutable global 0",
+    "(type (func)) (func (call_indirect (type 0) (i32.const 0)))": "unknown table 0",
+    "(table 1 externref) (func (call_indirect (i32.const 0)))": "needs a table of funcref",
+    "(func (drop (i32.load (i32.const 0))))": "unknown memory 0",
+    "(memory 1) (func (drop (i32.load align=8 (i32.const 0))))": "alignment must not be larger than natural",
+    "(memory 1) (func (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 0)))": "unknown data segment 0",
+    "(table 1 funcref) (func (table.init 0 (i32.const 0) (i32.const 0) (i32.const 0)))": "unknown elem segment 0",
+    "(table 1 externref) (elem funcref) (func (table.init 0 (i32.const 0) (i32.const 0) (i32.const 0)))": "funcref",
+    "(table $a 1 externref) (table $b 1 funcref) (func (table.copy $a $b (i32.const 0) (i32.const 0) (i32.const 0)))": (
+        "funcref elements cannot go to a table of externref"
+    ),
+    "(func $f) (func (drop (ref.func $f)))": "undeclared function reference 0",
+    "(global i32 (i32.popcnt (i32.const 0)))": "constant expression required: i32.popcnt",
+    "(global (mut i32) (i32.const 0)) (global i32 (global.get 0))": "constant expression required: global.get",
+    "(global i32 (global.get 0))": "unknown global 0",
+    "(global i32 (i64.const 0))": "type mismatch",
+    "(global i32 (i32.const 0) (i32.const 1))": "type mismatch, 1 values remain",
+    '(func (export "a") (export "a"))': "duplicate export name 'a'",
+    '(export "a" (memory 0))': "unknown memory 0 in export 'a'",
+    "(func $f (param i32)) (start $f)": "start function must have type [] -> [], not [i32] -> []",
+    "(start 3)": "unknown function 3 as start function",
+    "(memory 2 1)": "size minimum must not be greater than maximum",
+    "(memory 65537)": "memory size must be at most 65536 pages",
+    "(memory 1 (pagesize 2))": "invalid custom page size 2",
+    "(table 2 1 funcref)": "size minimum must not be greater than maximum",
+    "(elem (i32.const 0) func)": "unknown table 0",
+    '(data (i32.const 0) "")': "unknown memory 0",
+    '(memory 1) (data (i64.const 0) "")': "type mismatch",
+    "(table 1 externref) (func $f) (elem (i32.const 0) $f)": "funcref elements cannot go to a table of externref",
+    "(table 1 funcref) (elem (i32.const 0) funcref (ref.null extern))": "type mismatch",
+}
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid(text: str) -> None:
+    data = assemble(f"(module {text})")
+    with pytest.raises(InvalidModule) as caught:
+        validate(read_module(data))
+    assert INVALID[text] in str(caught.value)
+    assert caught.value.offset is not None and 8 <= caught.value.offset < len(data)
+
+
+def test_the_offset_is_that_of_the_instruction() -> None:
+    with pytest.raises(InvalidModule) as caught:
+        validate(read_module(module_with_body(b"\x41\0\x42\0\x6a\x1a\x0b")))
+    assert caught.value.offset == 0x1B
+
+
+def test_an_offset_of_33_bits_is_out_of_range() -> None:
+    memory = section(5, vector(b"\0\1"))
+    body = b"\x41\0\x28\2\x80\x80\x80\x80\x10\x1a\x0b"
+    with pytest.raises(InvalidModule, match="offset out of range"):
+        validate(read_module(module_with_body(body, more=memory)))
