@@ -1,0 +1,60 @@
+"""A client that is not ours: PyPI's smpmgr installs a module on the emulated board and reads it back."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_serve import BOARD, Running
+
+from mcutool.board import Board
+from mcutool.flash.link import SerialLink
+from mcutool.pipeline import build_image
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = ROOT / "build" / "smpmgr"  # of its own: smpmgr needs fifty packages that nothing else here does
+
+
+@pytest.fixture(scope="module")
+def smpmgr() -> str:
+    """The path of smpmgr, fetched from the package index when it is not there."""
+    if found := shutil.which("smpmgr"):
+        return found
+    program = ENVIRONMENT / "bin" / "smpmgr"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+        pip = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "smpmgr==0.19.1"]
+        done = subprocess.run(pip, capture_output=True, text=True)
+        if done.returncode:
+            shutil.rmtree(ENVIRONMENT)
+            pytest.skip(f"smpmgr is not installed and cannot be fetched: {done.stderr.strip()[-200:]}")
+    return str(program)
+
+
+def test_smpmgr_installs_a_module(smpmgr: str, tmp_path: Path) -> None:
+    image = build_image(ROOT / "examples" / "sha256.wasm", BOARD).image
+    (tmp_path / "sha256.mcu").write_bytes(image)
+    running = Running("pty", tmp_path, BOARD.firmware)
+
+    def command(*words: str) -> str:
+        call = [smpmgr, "--port", running.port.url, *words]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        assert "r='hello'" in command("os", "echo", "hello")
+        assert "No images" in command("image", "state-read")
+        command("image", "upload", str(tmp_path / "sha256.mcu"))
+        hash_of_image = image[-32:].hex().upper()
+        assert hash_of_image in command("image", "state-read").replace("\n", "").replace(" ", "")
+        command("upgrade", str(tmp_path / "sha256.mcu"))
+        board = Board(BOARD, SerialLink(running.port.url, 115200))
+        board.reset()
+        board.expect(b'SHA-256 of "abc": ba7816bf')
+        board.close()
+    finally:
+        running.stop()
