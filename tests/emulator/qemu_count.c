@@ -1,5 +1,5 @@
-/* A QEMU plugin that counts executed instructions in an address range; the few prototypes stand here because Debian
- * does not package the header. Arguments: first=ADDRESS,last=ADDRESS. */
+/* A QEMU plugin that counts the instructions executed from one address until another is reached; the few prototypes
+ * stand here because Debian does not package the header. Arguments: begin=ADDRESS,end=ADDRESS. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,12 +21,15 @@ void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*callback)(qemu_p
 void qemu_plugin_outs(const char *text);
 
 int qemu_plugin_version = 1;
-static uint64_t executed, first, last;
+static uint64_t executed, begin, end;
+static bool running;
 
 static void count(unsigned cpu, void *data)
 {
-    (void)cpu, (void)data;
-    executed++;
+    uint64_t address = (uint64_t)(uintptr_t)data;
+    (void)cpu;
+    running = (running || address == begin) && address != end;
+    executed += running;
 }
 
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
@@ -34,9 +37,8 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     (void)id;
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        uint64_t address = qemu_plugin_insn_vaddr(insn);
-        if (address >= first && address <= last)
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, count, 0, NULL);
+        void *address = (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, count, 0, address);
     }
 }
 
@@ -52,10 +54,10 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **
 {
     (void)info;
     for (int i = 0; i < argc; i++) {
-        if (strncmp(argv[i], "first=", 6) == 0)
-            first = strtoull(argv[i] + 6, NULL, 0);
-        if (strncmp(argv[i], "last=", 5) == 0)
-            last = strtoull(argv[i] + 5, NULL, 0);
+        if (strncmp(argv[i], "begin=", 6) == 0)
+            begin = strtoull(argv[i] + 6, NULL, 0);
+        if (strncmp(argv[i], "end=", 4) == 0)
+            end = strtoull(argv[i] + 4, NULL, 0);
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
     qemu_plugin_register_atexit_cb(id, report, NULL);
