@@ -13,7 +13,7 @@ from typing import Any
 
 from mcutool import fit
 from mcutool.devices import Board
-from mcutool.errors import UsageError
+from mcutool.errors import DoesNotFit, UsageError
 from mcutool.image.format import CONTAINER_MAGIC, parse
 from mcutool.pipeline import STAGES, Built, build_image
 
@@ -35,6 +35,16 @@ def load(path: str | Path, board: Board, **options: Any) -> Built:
     symbols = map_path(path)
     known = json.loads(symbols.read_text(encoding="utf-8")) if symbols.exists() else {}
     return Built(data, known, fit.report(parse(data), len(data), board))
+
+
+def check_size(image: bytes, board: Board) -> None:
+    """Raises DoesNotFit when the image is larger than the board's slot."""
+    room = board.chip.map.slot.size
+    if len(image) > room:
+        raise DoesNotFit(
+            f"the image has {len(image)} bytes, the slot of {board.name} has {room}",
+            next_action="choose a board with more flash, see: mcutool boards",
+        )
 
 
 def printer(stage: str | None) -> Callable[[str, object], None]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from mcutool import values
 from mcutool.devices import Board
-from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError
+from mcutool.errors import Error, FuelExhausted, Trapped, UsageError
 from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
@@ -24,6 +24,7 @@ from mcutool.image.link import LETTERS
 from mcutool.isa import TRAPS
 from mcutool.pipeline import Built
 from mcutool.places import Places
+from mcutool.program import check_size
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
@@ -114,7 +115,8 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     image = parse(built.image)
     function, parameters, results = entry_of(image, task)
     arguments = converted(task, parameters)
-    install(session, built.image, board)
+    check_size(built.image, board)
+    session.install(built.image)
     start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
     session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)
     feeder = Feeder(session.client, source)
@@ -179,17 +181,6 @@ def converted(task: Task, parameters: tuple[str, ...]) -> bytes:
         )
     pairs = zip(task.arguments, parameters, strict=True)
     return values.to_slots((values.parse(text, kind), kind) for text, kind in pairs)
-
-
-def install(session: Session, image: bytes, board: Board) -> None:
-    """Into the slot. Raises DoesNotFit."""
-    room = board.chip.map.slot.size
-    if len(image) > room:
-        raise DoesNotFit(
-            f"the image has {len(image)} bytes, the slot of {board.name} has {room}",
-            next_action="choose a board with more flash, see: mcutool boards",
-        )
-    session.install(image)
 
 
 def preparations(image: Image, task: Task) -> Iterator[int]:

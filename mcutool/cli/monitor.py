@@ -10,9 +10,7 @@ import argparse
 import sys
 
 from mcutool import devices
-from mcutool.cli.options import add_baud, add_port
-
-DEFAULT_BAUD = 115200
+from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

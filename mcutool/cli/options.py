@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 DEFAULT_BOARD = "mps2-an386"
+DEFAULT_BAUD = 115200  # what every board's console starts with
 
 
 def integer(text: str) -> int:

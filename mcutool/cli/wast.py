@@ -1,7 +1,7 @@
-"""Run scripts of the WebAssembly test suite (.wast) on an emulated board.
+"""Run scripts of the WebAssembly test suite (.wast) with the firmware on an emulated board.
 
-Assertions about text that is malformed are decided by the assembler, everything else by mcutool's validator and by
-the board's own firmware in the emulator. The exit code is 1 when an assertion failed.
+Every assertion that the script makes of running code is made of the code on the board. The exit code is 10 when one
+fails.
 """
 
 from __future__ import annotations
@@ -9,33 +9,38 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from mcutool import devices
-from mcutool.cli.options import add_board, integer
+from mcutool.cli.options import add_board
+from mcutool.errors import VerificationFailed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a .wast script")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scripts")
     add_board(parser)
-    parser.add_argument("--workers", type=integer, default=1, metavar="N", help="run so many files at a time")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="run N scripts at a time")
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
 def execute(options: argparse.Namespace) -> int:
+    board = devices.board(options.board)
+
     from mcutool.wast.campaign import run_files
 
     reports = []
-    for report in run_files([Path(f) for f in options.files], devices.board(options.board), options.workers):
+    for report in run_files(options.files, board, options.workers):
         reports.append(report)
         if not options.json:
-            _print(report)
+            print(render(report), flush=True)
     if options.json:
         print(json.dumps({"files": reports}))
-    return int(any(report["failed"] for report in reports))
+    return VerificationFailed.exit_code if any(report["failed"] for report in reports) else 0
 
 
-def _print(report: dict) -> None:
-    counts = ", ".join(f"{report[key]} {key}" for key in ("passed", "failed", "skipped"))
-    print(f"{report['file']}: {report['assertions']} assertions: {counts}")
-    for failure in report["failures"]:
-        print(f"  line {failure['line']}: {failure['message']}")
+def render(report: dict[str, Any]) -> str:
+    """One script: a line of counts, and one for each failure and each reason to skip."""
+    lines = [f"{report['file']}: {report['passed']} of {report['assertions']} passed"]
+    lines += [f"  line {failure['line']}: {failure['message']}" for failure in report["failures"]]
+    lines += [f"  line {skip['line']} skipped: {skip['reason']}" for skip in report["skips"]]
+    return "\n".join(lines)

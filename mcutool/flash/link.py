@@ -92,8 +92,12 @@ class SerialLink:
         self._guarded(lambda: setattr(self._serial, "baudrate", baud))
 
     def set_parity(self, even: bool) -> None:
-        parity = serial.PARITY_EVEN if even else serial.PARITY_NONE
-        self._guarded(lambda: setattr(self._serial, "parity", parity))
+        """Even parity or none; a pseudo-terminal has none whatever is asked for, and needs none."""
+        try:
+            self._serial.parity = serial.PARITY_EVEN if even else serial.PARITY_NONE
+        except FAILURES as error:
+            if not _is_unheard_of(error):
+                raise self._lost(error) from error
 
     def set_dtr(self, state: bool) -> None:
         self._set_control_line("dtr", state)
@@ -106,7 +110,7 @@ class SerialLink:
         try:
             setattr(self._serial, line, state)
         except FAILURES as error:
-            if getattr(error, "errno", None) not in (errno.ENOTTY, errno.EINVAL):
+            if not _is_unheard_of(error):
                 raise self._lost(error) from error
             if not self._control_lines_warned:
                 log.warning("%s has no DTR and RTS lines: reset the board by hand where that is needed", self.name)
@@ -124,6 +128,11 @@ class SerialLink:
     def close(self) -> None:
         with suppress(*FAILURES):
             self._serial.close()
+
+
+def _is_unheard_of(error: Exception) -> bool:
+    """Whether the driver says that it has no such setting. The error of termios keeps the number in its arguments."""
+    return getattr(error, "errno", error.args[0] if error.args else None) in (errno.ENOTTY, errno.EINVAL)
 
 
 def _open_error(port: str, error: Exception) -> Error:
