@@ -1,1 +1,1 @@
-"""Bytecode: instructions chosen, laid out and measured."""
+"""From the register IR to halfwords: instruction selection and layout."""

@@ -1,433 +1,435 @@
-"""A function with slots -> halfwords: block order, moves, jumps of the right length, relocations.
+"""A selected and allocated function -> halfwords, relocations, source positions.
 
-This file decides the order of code and how far each jump reaches. It refuses to know what the numbers in relocations
-will become, and the image.
+This file decides the order of blocks, where copies stand, and which length instructions and jumps take. It refuses to
+know what instructions do and where the function will lie in an image.
+
+Code is a list of pieces: fixed halfwords, jumps and jump tables. A jump starts in its shortest form and grows until all
+jumps reach.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mcutool.bytecode.select import inverted
 from mcutool.encoding import encode, fields
-from mcutool.ir.allocate import Allocation, call_arguments
-from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
-from mcutool.isa import BY_NAME, MAXIMUM_SLOT, RELOCATIONS, TRAP_NUMBERS
+from mcutool.errors import Unsupported
+from mcutool.ir.allocate import Allocation, offsets_of, slots_of
+from mcutool.ir.copies import Copy, sequentialise
+from mcutool.ir.nodes import Block, Function, Instruction, Value
+from mcutool.isa import BY_NAME, RELOCATIONS, SLOT_LETTERS, TRAP_NUMBERS, Row
 from mcutool.wasm.module import FunctionType
 
-SEGMENTS = {"memory.init": "data", "data.drop": "data", "table.init": "element", "elem.drop": "element"}
-
+IN_PLACE = {"i32.add": "i32.add.short", "i32.sub": "i32.sub.short", "i32.add_imm": "i32.add_imm.short"}
+"""Rows with a short form that writes the slot it reads first."""
+COMMUTATIVE = frozenset(("i32.add",))
+OPPOSITE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
 
 @dataclass(frozen=True)
 class Relocation:
-    """The halfword at `position` (two for "funcref") holds the bundle's number of the module's own `index`."""
+    """The halfword at `position` names entry `index` of the module's own index space `kind`.
+
+    Kinds are those of isa.RELOCATIONS, `data`, `element`, and `funcref`: the value of a reference to a function, in two
+    halfwords, low one first.
+    """
 
     position: int
     kind: str
     index: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class CompiledFunction:
-    """`positions`: (halfword, byte offset in the .wasm file) of instructions, ascending."""
+    """`positions` are (halfword, byte offset in the .wasm), ascending: where code of another source begins."""
 
     name: str
     type: FunctionType
     frame_slots: int
-    halfwords: list[int] = field(default_factory=list)
-    relocations: list[Relocation] = field(default_factory=list)
-    positions: list[tuple[int, int]] = field(default_factory=list)
-
-
-@dataclass
-class _Piece:
-    """A run of code that ends in at most one jump; `label` is the block or edge that it stands for."""
-
-    label: object
-    code: list[int] = field(default_factory=list)
-    relocations: list[Relocation] = field(default_factory=list)
-    positions: list[tuple[int, int]] = field(default_factory=list)
-    jump: _Jump | None = None
-    start: int = 0
-
-
-@dataclass
-class _Jump:
-    """Where a piece may go instead of on: a conditional row with its operands, "br", or "br_table" with many targets.
-
-    `form` grows while distances are settled: 0 near, 1 wide, 2 far.
-    """
-
-    row: str
-    operands: dict[str, int]
-    targets: list[object]
-    form: int = 0
-
-
-class _Layout:
-    def __init__(self, function: Function, allocation: Allocation) -> None:
-        self.function = function
-        self.slots = allocation.slots
-        self.allocation = allocation
-        self.pieces: list[_Piece] = []
-        self.piece = _Piece(None)
-
-    # emission
-
-    def emit(self, name: str, offset: int | None = None, **operands: int) -> None:
-        """One instruction; slots out of reach go through the spare ones."""
-        row = BY_NAME[name]
-        if offset is not None:
-            self.piece.positions.append((len(self.piece.code), offset))
-        far = {
-            letter: slot
-            for letter, slot in operands.items()
-            if letter in row.slot_types and slot + (row.slot_types[letter] in ("i64", "f64")) > MAXIMUM_SLOT
-        }
-        near = self._near(row.slot_types, far)
-        for letter in far:
-            if letter != "d" or "+=" in row.meaning or "-=" in row.meaning:
-                self._transfer("slot.load", near[letter], far[letter], row.slot_types[letter])
-        self._relocate(name, operands)
-        self.piece.code += encode(row, **(operands | near))
-        if "d" in far:
-            self._transfer("slot.store", near["d"], far["d"], row.slot_types["d"])
-
-    def _near(self, types: dict[str, str], far: dict[str, int]) -> dict[str, int]:
-        places = {}
-        place = self.allocation.reach or 0
-        for letter in far:
-            places[letter] = place
-            place += 2 if types[letter] in ("i64", "f64") else 1
-        return places
-
-    def _transfer(self, name: str, near: int, far: int, type_: str) -> None:
-        letter = "d" if name == "slot.load" else "a"
-        for i in range(2 if type_ in ("i64", "f64") else 1):
-            self.piece.code += encode(BY_NAME[name], **{letter: near + i, "z": far + i})
-
-    def _relocate(self, name: str, operands: dict[str, int]) -> None:
-        position = len(self.piece.code)
-        for letter, field_ in fields(BY_NAME[name]).items():
-            kind = SEGMENTS[name] if letter == "x" else RELOCATIONS.get(letter)
-            if kind:
-                halfword = position + field_.parts[0][0]
-                self.piece.relocations.append(Relocation(halfword, kind, operands[letter]))
-
-    # moves
-
-    def move(self, target: int, source: int, slots: int) -> None:
-        if target == source:
-            return
-        if max(target, source) < 16 and slots == 1:
-            self.emit("copy.short", d=target, a=source)
-        else:
-            self.emit("copy64" if slots == 2 else "copy", d=target, a=source)
-
-    def parallel_move(self, moves: list[tuple[int, int, int]]) -> None:
-        """All moves (target, source, slots) at once; a circle is cut through the scratch slot."""
-        waiting = [move for move in moves if move[0] != move[1]]
-        while waiting:
-            ready = next((move for move in waiting if not _in_the_way(move, waiting)), None)
-            if ready is not None:
-                waiting.remove(ready)
-                self.move(*ready)
-            elif any(slots == 2 for _, _, slots in waiting):
-                waiting = [(t + i, s + i, 1) for t, s, slots in waiting for i in range(slots)]
-            else:
-                target, source, _ = waiting.pop()
-                self.move(self.allocation.scratch, source, 1)
-                waiting.append((target, self.allocation.scratch, 1))
-
-    # instructions
-
-    def constant(self, target: int, type_: str, bits: int, offset: int) -> None:
-        if type_ in ("i64", "f64"):
-            signed = bits - (1 << 64) if bits >> 63 else bits
-            if -0x8000 <= signed < 0x8000:
-                self.emit("i64.const", offset, d=target, i=signed)
-                return
-            self.constant(target, "i32", bits & 0xFFFFFFFF, offset)
-            self.constant(target + 1, "i32", bits >> 32, offset)
-            return
-        signed = bits - (1 << 32) if bits >> 31 else bits
-        if target < 16 and 0 <= bits < 16:
-            self.emit("const.short", offset, d=target, u=bits)
-        elif -0x8000 <= signed < 0x8000:
-            self.emit("i32.const", offset, d=target, i=signed)
-        else:
-            self.emit("i32.const.wide", offset, d=target, i=signed)
-
-    def instruction(self, i: Instruction) -> None:
-        places = [self.slots[a] for a in i.arguments]
-        result = self.slots[i.results[0]] if i.results else 0
-        if i.name == "const":
-            self.constant(result, i.results[0].type, i.immediates[0], i.offset)
-        elif i.name == "copy":
-            self.move(result, places[0], i.results[0].slots)
-        elif i.name in ("call", "call_import", "call_indirect"):
-            self.call(i)
-        elif ".load" in i.name or ".store" in i.name:
-            self.access(i, places, result)
-        elif i.name == "ref.func":
-            self.piece.relocations.append(Relocation(len(self.piece.code) + 1, "funcref", i.immediates[0]))
-            self.emit("i32.const.wide", i.offset, d=result, i=0)
-        elif not self.shortened(i, places, result):
-            self.general(i, places, result)
-
-    def shortened(self, i: Instruction, places: list[int], result: int) -> bool:
-        """Two-address forms of half the size."""
-        if i.name in ("i32.add", "i32.sub") and max(result, *places) < 16:
-            if result == places[0]:
-                self.emit(f"{i.name}.short", i.offset, d=result, a=places[1])
-                return True
-            if result == places[1] and i.name == "i32.add":
-                self.emit("i32.add.short", i.offset, d=result, a=places[0])
-                return True
-        if i.name == "i32.add_imm" and result == places[0] < 16 and -8 <= i.immediates[0] < 8:
-            self.emit("i32.add_imm.short", i.offset, d=result, i=i.immediates[0])
-            return True
-        return False
-
-    def general(self, i: Instruction, places: list[int], result: int) -> None:
-        """By the letters of the row: slots in the order d a b c, immediates in the order of the picture."""
-        row = BY_NAME[i.name]
-        letters = [letter for letter in row.slot_types if letter != "d"]
-        operands = dict(zip(letters, places, strict=True))
-        if "d" in row.slot_types:
-            operands["d"] = result
-        immediates = [letter for letter in fields(row) if letter not in operands]
-        values = i.immediates[: len(immediates)]
-        self.emit(i.name, i.offset, **operands, **dict(zip(immediates, values, strict=True)))
-
-    def access(self, i: Instruction, places: list[int], result: int) -> None:
-        row = BY_NAME[i.name]
-        size = int(row.meaning.split("ACCESS(a, e, ")[1].split(")")[0])
-        end = i.immediates[0] + size
-        if end > 0xFFFFFFFF:
-            self.emit("trap", i.offset, u=TRAP_NUMBERS["memory_out_of_bounds"])
-            return
-        suffix = "" if end < 1 << 8 else ".wide" if end < 1 << 16 else ".far"
-        operands = {"a": places[0], "e": end}
-        operands |= {"d": result} if i.results else {"b": places[1]}
-        self.emit(i.name + suffix, i.offset, **operands)
-
-    def call(self, i: Instruction) -> None:
-        base = self.allocation.bases[i]
-        moves = []
-        place = base
-        for value in call_arguments(i):
-            moves.append((place, self.slots[value], value.slots))
-            place += value.slots
-        index = 0
-        if i.name == "call_indirect":
-            index = self.slots[i.arguments[-1]]
-            if base <= index < place:
-                moves.append((place, index, 1))
-                index = place
-        self.parallel_move(moves)
-        wide = ".wide" if base > MAXIMUM_SLOT else ""
-        if i.name == "call":
-            self.emit("call" + wide, i.offset, k=base, f=i.immediates[0])
-        elif i.name == "call_import":
-            self.emit("call_host" + wide, i.offset, k=base, h=i.immediates[0])
-        else:
-            self.emit("call_indirect" + wide, i.offset, k=base, a=index, s=i.immediates[0], t=i.immediates[1])
-        self._take_results(i, base)
-
-    def _take_results(self, i: Instruction, base: int) -> None:
-        moves = []
-        for value in i.results:
-            moves.append((self.slots[value], base, value.slots))
-            base += value.slots
-        self.parallel_move(moves)
-
-    # blocks
-
-    def edge_moves(self, edge: Edge) -> list[tuple[int, int, int]]:
-        pairs = zip(edge.block.parameters, edge.arguments, strict=True)
-        return [(self.slots[p], self.slots[a], p.slots) for p, a in pairs if self.slots[p] != self.slots[a]]
-
-    def block(self, block: Block, following: Block | None) -> list[tuple[Edge, object]]:
-        """Emit a block; gives the edges that need a piece of their own."""
-        self.start(block)
-        for instruction in block.instructions:
-            self.instruction(instruction)
-        end = block.terminator
-        assert end is not None
-        if end.name == "return":
-            self._return(end.arguments)
-        elif end.name == "trap":
-            self.emit("trap", end.offset, u=end.immediates[0])
-        elif end.name == "jump":
-            self.parallel_move(self.edge_moves(end.edges[0]))
-            self.jump("br", {}, [end.edges[0].block])
-        else:
-            return self._branch(block, following)
-        return []
-
-    def _return(self, arguments: list[Value]) -> None:
-        moves = []
-        place = 0
-        for value in arguments:
-            moves.append((place, self.slots[value], value.slots))
-            place += value.slots
-        self.parallel_move(moves)
-        self.emit("return")
-
-    def _branch(self, block: Block, following: Block | None) -> list[tuple[Edge, object]]:
-        end = block.terminator
-        assert end is not None
-        split = [(edge, edge) for edge in end.edges if self.edge_moves(edge)]
-        apart = {id(edge) for edge, _ in split}
-        targets: list[object] = [edge if id(edge) in apart else edge.block for edge in end.edges]
-        places = [self.slots[a] for a in end.arguments]
-        row = {"branch": "br_if", "table": "br_table"}.get(end.name, end.name)
-        operands = self._reachable(row, dict(zip("ab", places, strict=False)))
-        if row == "br_table":
-            self.jump(row, operands | {"n": len(targets) - 1}, targets, end.offset)
-            return split
-        if end.immediates:
-            operands["i"] = end.immediates[0]
-        if targets[0] is following or id(targets[0]) in apart and id(targets[1]) not in apart:
-            row, targets = inverted(row), targets[::-1]
-        self.jump(row, operands, targets[:1], end.offset)
-        self.start(None)
-        self.jump("br", {}, targets[1:])
-        return split
-
-    def _reachable(self, row: str, operands: dict[str, int]) -> dict[str, int]:
-        """Slots that a jump can name, fetched first where they lie too far."""
-        types = BY_NAME[row].slot_types
-        far = {k: slot for k, slot in operands.items() if slot + (types[k] == "i64") > MAXIMUM_SLOT}
-        near = self._near(types, far)
-        for letter, slot in far.items():
-            self._transfer("slot.load", near[letter], slot, types[letter])
-        return operands | near
-
-    def start(self, label: object) -> None:
-        self.piece = _Piece(label)
-        self.pieces.append(self.piece)
-
-    def jump(self, row: str, operands: dict[str, int], targets: list[object], offset: int | None = None) -> None:
-        if offset is not None:
-            self.piece.positions.append((len(self.piece.code), offset))
-        self.piece.jump = _Jump(row, operands, targets)
-
-    def run(self) -> None:
-        blocks = self.function.blocks
-        for number, block in enumerate(blocks):
-            following = blocks[number + 1] if number + 1 < len(blocks) else None
-            for edge, label in self.block(block, following):
-                self.start(label)
-                self.parallel_move(self.edge_moves(edge))
-                self.jump("br", {}, [edge.block])
-
-
-def _in_the_way(move: tuple[int, int, int], others: list[tuple[int, int, int]]) -> bool:
-    """Whether the move would overwrite what another one still has to read."""
-    target, _, slots = move
-    return any(other is not move and target < other[1] + other[2] and other[1] < target + slots for other in others)
+    halfwords: list[int]
+    relocations: list[Relocation]
+    positions: list[tuple[int, int]]
 
 
 def compile_function(function: Function, allocation: Allocation) -> CompiledFunction:
-    """The bytecode of a function, not linked."""
-    layout = _Layout(function, allocation)
-    layout.run()
-    pieces = layout.pieces
-    _drop_needless_jumps(pieces)
-    _settle(pieces)
-    return _join(function, allocation, pieces)
+    """The last stage of translation. Raises Unsupported when a function has more results than slots in reach."""
+    emitter = _Emitter(function, allocation)
+    pieces = emitter.run()
+    positions = _settle(pieces, emitter.starts)
+    compiled = CompiledFunction(function.name, function.type, allocation.frame_slots, [], [], [])
+    targets = {block: positions[index] for block, index in emitter.starts.items()}
+    offset = -1
+    for piece, position in zip(pieces, positions, strict=True):
+        if piece.offset != offset:
+            offset = piece.offset
+            compiled.positions.append((position, offset))
+        compiled.halfwords.extend(piece.encode(position, targets))
+        compiled.relocations.extend(Relocation(position + r.position, r.kind, r.index) for r in piece.relocations)
+    return compiled
 
 
-def _drop_needless_jumps(pieces: list[_Piece]) -> None:
-    for piece, following in zip(pieces, pieces[1:], strict=False):
-        if piece.jump and piece.jump.row == "br" and piece.jump.targets[0] is following.label:
-            piece.jump = None
+# pieces
 
 
-def _jump_size(jump: _Jump) -> int:
-    if jump.row == "br":
-        return (1, 2, 4)[jump.form]
-    if jump.row == "br_table":
-        return 3 + len(jump.targets) - 1 + (4 * len(jump.targets) if jump.form else 0)
-    if jump.row in ("br_if", "br_unless"):
-        return (2, 2, 6)[jump.form]
-    return (2, 4, 6)[jump.form]
+@dataclass(slots=True)
+class _Fixed:
+    """Halfwords that stay as they are; relocations count from the first."""
+
+    halfwords: list[int]
+    offset: int
+    relocations: list[Relocation] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        return len(self.halfwords)
+
+    def grow(self, position: int, targets: dict[Block, int]) -> bool:
+        return False
+
+    def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
+        return self.halfwords
 
 
-NEAR, WIDE = range(-0x80, 0x80), range(-0x8000, 0x8000)
+def _jump_forms(name: str) -> list[tuple[str, ...]]:
+    """The rows that make a jump, shortest first: one that jumps, or the opposite one over a wider jump."""
+    if name == "br":
+        return [("br",), ("br.wide",), ("br.far",)]
+    opposite = opposite_branch(name)
+    if name in ("br_if", "br_unless"):
+        return [(name,), (opposite, "br.far")]
+    return [(name,), (opposite, "br.wide"), (opposite, "br.far")]
 
 
-def _settle(pieces: list[_Piece]) -> None:
-    """Grow jumps until every one reaches; they never shrink again, so this ends."""
-    changed = True
-    while changed:
-        changed = False
-        starts = _place(pieces)
+def opposite_branch(name: str) -> str:
+    """The branch that jumps exactly when this one does not."""
+    if name in ("br_if", "br_unless"):
+        return "br_unless" if name == "br_if" else "br_if"
+    type_, condition = name.split(".")
+    bare = condition.removesuffix("_imm")
+    return f"{type_}.{OPPOSITE[bare]}{condition[len(bare) :]}"
+
+
+@dataclass(slots=True)
+class _Jump:
+    name: str
+    operands: dict[str, int]
+    target: Block
+    offset: int
+    form: int = 0
+    relocations: tuple = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        return [BY_NAME[name] for name in _jump_forms(self.name)[self.form]]
+
+    @property
+    def length(self) -> int:
+        return sum(row.halfwords for row in self.rows)
+
+    def grow(self, position: int, targets: dict[Block, int]) -> bool:
+        """Take the next form when the target is out of reach of this one."""
+        last = self.rows[-1]
+        distance = targets[self.target] - position - self.length + last.halfwords
+        if distance in fields(last)["j"].limits:
+            return False
+        self.form += 1
+        return True
+
+    def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
+        rows = self.rows
+        distance = targets[self.target] - position
+        if len(rows) == 1:
+            return encode(rows[0], **self.operands, j=distance)
+        over = encode(rows[0], **self.operands, j=self.length)
+        return over + encode(rows[1], j=distance - rows[0].halfwords)
+
+
+@dataclass(slots=True)
+class _Table:
+    """A br_table; `far` when its entries lead to far jumps that stand behind it."""
+
+    index: int
+    targets: list[Block]
+    offset: int
+    far: bool = False
+    relocations: tuple = ()
+
+    @property
+    def _head(self) -> int:
+        return BY_NAME["br_table"].halfwords + len(self.targets)
+
+    @property
+    def length(self) -> int:
+        return self._head + self.far * BY_NAME["br.far"].halfwords * len(set(self.targets))
+
+    def grow(self, position: int, targets: dict[Block, int]) -> bool:
+        if self.far or all(abs(targets[block] - position) < 0x8000 for block in self.targets):
+            return False
+        self.far = True
+        return True
+
+    def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
+        far_jump = BY_NAME["br.far"]
+        places = {block: targets[block] - position for block in self.targets}
+        jumps: list[int] = []
+        if self.far:
+            for number, block in enumerate(places):
+                place = self._head + number * far_jump.halfwords
+                jumps += encode(far_jump, j=places[block] - place)
+                places[block] = place
+        table = [places[block] for block in self.targets]
+        return encode(BY_NAME["br_table"], table, a=self.index, n=len(table) - 1) + jumps
+
+
+_Piece = _Fixed | _Jump | _Table
+
+
+def _settle(pieces: list[_Piece], starts: dict[Block, int]) -> list[int]:
+    """Let jumps grow until all reach; the positions of the pieces, and of the end."""
+    grown = True
+    while grown:
+        positions = [0]
         for piece in pieces:
-            if piece.jump is None:
+            positions.append(positions[-1] + piece.length)
+        targets = {block: positions[index] for block, index in starts.items()}
+        grown = False
+        for piece, position in zip(pieces, positions, strict=False):
+            grown |= piece.grow(position, targets)
+    return positions[:-1]
+
+
+class _Emitter:
+    """Writes the pieces of a function; `starts` tells the first piece of each block."""
+
+    def __init__(self, function: Function, allocation: Allocation) -> None:
+        self.function = function
+        self.allocation = allocation
+        self.slot = allocation.slot
+        self.starts: dict[Block, int] = {}
+        self.pieces: list[_Piece] = []
+        self.offset = 0
+
+    def run(self) -> list[_Piece]:
+        bodies = {block: self._body(block) for block in self.function.blocks}
+        onward = _forwarded({block for block, body in bodies.items() if not body}, self.function.entry)
+        order = [block for block in self.function.blocks if block not in onward]
+        self.pieces = []
+        for block, following in zip(order, [*order[1:], None], strict=True):
+            self.starts[block] = len(self.pieces)
+            self.pieces += bodies[block]
+            self._leave(block.terminator, [onward.get(e.target, e.target) for e in block.edges], following)
+        return self.pieces
+
+    def _body(self, block: Block) -> list[_Piece]:
+        self.pieces = []
+        if block is self.function.entry:
+            self.offset = block.terminator.offset
+            self._copies([Copy(self.slot[v], home, v.slots) for v, home in offsets_of(block.parameters)])
+        for instruction in block.instructions:
+            self.offset = instruction.offset
+            self._instruction(instruction)
+        self.offset = block.terminator.offset
+        if len(block.edges) == 1:
+            pairs = zip(block.edges[0].target.parameters, block.edges[0].arguments, strict=True)
+            self._copies([Copy(self.slot[p], self.slot[a], p.slots) for p, a in pairs])
+        elif block.terminator.op == "return":
+            self._return_values(block.terminator.operands)
+        return self.pieces
+
+    # instructions
+
+    def _instruction(self, instruction: Instruction) -> None:
+        immediates = dict(instruction.immediates)
+        if instruction.is_call:
+            self._call(instruction, immediates)
+        elif instruction.op in ("i32.const", "i64.const"):
+            self._constant(self.slot[instruction.result], instruction.result.slots, immediates["i"])
+        elif instruction.op == "ref.func":
+            self._row("i32.const.wide", {"d": self.slot[instruction.result], "i": 0}, immediates["funcref"])
+        elif instruction.op in ("copy", "copy64"):
+            result = instruction.result
+            self._copies([Copy(self.slot[result], self.slot[instruction.operands[0]], result.slots)])
+        else:
+            slots = [self.slot[value] for value in [*instruction.results, *instruction.operands]]
+            letters = BY_NAME[instruction.op].slot_types
+            self._row(instruction.op, {**dict(zip(letters, slots, strict=True)), **immediates})
+
+    def _constant(self, slot: int, slots: int, number: int) -> None:
+        if slots == 2 and number not in fields(BY_NAME["i64.const"])["i"].limits:
+            self._constant(slot, 1, _signed32(number))
+            self._constant(slot + 1, 1, _signed32(number >> 32))
+        elif slots == 2:
+            self._row("i64.const", {"d": slot, "i": number})
+        elif slot in range(16) and number in range(16):
+            self._row("const.short", {"d": slot, "u": number})
+        else:
+            self._row("i32.const", {"d": slot, "i": number})
+
+    def _call(self, call: Instruction, immediates: dict[str, int]) -> None:
+        base = self.allocation.base[call]
+        indirect = call.op == "call_indirect"
+        arguments = call.operands[: len(call.operands) - indirect]
+        copies = [Copy(base + place, self.slot[v], v.slots) for v, place in offsets_of(arguments)]
+        operands = {"k": base, **immediates}
+        if indirect:
+            end = base + slots_of(arguments)
+            index = self.slot[call.operands[-1]]
+            if base <= index < end:
+                copies.append(Copy(end, index))
+                index = end
+            operands["a"] = index
+        self._copies(copies)
+        self._row(call.op, operands)
+        self._copies([Copy(self.slot[v], base + place, v.slots) for v, place in offsets_of(call.results)])
+
+    def _return_values(self, values: list[Value]) -> None:
+        scratch = self.allocation.scratch
+        if scratch is not None and slots_of(values) > scratch:
+            raise Unsupported(f"{self.function.name}: results that take more than {scratch} slots are not supported")
+        self._copies([Copy(place, self.slot[v], v.slots) for v, place in offsets_of(values)])
+
+    # rows
+
+    def _row(self, name: str, operands: dict[str, int], reference: int | None = None) -> None:
+        """One instruction in its shortest form; slots out of reach go through scratch slots."""
+        near, written = self._bring_near(BY_NAME[name], operands)
+        row, near = shortest(name, near)
+        relocations = list(_relocations(row, near))
+        if reference is not None:
+            relocations.append(Relocation(fields(row)["i"].parts[0][0], "funcref", reference))
+        self.pieces.append(_Fixed(encode(row, **near), self.offset, relocations))
+        for far, scratch in written:
+            self._simple("slot.store", a=scratch, z=far)
+
+    def _simple(self, name: str, **operands: int) -> None:
+        self.pieces.append(_Fixed(encode(BY_NAME[name], **operands), self.offset))
+
+    def _bring_near(self, row: Row, operands: dict[str, int]) -> tuple[dict[str, int], list[tuple[int, int]]]:
+        """Load far operands into scratch slots; the operands that the row then has, and what to store afterwards."""
+        near = dict(operands)
+        stores: list[tuple[int, int]] = []
+        for number, (letter, type_) in enumerate(row.slot_types.items()):
+            slots = 2 if type_ in ("i64", "f64") else 1
+            far = operands[letter]
+            if far + slots <= self.allocation.target.reach:
                 continue
-            at = piece.start + len(piece.code)
-            form = max(_form(piece.jump, starts[id(target)] - at) for target in piece.jump.targets)
-            if form > piece.jump.form:
-                piece.jump.form = form
-                changed = True
+            assert self.allocation.scratch is not None
+            near[letter] = self.allocation.scratch + 2 * number
+            for part in range(slots):
+                if letter == "d":
+                    stores.append((far + part, near[letter] + part))
+                else:
+                    self._simple("slot.load", d=near[letter] + part, z=far + part)
+        return near, stores
+
+    def _copies(self, copies: list[Copy]) -> None:
+        for copy in sequentialise(copies, self.allocation.spare):
+            self._copy(copy)
+
+    def _copy(self, copy: Copy) -> None:
+        reach = self.allocation.target.reach
+        if max(copy.to, copy.source) + copy.slots <= reach:
+            self._row("copy" if copy.slots == 1 else "copy64", {"d": copy.to, "a": copy.source})
+            return
+        parts = [(copy.to + part, copy.source + part) for part in range(copy.slots)]
+        for to, source in parts if copy.to <= copy.source else parts[::-1]:
+            if source < reach:
+                self._simple("slot.store", a=source, z=to)
+            elif to < reach:
+                self._simple("slot.load", d=to, z=source)
+            else:
+                assert self.allocation.scratch is not None
+                self._simple("slot.load", d=self.allocation.scratch + 1, z=source)
+                self._simple("slot.store", a=self.allocation.scratch + 1, z=to)
+
+    # leaving a block
+
+    def _leave(self, terminator: Instruction, targets: list[Block], following: Block | None) -> None:
+        self.offset = terminator.offset
+        if terminator.op == "return":
+            self._simple("return")
+        elif terminator.op == "unreachable":
+            self._simple("trap", u=TRAP_NUMBERS["unreachable"])
+        elif terminator.op == "br_table":
+            index, _ = self._bring_near(BY_NAME["br_table"], {"a": self.slot[terminator.operands[0]]})
+            if len(targets) > 1 << 16:
+                raise Unsupported(f"{self.function.name}: a br_table of {len(targets)} targets is not supported")
+            self.pieces.append(_Table(index["a"], targets, self.offset))
+        else:
+            self._branch(terminator, targets, following)
+
+    def _branch(self, terminator: Instruction, targets: list[Block], following: Block | None) -> None:
+        """A jump, or a branch to the first target when it holds and to the other when not."""
+        name = terminator.op
+        if name != "br" and targets[0] is not targets[1]:
+            if targets[0] is following:
+                name, targets = opposite_branch(name), targets[::-1]
+            letters = BY_NAME[name].slot_types
+            slots = [self.slot[value] for value in terminator.operands]
+            operands, _ = self._bring_near(BY_NAME[name], dict(zip(letters, slots, strict=True)))
+            operands.update(terminator.immediates)
+            self.pieces.append(_Jump(name, operands, targets[0], self.offset))
+        if targets[-1] is not following:
+            self.pieces.append(_Jump("br", {}, targets[-1], self.offset))
 
 
-def _form(jump: _Jump, distance: int) -> int:
-    """The distance is measured from the jump's first halfword; a margin covers what precedes a `br` in a pair."""
-    margin = 8
-    if jump.row == "br_table":
-        return int(not -0x8000 + margin <= distance < 0x8000 - margin)
-    near = WIDE if jump.row in ("br_if", "br_unless") else NEAR
-    if distance in near:
-        return 0
-    return 1 if -0x8000 + margin <= distance < 0x8000 - margin and near is NEAR else 2
+def _forwarded(empty: set[Block], entry: Block) -> dict[Block, Block]:
+    """Blocks that only jump on, and where one gets to from there."""
+    found: dict[Block, Block] = {}
+    for block in empty:
+        target = block
+        seen = set()
+        while target in empty and target.terminator.op == "br" and target is not entry and target not in seen:
+            seen.add(target)
+            target = target.edges[0].target
+        if target not in seen and target is not block:
+            found[block] = target
+    return found
 
 
-def _place(pieces: list[_Piece]) -> dict[int, int]:
-    starts = {}
-    position = 0
-    for piece in pieces:
-        piece.start = position
-        starts[id(piece.label)] = position
-        position += len(piece.code) + (_jump_size(piece.jump) if piece.jump else 0)
-    return starts
+def shortest(name: str, operands: dict[str, int]) -> tuple[Row, dict[str, int]]:
+    """The shortest form of a row that has room for the operands."""
+    short = BY_NAME.get(IN_PLACE.get(name, ""))
+    for given in _arrangements(name, operands):
+        if short is not None and given["d"] == given["a"]:
+            packed = _packed(short, given)
+            if _fits(short, packed):
+                return short, packed
+    for suffix in (".short", "", ".wide", ".far"):
+        row = BY_NAME.get(name + suffix)
+        if row is not None and fields(row).keys() == operands.keys() and _fits(row, operands):
+            return row, operands
+    raise AssertionError(f"no form of {name} has room for {operands}")
 
 
-def _join(function: Function, allocation: Allocation, pieces: list[_Piece]) -> CompiledFunction:
-    result = CompiledFunction(function.name, function.type, allocation.frame)
-    starts = _place(pieces)
-    for piece in pieces:
-        start = len(result.halfwords)
-        result.positions += [(start + position, offset) for position, offset in piece.positions]
-        result.relocations += [Relocation(start + r.position, r.kind, r.index) for r in piece.relocations]
-        result.halfwords += piece.code
-        if piece.jump:
-            at = len(result.halfwords)
-            result.halfwords += _encode_jump(piece.jump, [starts[id(t)] - at for t in piece.jump.targets])
-    return result
+def _arrangements(name: str, operands: dict[str, int]) -> Iterator[dict[str, int]]:
+    """The operands, and for a commutative row the exchanged ones too."""
+    if name in IN_PLACE:
+        yield operands
+    if name in COMMUTATIVE:
+        yield {**operands, "a": operands["b"], "b": operands["a"]}
 
 
-def _encode_jump(jump: _Jump, distances: list[int]) -> list[int]:
-    if jump.row == "br":
-        return encode(BY_NAME[("br", "br.wide", "br.far")[jump.form]], j=distances[0])
-    if jump.row == "br_table":
-        return _encode_table(jump, distances)
-    if jump.form == 0:
-        return encode(BY_NAME[jump.row], **jump.operands, j=distances[0])
-    tail = encode(BY_NAME[("", "br.wide", "br.far")[jump.form]], j=distances[0] - 2)
-    return encode(BY_NAME[inverted(jump.row)], **jump.operands, j=2 + len(tail)) + tail
+def _packed(short: Row, operands: dict[str, int]) -> dict[str, int]:
+    """The operands of an in-place form: its `a` is the second one."""
+    if "i" in operands:
+        return {"d": operands["d"], "i": operands["i"]}
+    return {"d": operands["d"], "a": operands["b"]}
 
 
-def _encode_table(jump: _Jump, distances: list[int]) -> list[int]:
-    row = BY_NAME["br_table"]
-    if jump.form == 0:
-        return encode(row, distances, **jump.operands)
-    count = len(distances)
-    islands = row.halfwords + count
-    code = encode(row, [islands + 4 * i for i in range(count)], **jump.operands)
-    for i, distance in enumerate(distances):
-        code += encode(BY_NAME["br.far"], j=distance - islands - 4 * i)
-    return code
+def _fits(row: Row, operands: dict[str, int]) -> bool:
+    room = fields(row)
+    return all(number in room[letter].limits for letter, number in operands.items())
+
+
+def _relocations(row: Row, operands: dict[str, int]) -> Iterator[Relocation]:
+    for letter, number in operands.items():
+        kind = RELOCATIONS.get(letter)
+        if letter == "x":
+            kind = "data" if row.name.startswith(("memory.", "data.")) else "element"
+        if kind is not None and letter not in SLOT_LETTERS:
+            yield Relocation(fields(row)[letter].parts[0][0], kind, number)
+
+
+def _signed32(number: int) -> int:
+    number &= 0xFFFFFFFF
+    return number - (1 << 32) if number >> 31 else number

@@ -1,133 +1,340 @@
-"""IR operations -> the instructions of `isa.py`: immediates and fused compare-and-branch.
+"""Instruction selection: operations of the IR -> rows of isa.py, still in SSA form.
 
-This file decides which row does an operation. It works on the IR in place, before slots are allocated, so that a
-constant that became an immediate needs no slot. It refuses to know slots and distances.
+This file decides which row does an operation, which constants stand inside an instruction and where the others are
+made. An operation whose name is a row needs no line here. It refuses to know slots and distances.
+
+Afterwards an instruction's `op` is the name of a row, in its shortest form where layout may take a wider one; its
+operands stand in the order of the row's slots a, b, c; its immediates are pairs of letter and number. Of types only the
+width still counts: an operand of 64 bits where a row reads 32 stands for its low half. Three names are no rows:
+`ref.func` (layout writes its number), `unreachable` (a trap) and i64.const of more than sixteen bits (two rows).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from mcutool.encoding import fields
+from mcutool.ir.allocate import Target, split_edges
+from mcutool.ir.dominance import Dominators, loop_depths
+from mcutool.ir.nodes import Block, Function, Instruction, Value, resolve
+from mcutool.ir.passes import remove_dead_code, remove_unreachable_blocks
+from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, LINK_SLOTS, MAXIMUM_SLOT, TRAP_NUMBERS
+from mcutool.wasm.opcodes import OPCODES
 
-from mcutool.ir.nodes import Block, Function, Instruction, Terminator, Value
-from mcutool.ir.passes import remove_dead
-from mcutool.isa import BY_NAME
+TARGET = Target(
+    reach=MAXIMUM_SLOT + 1,
+    links={"call": LINK_SLOTS, "call_host": CROSS_LINK_SLOTS, "call_indirect": CROSS_LINK_SLOTS},
+)
+HOISTED_CONSTANTS = 24
+"""How many constants of a function may wait in slots outside its loops."""
 
-SMALL = range(-128, 128)
-SHIFTS = {"shl": 32, "shr_s": 32, "shr_u": 32, "rotl": 32}
-MIRRORED = {"lt_s": "gt_s", "lt_u": "gt_u"}
-CONDITIONS = {
-    "i32.eq": ("eq", False),
-    "i32.ne": ("ne", False),
-    "i32.lt_s": ("lt_s", False),
-    "i32.lt_u": ("lt_u", False),
-    "i32.le_s": ("ge_s", True),
-    "i32.le_u": ("ge_u", True),
+RENAMED = {
+    "f32.load": "i32.load",
+    "f64.load": "i64.load",
+    "f32.store": "i32.store",
+    "f64.store": "i64.store",
+    "i64.store8": "i32.store8",
+    "i64.store16": "i32.store16",
+    "i64.store32": "i32.store",
+    "i32.wrap_i64": "copy",
+    "call_import": "call_host",
 }
-"""A comparison as a branch condition, and whether its operands change places."""
-INVERSE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
+"""Operations that a row of another name does as well."""
+EXTENDED_LOADS = {
+    "i64.load8_s": ("i32.load8_s", "i64.extend_i32_s"),
+    "i64.load8_u": ("i32.load8_u", "i64.extend_i32_u"),
+    "i64.load16_s": ("i32.load16_s", "i64.extend_i32_s"),
+    "i64.load16_u": ("i32.load16_u", "i64.extend_i32_u"),
+    "i64.load32_s": ("i32.load", "i64.extend_i32_s"),
+    "i64.load32_u": ("i32.load", "i64.extend_i32_u"),
+}
+REINTERPRETED = frozenset(("i32.reinterpret_f32", "f32.reinterpret_i32", "i64.reinterpret_f64", "f64.reinterpret_i64"))
+BY_WIDTH = {
+    "select": ("i32.select", "i64.select"),
+    "global.get": ("global.get", "global.get64"),
+    "global.set": ("global.set", "global.set64"),
+    "copy": ("copy", "copy64"),
+}
+"""Operations on any type: the rows for one slot and for two."""
+LETTERS = {
+    "global.get": "g",
+    "global.set": "g",
+    "memory.init": "x",
+    "data.drop": "x",
+    "elem.drop": "x",
+    "table.init": "xt",
+    "table.copy": "ty",
+    "table.get": "t",
+    "table.set": "t",
+    "table.size": "t",
+    "table.grow": "t",
+    "table.fill": "t",
+    "call": "f",
+    "call_import": "h",
+    "call_indirect": "st",
+}
+"""What an operation's immediates name, in the letters of its row; what has no letter is the memory, always 0."""
+COMMUTATIVE = frozenset(("add", "mul", "and", "or", "xor", "eq", "ne"))
+EXCHANGED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+"""A comparison when its operands are exchanged."""
+AGAINST_ZERO = {"i32.eq_imm": "br_unless", "i32.ne_imm": "br_if"}
+"""Branches that reach further than the one with a constant."""
+_ACCESS = {opcode.name: opcode.access for opcode in OPCODES if opcode.access}
 
 
 def select(function: Function) -> None:
-    """Choose instructions in place."""
-    constants = {i.results[0]: i.immediates[0] for i in function.instructions() if i.name == "const"}
-    for block in function.blocks:
-        for instruction in block.instructions:
-            _immediate(instruction, constants)
-            _spell(instruction)
-    _fuse_branches(function, constants)
-    remove_dead(function)
+    """Replace every operation by rows, in place; edges with arguments that leave a branch get a block of their own."""
+    remove_unreachable_blocks(function)
+    split_edges(function)
+    _Selector(function).run()
+    remove_dead_code(function)
 
 
-def _signed(value: int, bits: int) -> int:
-    return value - (1 << bits) if value >> (bits - 1) else value
+def constant_of(value: Value) -> int | None:
+    """The number that a value always is, signed; floats by their bits. None when it varies."""
+    definition = value.definition
+    if not isinstance(definition, Instruction):
+        return None
+    if definition.op == "ref.null":
+        return 0
+    if not definition.op.endswith(".const"):
+        return None
+    bits = 32 * value.slots
+    number = definition.immediates[0]
+    return number - (1 << bits) if number >> (bits - 1) else number
 
 
-def _immediate(instruction: Instruction, constants: dict[Value, int]) -> None:
-    """A constant right operand (or a left one where the row for that exists) becomes an immediate."""
-    type_, _, operation = instruction.name.partition(".")
-    if type_ not in ("i32", "i64") or len(instruction.arguments) != 2 or not instruction.results:
-        return
-    a, b = instruction.arguments
-    bits = int(type_[1:])
-    if b in constants:
-        value = _signed(constants[b], bits)
-        if operation == "sub":
-            operation, value = "add", -value
-        elif operation == "rotr" and bits == 32:
-            operation, value = "rotl", -value % 32
-        elif operation in ("le_s", "le_u") and bits == 32 and value in SMALL:
-            operation, value = _at_most(operation, value)
-        if operation in SHIFTS:
-            value %= bits
-        _use_row(instruction, f"{type_}.{operation}_imm", a, value)
-    elif a in constants and bits == 32:
-        operation = {"sub": "sub_from", **MIRRORED}.get(operation, "")
-        _use_row(instruction, f"i32.{operation}_imm", b, _signed(constants[a], 32))
+def exchanged(name: str) -> str:
+    """The comparison `name` ("lt_s") with its operands exchanged."""
+    relation, _, sign = name.partition("_")
+    return "_".join(filter(None, (EXCHANGED.get(relation, relation), sign)))
 
 
-def _at_most(operation: str, value: int) -> tuple[str, int]:
-    """a <= v as a < v + 1, where v + 1 does not wrap."""
-    if operation == "le_u" and value == -1:
-        return operation, value
-    return operation.replace("le", "lt"), value + 1
+def without_equality(name: str, constant: int, bits: int) -> tuple[str, int]:
+    """x <= c as x < c + 1, x >= c as x > c - 1, unless that leaves the range of the type."""
+    step = {"le": 1, "ge": -1}.get(name[:2], 0)
+    limit = (1 << bits - 1) - 1 if name.endswith("_s") else -1
+    first = -limit - 1 if name.endswith("_s") else 0
+    if not step or constant == (limit if step > 0 else first):
+        return name, constant
+    return {"le": "lt", "ge": "gt"}[name[:2]] + name[2:], constant + step
 
 
-def _use_row(instruction: Instruction, name: str, argument: Value, value: int) -> None:
-    if name in BY_NAME and value in SMALL:
-        instruction.name, instruction.arguments, instruction.immediates = name, [argument], (value,)
+def with_equality(name: str, constant: int, bits: int) -> tuple[str, int]:
+    """x > c as x >= c + 1, x <= c as x < c + 1: a branch has rows for these alone."""
+    limit = (1 << bits - 1) - 1 if name.endswith("_s") else -1
+    if name[:2] not in ("gt", "le") or constant == limit:
+        return name, constant
+    return {"gt": "ge", "le": "lt"}[name[:2]] + name[2:], constant + 1
 
 
-def _spell(instruction: Instruction) -> None:
-    """Names that differ between IR and table."""
-    if instruction.name == "i32.eqz":
-        instruction.name, instruction.immediates = "i32.eq_imm", (0,)
-    elif instruction.name == "i32.wrap_i64":
-        instruction.name = "copy"
-    elif instruction.name == "select":
-        instruction.name = "i64.select" if instruction.results[0].slots == 2 else "i32.select"
-    elif instruction.name in ("global.get", "global.set"):
-        value = (instruction.results or instruction.arguments)[0]
-        instruction.name += "64" if value.slots == 2 else ""
+class _Selector:
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.dominators = Dominators(function)
+        self.depths = loop_depths(function.blocks)
+        self.replaced: dict[Value, Value] = {}
+        self.low_half: dict[Value, Value] = {}
+        self.uses: dict[Value, int] = {}
+        self.made: dict[tuple[Block, str, int], Value] = {}
+        self.hoisted: dict[Block, list[Instruction]] = {}
+        self.room_for_constants = HOISTED_CONSTANTS
+        self.block = function.entry
+        self.done: list[Instruction] = []
+        self.offset = 0
 
+    def run(self) -> None:
+        for block in self.function.blocks:
+            for instruction in block.everything:
+                for value in instruction.operands:
+                    self.uses[value] = self.uses.get(value, 0) + 1
+        for block in self.dominators.order:
+            self.block, self.done = block, []
+            for instruction in block.instructions:
+                self.offset = instruction.offset
+                self._instruction(instruction)
+            self.offset = block.terminator.offset
+            self._terminator(block.terminator)
+            block.instructions = self.done
+        for block, constants in self.hoisted.items():
+            block.instructions += constants
 
-def _fuse_branches(function: Function, constants: dict[Value, int]) -> None:
-    uses: Counter[Value] = Counter()
-    for block in function.blocks:
-        for item in (*block.instructions, block.terminator, *block.edges):
-            uses.update(item.arguments if item else [])
-    for block in function.blocks:
-        terminator = block.terminator
-        if terminator is not None and terminator.name == "branch" and uses[terminator.arguments[0]] == 1:
-            _fuse(block, terminator, constants)
+    # operands
 
+    def _operand(self, value: Value) -> Value:
+        """The value in a slot, as a row reads it."""
+        value = resolve(self.replaced, value)
+        number = constant_of(value)
+        if number is not None:
+            return self._shared_constant(value.type, number)
+        return self.low_half.get(value, value)
 
-def _fuse(block: Block, terminator: Terminator, constants: dict[Value, int]) -> None:
-    condition = terminator.arguments[0]
-    made = next((i for i in reversed(block.instructions) if condition in i.results), None)
-    if made is None:
-        return
-    name, immediates, arguments = made.name, made.immediates, made.arguments
-    if name.endswith("_imm") and name.startswith("i32.") and name[4:-4] in INVERSE | {"gt_s": "", "gt_u": ""}:
-        operation, value = name[4:-4], immediates[0]
-        if operation.startswith("gt"):
-            if value + 1 not in SMALL or (operation == "gt_u" and value == -1):
-                return
-            operation, value = operation.replace("gt", "ge"), value + 1
-        terminator.name, terminator.immediates = f"br_i32.{operation}_imm", (value,)
-        terminator.arguments = list(arguments)
-    elif name.replace("i64", "i32") in CONDITIONS and len(arguments) == 2:
-        operation, swapped = CONDITIONS[name.replace("i64", "i32")]
-        terminator.name = f"br_{name[:3]}.{operation}"
-        terminator.arguments = arguments[::-1] if swapped else list(arguments)
-    else:
-        return
-    block.instructions.remove(made)
+    def _passed(self, value: Value) -> Value:
+        """The value as an argument of a call or an edge: a constant is made on the spot, where it is wanted."""
+        value = resolve(self.replaced, value)
+        number = constant_of(value)
+        if number is None:
+            return value
+        instruction = self._constant(value.type, number)
+        self.done.append(instruction)
+        return instruction.result
 
+    def _constant(self, type_: str, number: int) -> Instruction:
+        wide = type_ in ("i64", "f64")
+        name = "i64.const" if wide else "i32.const"
+        return self.function.new_instruction(name, [], (type_,), (("i", number),), self.offset)
 
-def inverted(name: str) -> str:
-    """The branch row that is taken when this one is not."""
-    if name in ("br_if", "br_unless"):
-        return "br_unless" if name == "br_if" else "br_if"
-    prefix, _, condition = name.partition(".")
-    operation = condition.removesuffix("_imm")
-    return f"{prefix}.{INVERSE[operation]}{condition[len(operation) :]}"
+    def _shared_constant(self, type_: str, number: int) -> Value:
+        """A constant that several instructions read: in this block, or above the loop around it."""
+        home = self._outside_loops() if self.room_for_constants else self.block
+        key = home, type_, number
+        if key not in self.made:
+            instruction = self._constant(type_, number)
+            self.made[key] = instruction.result
+            if home is self.block:
+                self.done.append(instruction)
+            else:
+                self.hoisted.setdefault(home, []).append(instruction)
+                self.room_for_constants -= 1
+        return self.made[key]
+
+    def _outside_loops(self) -> Block:
+        block = self.block
+        while self.depths[block]:
+            block = self.dominators.parent(block)
+        return block
+
+    # instructions
+
+    def _emit(self, name: str, operands: list[Value], results: list[Value], *immediates: tuple[str, int]) -> None:
+        instruction = Instruction(name, operands, immediates, self.offset, results)
+        for value in results:
+            value.definition = instruction
+        self.done.append(instruction)
+
+    def _instruction(self, instruction: Instruction) -> None:
+        name = instruction.op
+        if name.endswith(".const") or name == "ref.null":
+            return
+        if name in REINTERPRETED:
+            self.replaced[instruction.result] = instruction.operands[0]
+        elif name in _ACCESS:
+            self._access(instruction)
+        elif instruction.is_call:
+            self._call(instruction)
+        elif name == "ref.func":
+            self._emit(name, [], instruction.results, ("funcref", instruction.immediates[0]))
+        elif name in ("i32.eqz", "ref.is_null"):
+            self._emit("i32.eq_imm", [self._operand(instruction.operands[0])], instruction.results, ("i", 0))
+        elif len(instruction.operands) == 2 and name[:4] in ("i32.", "i64.", "f32.", "f64."):
+            self._binary(instruction)
+        else:
+            self._other(instruction)
+
+    def _other(self, instruction: Instruction) -> None:
+        operands = [self._operand(value) for value in instruction.operands]
+        if instruction.op == "i32.wrap_i64":
+            self.low_half[instruction.result] = operands[0]
+        name = RENAMED.get(instruction.op, instruction.op)
+        if name in BY_WIDTH and instruction.op != "i32.wrap_i64":
+            first = instruction.results or instruction.operands
+            name = BY_WIDTH[name][first[0].slots - 1]
+        letters = zip(LETTERS.get(instruction.op, ""), instruction.immediates, strict=False)
+        self._emit(name, operands, instruction.results, *letters)
+
+    def _call(self, instruction: Instruction) -> None:
+        count = len(instruction.operands) - (instruction.op == "call_indirect")
+        operands = [self._passed(value) for value in instruction.operands[:count]]
+        operands += [self._operand(value) for value in instruction.operands[count:]]
+        name = RENAMED.get(instruction.op, instruction.op)
+        self._emit(name, operands, instruction.results, *zip(LETTERS[instruction.op], instruction.immediates, strict=True))
+
+    def _access(self, instruction: Instruction) -> None:
+        operands = [self._operand(value) for value in instruction.operands]
+        end = instruction.immediates[0] + _ACCESS[instruction.op]
+        if end >> 32:
+            self._emit("trap", [], [], ("u", TRAP_NUMBERS["memory_out_of_bounds"]))
+            end = _ACCESS[instruction.op]
+        extended = EXTENDED_LOADS.get(instruction.op)
+        if extended is None:
+            name = RENAMED.get(instruction.op, instruction.op)
+            self._emit(name, operands, instruction.results, ("e", end))
+            return
+        load = self.function.new_instruction(extended[0], operands, ("i32",), (("e", end),), self.offset)
+        self.done.append(load)
+        self._emit(extended[1], [load.result], instruction.results)
+
+    def _binary(self, instruction: Instruction) -> None:
+        """Two operands: a constant goes into the instruction where a row has room for it."""
+        type_, name = instruction.op.split(".")
+        a, b = (resolve(self.replaced, value) for value in instruction.operands)
+        if constant_of(a) is not None and (name in COMMUTATIVE or name[:2] in EXCHANGED):
+            a, b, name = b, a, exchanged(name)
+        if self._with_constant(type_, name, a, b, instruction.results):
+            return
+        if name[:2] in ("gt", "ge"):
+            a, b, name = b, a, exchanged(name)
+        self._emit(f"{type_}.{name}", [self._operand(a), self._operand(b)], instruction.results)
+
+    def _with_constant(self, type_: str, name: str, a: Value, b: Value, results: list[Value]) -> bool:
+        number = constant_of(b)
+        bits = 32 * b.slots
+        if number is None:
+            number = constant_of(a)
+            if name != "sub" or number is None:
+                return False
+            a, name = b, "sub_from"
+        elif name == "sub":
+            name, number = "add", -number
+        elif name == "rotr":
+            name, number = "rotl", -number % bits
+        elif name[:2] in EXCHANGED:
+            name, number = without_equality(name, number, bits)
+        row = BY_NAME.get(f"{type_}.{name}_imm")
+        if row is None:
+            return False
+        letter = "u" if "u" in fields(row) else "i"
+        if letter == "u":
+            number %= bits
+        if number not in fields(row)[letter].limits:
+            return False
+        self._emit(row.name, [self._operand(a)], results, (letter, number))
+        return True
+
+    # terminators
+
+    def _terminator(self, terminator: Instruction) -> None:
+        if terminator.op == "br_if":
+            self._branch(terminator)
+        elif terminator.op == "br_table":
+            terminator.operands = [self._operand(terminator.operands[0])]
+        else:
+            terminator.operands = [self._passed(value) for value in terminator.operands]
+        for edge in terminator.edges:
+            edge.arguments = [self._passed(value) for value in edge.arguments]
+
+    def _branch(self, terminator: Instruction) -> None:
+        """A comparison that only the branch needs, or that stands beside it, becomes part of it."""
+        condition = resolve(self.replaced, terminator.operands[0])
+        definition = condition.definition
+        if isinstance(definition, Instruction) and self._fuse(terminator, definition):
+            return
+        terminator.operands = [self._operand(condition)]
+
+    def _fuse(self, terminator: Instruction, comparison: Instruction) -> bool:
+        if comparison.op in AGAINST_ZERO and comparison.immediates == (("i", 0),):
+            terminator.op, terminator.operands = AGAINST_ZERO[comparison.op], list(comparison.operands)
+            return True
+        if self.uses.get(comparison.result, 0) > 1 and comparison not in self.done:
+            return False
+        type_, _, name = comparison.op.partition(".")
+        operands = list(comparison.operands)
+        immediates = comparison.immediates
+        if name.endswith("_imm"):
+            relation, number = with_equality(name.removesuffix("_imm"), immediates[0][1], 32)
+            name, immediates = f"{relation}_imm", (("i", number),)
+        elif name[:2] in ("gt", "le"):
+            name, operands = exchanged(name), operands[::-1]
+        row = BY_NAME.get(f"br_{type_}.{name}")
+        if row is None or any(number not in fields(row)[letter].limits for letter, number in immediates):
+            return False
+        terminator.op, terminator.operands, terminator.immediates = row.name, operands, immediates
+        return True

@@ -1,1 +1,1 @@
-"""The register IR: built from stack code, optimised, given slots."""
+"""The register IR: SSA with block parameters, its laws, rewrites, passes and slot allocation."""

@@ -1,259 +1,260 @@
 """Values -> frame slots.
 
-Parameters stay where the caller put them; what lives across a call gets the lowest slots, so that call areas begin
-low; arguments and results of calls are aimed at the call area, block parameters at the slot of what flows into them,
-and most copies vanish. This file decides slots and call bases; it refuses to know instructions' encodings.
+This file decides which slots each value lives in, where the area of each call begins, and joins block parameters with
+their arguments so that edges copy little. It refuses to know the encoding; how many slots an operand reaches and how
+many lie below a callee's frame are facts of the target that it is given.
+
+Order of decisions: (1) parameters stay where the caller put them; (2) values that are kept across calls, as low as
+possible, since a callee's frame covers everything above; (3) the rest, near the call or return that wants it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mcutool.ir.nodes import Block, Function, Instruction, Value
-from mcutool.isa import CROSS_LINK_SLOTS, LINK_SLOTS, MAXIMUM_SLOT
+from mcutool.ir.dominance import loop_depths
+from mcutool.ir.liveness import Lifetimes
+from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
 
-CALLS = {"call": LINK_SLOTS, "call_import": CROSS_LINK_SLOTS, "call_indirect": CROSS_LINK_SLOTS}
-"""Calls, and how many slots below the callee's frame each leaves free."""
+SCRATCH_SLOTS = 8
+"""Slots that carry the operands and the result of one instruction whose values are out of reach."""
+PASSED_ON = frozenset(("i32.wrap_i64", "i64.extend_i32_u", "copy"))
+"""Operations whose result best lies where the operand lay."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Target:
+    """`reach`: slots that an operand can name; `links`: slots below the callee's frame that each call operation needs."""
+
+    reach: int
+    links: dict[str, int]
+
+
+@dataclass(eq=False)
 class Allocation:
-    """`slots`: where each value lies; `bases`: slot where each call's frame begins; `frame`: size in slots. Two slots
-    at `scratch` belong to nobody, for moves that go round in circles; when the frame is larger than an operand can
-    name, `reach` is the first of REACH_SLOTS low ones that belong to nobody either."""
+    """`slot` of each value (the lower one of two), `base` of each call's area; `scratch` is the first of SCRATCH_SLOTS
+    slots below the target's reach that nothing lives in, None when everything is in reach."""
 
-    slots: dict[Value, int] = field(default_factory=dict)
-    bases: dict[Instruction, int] = field(default_factory=dict)
-    frame: int = 0
-    scratch: int = 0
-    reach: int | None = None
-    live_across: dict[Instruction, list[Value]] = field(default_factory=dict)
+    target: Target
+    slot: dict[Value, int] = field(default_factory=dict)
+    base: dict[Instruction, int] = field(default_factory=dict)
+    frame_slots: int = 0
+    scratch: int | None = None
+    _spare: int | None = None
+
+    def area(self, call: Instruction) -> int:
+        """One past the last slot of arguments, index and results of a call."""
+        return self.base[call] + max(slots_of(call.operands), slots_of(call.results))
+
+    def spare(self) -> int:
+        """A slot for breaking cycles of copies."""
+        if self.scratch is not None:
+            return self.scratch
+        if self._spare is None:
+            self._spare = self.frame_slots
+            self.frame_slots += 1
+        return self._spare
 
 
-REACH_SLOTS = 8
-"""What the operands of one instruction take at the most: three pairs and a condition."""
-
-
-def width(values: list[Value]) -> int:
-    """Slots that values take one after another."""
+def slots_of(values: list[Value]) -> int:
     return sum(value.slots for value in values)
 
 
-def call_arguments(call: Instruction) -> list[Value]:
-    """The values that go to the callee's frame: all but the index of an indirect call."""
-    return call.arguments[:-1] if call.name == "call_indirect" else call.arguments
-
-
-class _Liveness:
-    """Which values are live out of each block, as bit masks over value numbers."""
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.out: dict[Block, int] = dict.fromkeys(function.blocks, 0)
-        self._into: dict[Block, int] = dict.fromkeys(function.blocks, 0)
-        changed = True
-        while changed:
-            changed = False
-            for block in reversed(function.blocks):
-                out = 0
-                for edge in block.edges:
-                    out |= self._into[edge.block] & ~mask(edge.block.parameters) | mask(edge.arguments)
-                self.out[block] = out
-                into = self.before(block)
-                if into != self._into[block]:
-                    self._into[block] = into
-                    changed = True
-
-    def before(self, block: Block) -> int:
-        live = self.out[block] | mask(block.terminator.arguments)
-        for instruction in reversed(block.instructions):
-            live = live & ~mask(instruction.results) | mask(instruction.arguments)
-        return live
-
-
-def mask(values: list[Value]) -> int:
-    bits = 0
+def offsets_of(values: list[Value]) -> Iterator[tuple[Value, int]]:
+    """Each value with its first slot when they lie one after another."""
+    place = 0
     for value in values:
-        bits |= 1 << value.number
-    return bits
+        yield value, place
+        place += value.slots
 
 
-class _Allocator:
-    def __init__(self, function: Function, spare: int) -> None:
-        self.function = function
-        self.reserved = range(first_free(function), first_free(function) + spare)
-        self.liveness = _Liveness(function)
-        self.values: dict[int, Value] = {}
-        self.neighbours: dict[int, int] = {}
-        self.across: dict[Instruction, int] = {}
-        self.crossing = 0
-        self.leader: dict[int, int] = {}
-        self.members: dict[int, int] = {}
-        self.hints: dict[int, list[int]] = {}
-        self.result = Allocation()
-        self.slot_of: dict[int, int] = {}
-
-    # interference
-
-    def _define(self, values: list[Value], live: int) -> None:
-        bits = mask(values)
-        for value in values:
-            self.values[value.number] = value
-            others = (live | bits) & ~(1 << value.number)
-            self.neighbours[value.number] = self.neighbours.get(value.number, 0) | others
-
-    def interfere(self) -> None:
-        for block in self.function.blocks:
-            live = self.liveness.out[block] | mask(block.terminator.arguments)
-            for instruction in reversed(block.instructions):
-                live &= ~mask(instruction.results)
-                self._define(instruction.results, live)
-                if instruction.name in CALLS:
-                    self.across[instruction] = live
-                    self.crossing |= live
-                live |= mask(instruction.arguments)
-            self._define(block.parameters, live)
-        for number, bits in list(self.neighbours.items()):
-            for other in _numbers(bits):
-                self.neighbours[other] = self.neighbours.get(other, 0) | 1 << number
-
-    # coalescing
-
-    def find(self, number: int) -> int:
-        while self.leader[number] != number:
-            self.leader[number] = self.leader[self.leader[number]]
-            number = self.leader[number]
-        return number
-
-    def coalesce(self) -> None:
-        self.leader = {number: number for number in self.values}
-        self.members = {number: 1 << number for number in self.values}
-        pairs = [
-            (-block.depth, parameter, argument)
-            for block in self.function.blocks
-            for edge in block.edges
-            for parameter, argument in zip(edge.block.parameters, edge.arguments, strict=True)
-        ]
-        pairs += [
-            (-block.depth, i.results[0], i.arguments[0])
-            for block in self.function.blocks
-            for i in block.instructions
-            if i.name == "copy" and i.results[0].slots == i.arguments[0].slots
-        ]
-        for _, a, b in sorted(pairs, key=lambda pair: pair[0]):
-            self._merge(self.find(a.number), self.find(b.number))
-
-    def _merge(self, a: int, b: int) -> None:
-        fixed = mask(self.function.blocks[0].parameters)
-        if a == b or self.neighbours[a] & self.members[b] or self.members[a] & fixed and self.members[b] & fixed:
-            return
-        if self.members[b] & fixed:
-            a, b = b, a
-        self.leader[b] = a
-        self.members[a] |= self.members[b]
-        self.neighbours[a] |= self.neighbours[b]
-
-    # slots
-
-    def color(self) -> None:
-        place = 0
-        for parameter in self.function.blocks[0].parameters:
-            self._put(self.find(parameter.number), place)
-            place += parameter.slots
-        order = sorted({self.find(n) for n in self.values}, key=self._rank)
-        waiting = [n for n in order if self.members[n] & self.crossing]
-        for number in waiting:
-            if number not in self.slot_of:
-                self._put(number, self._lowest(number, []))
-        self._place_calls()
-        for number in order:
-            if number not in self.slot_of:
-                self._put(number, self._lowest(number, self.hints.get(number, [])))
-
-    def _rank(self, number: int) -> tuple[int, int]:
-        return (-self.neighbours[number].bit_count(), number)
-
-    def _put(self, number: int, slot: int) -> None:
-        self.slot_of[number] = slot
-
-    def _occupied(self, number: int) -> set[int]:
-        slots: set[int] = set(self.reserved)
-        seen = set()
-        for other in _numbers(self.neighbours[number]):
-            leader = self.find(other)
-            if leader in self.slot_of and leader not in seen:
-                seen.add(leader)
-                start = self.slot_of[leader]
-                slots.update(range(start, start + self.values[leader].slots))
-        return slots
-
-    def _lowest(self, number: int, hints: list[int]) -> int:
-        occupied = self._occupied(number)
-        need = self.values[number].slots
-        for slot in hints:
-            if occupied.isdisjoint(range(slot, slot + need)):
-                return slot
-        slot = 0
-        while not occupied.isdisjoint(range(slot, slot + need)):
-            slot += 1
-        return slot
-
-    def _place_calls(self) -> None:
-        for call, live in self.across.items():
-            top = self.reserved.stop
-            for number in _numbers(live):
-                leader = self.find(number)
-                top = max(top, self.slot_of[leader] + self.values[leader].slots)
-            base = top + CALLS[call.name]
-            self.result.bases[call] = base
-            for values in (call_arguments(call), call.results):
-                place = base
-                for value in values:
-                    self.hints.setdefault(self.find(value.number), []).append(place)
-                    place += value.slots
-
-    def finish(self) -> Allocation:
-        for number, value in self.values.items():
-            self.result.slots[value] = self.slot_of[self.find(number)]
-        top = max([slot + value.slots for value, slot in self.result.slots.items()], default=0)
-        top = max(top, width_of_types(self.function.type.results))
-        for call, base in self.result.bases.items():
-            top = max(top, base + width(call.arguments), base + width(call.results))
-        self.result.scratch = top
-        self.result.frame = top + 2
-        self.result.reach = self.reserved.start if self.reserved else None
-        for call, live in self.across.items():
-            self.result.live_across[call] = [self.values[n] for n in _numbers(live)]
-        return self.result
-
-
-def width_of_types(types: tuple[str, ...]) -> int:
-    return sum(2 if t in ("i64", "f64") else 1 for t in types)
-
-
-def _numbers(bits: int):
-    while bits:
-        low = bits & -bits
-        yield low.bit_length() - 1
-        bits ^= low
-
-
-def first_free(function: Function) -> int:
-    """The first slot above the parameters."""
-    return width(function.blocks[0].parameters)
-
-
-def allocate(function: Function) -> Allocation:
-    """Slots for every value of a function whose instructions have been selected."""
-    allocation = _allocate(function, 0)
-    if allocation.frame > MAXIMUM_SLOT:
-        allocation = _allocate(function, REACH_SLOTS)
+def allocate(function: Function, target: Target) -> Allocation:
+    """Slots for every value of a selected function, in which no edge with arguments leaves a branch."""
+    lifetimes = Lifetimes(function)
+    allocation = _Allocator(function, lifetimes, target, None).run()
+    if allocation.frame_slots >= target.reach:
+        allocation = _Allocator(function, lifetimes, target, target.reach - SCRATCH_SLOTS).run()
     return allocation
 
 
-def _allocate(function: Function, spare: int) -> Allocation:
-    allocator = _Allocator(function, spare)
-    allocator.interfere()
-    allocator.coalesce()
-    allocator.color()
-    return allocator.finish()
+def split_edges(function: Function) -> None:
+    """Give each edge with arguments that leaves a branch a block of its own, where the copies can stand."""
+    blocks: list[Block] = []
+    for block in function.blocks:
+        blocks.append(block)
+        if len(block.edges) < 2:
+            continue
+        made: dict[tuple, Block] = {}
+        for edge in block.edges:
+            if edge.arguments:
+                blocks += _split(function, edge, made, block.terminator.offset)
+    function.blocks = blocks
+
+
+def _split(function: Function, edge: Edge, made: dict[tuple, Block], offset: int) -> list[Block]:
+    """Redirect an edge through a new block, or one that another edge of the same branch already has."""
+    key = (edge.target, *edge.arguments)
+    between = made.get(key)
+    fresh = between is None
+    if between is None:
+        between = made[key] = function.new_block()
+        between.terminator = Instruction("br", [], (), offset, edges=[Edge(edge.target, edge.arguments)])
+    edge.target, edge.arguments = between, []
+    return [between] if fresh else []
+
+
+@dataclass(eq=False, slots=True)
+class _Class:
+    """Values that share their slots, and the ticks in which any of them is kept."""
+
+    members: list[Value]
+    lifetime: int
+    slots: int
+
+
+class _Allocator:
+    def __init__(self, function: Function, lifetimes: Lifetimes, target: Target, scratch: int | None) -> None:
+        self.function = function
+        self.lifetimes = lifetimes
+        self.target = target
+        self.result = Allocation(target, scratch=scratch)
+        self.occupied: dict[int, int] = {}
+        if scratch is not None:
+            self.occupied = dict.fromkeys(range(scratch, scratch + SCRATCH_SLOTS), -1)
+        self.wanted: dict[Value, list[tuple[Instruction | None, int]]] = {}
+        self.followed: dict[Value, list[Value]] = {}
+        self.class_of = {v: _Class([v], lifetime, v.slots) for v, lifetime in lifetimes.of.items()}
+
+    def run(self) -> Allocation:
+        self._join_edges()
+        self._collect_wishes()
+        self._place_parameters()
+        across = {value for kept in self.lifetimes.across.values() for value in kept}
+        classes = sorted(set(self.class_of.values()), key=_start)
+        waiting = [c for c in classes if c.members[0] not in self.result.slot]
+        for first in (True, False):
+            for class_ in waiting:
+                if first == any(value in across for value in class_.members):
+                    self._place(class_)
+        for call in self.lifetimes.across:
+            self._base(call)
+        self._measure()
+        return self.result
+
+    # joining
+
+    def _join_edges(self) -> None:
+        """Join parameters with arguments, those of the innermost loops first."""
+        depths = loop_depths(self.function.blocks)
+        pairs = []
+        for block in self.function.blocks:
+            for edge in block.edges:
+                depth = min(depths[block], depths[edge.target])
+                pairs += [(-depth, *pair) for pair in zip(edge.target.parameters, edge.arguments, strict=True)]
+        for _, parameter, argument in sorted(pairs, key=lambda pair: pair[0]):
+            self._join(parameter, argument)
+
+    def _join(self, a: Value, b: Value) -> None:
+        one, other = self.class_of[a], self.class_of[b]
+        if one is other or one.lifetime & other.lifetime:
+            return
+        if len(one.members) < len(other.members):
+            one, other = other, one
+        one.members += other.members
+        one.lifetime |= other.lifetime
+        for value in other.members:
+            self.class_of[value] = one
+
+    # wishes
+
+    def _collect_wishes(self) -> None:
+        for block in self.function.blocks:
+            for instruction in block.everything:
+                if instruction.is_call:
+                    self._wish(instruction.operands, instruction)
+                    self._wish(instruction.results, instruction)
+                elif instruction.op == "return":
+                    self._wish(instruction.operands, None)
+                elif instruction.op in PASSED_ON:
+                    self.followed.setdefault(instruction.result, []).append(instruction.operands[0])
+                    self.followed.setdefault(instruction.operands[0], []).append(instruction.result)
+
+    def _wish(self, values: list[Value], call: Instruction | None) -> None:
+        for value, place in offsets_of(values):
+            self.wanted.setdefault(value, []).append((call, place))
+
+    def _wishes(self, class_: _Class) -> Iterator[int]:
+        """Slots that would save a copy."""
+        for value in class_.members:
+            for call, place in self.wanted.get(value, ()):
+                if call is None:
+                    yield place
+                elif self._is_base_known(call):
+                    yield self._base(call) + place
+            for other in self.followed.get(value, ()):
+                if other in self.result.slot:
+                    yield self.result.slot[other]
+
+    # placing
+
+    def _place_parameters(self) -> None:
+        """Where the caller left them; those in the way of the scratch slots move."""
+        for value, slot in offsets_of(self.function.entry.parameters):
+            if self._is_free(slot, self.class_of[value]):
+                self._take(slot, self.class_of[value])
+
+    def _place(self, class_: _Class) -> None:
+        slot = next((slot for slot in self._wishes(class_) if self._is_free(slot, class_)), None)
+        if slot is None:
+            slot = 0
+            while not self._is_free(slot, class_):
+                slot += 1
+        self._take(slot, class_)
+
+    def _is_free(self, slot: int, class_: _Class) -> bool:
+        get, lifetime = self.occupied.get, class_.lifetime
+        return not get(slot, 0) & lifetime and (class_.slots == 1 or not get(slot + 1, 0) & lifetime)
+
+    def _take(self, slot: int, class_: _Class) -> None:
+        for number in range(slot, slot + class_.slots):
+            self.occupied[number] = self.occupied.get(number, 0) | class_.lifetime
+        for value in class_.members:
+            self.result.slot[value] = slot
+
+    # calls
+
+    def _is_base_known(self, call: Instruction) -> bool:
+        return call in self.result.base or all(v in self.result.slot for v in self.lifetimes.across[call])
+
+    def _base(self, call: Instruction) -> int:
+        """Where a call's area begins: above everything kept, where most arguments already lie."""
+        if call not in self.result.base:
+            slot = self.result.slot
+            lowest = max((slot[v] + v.slots for v in self.lifetimes.across[call]), default=0)
+            lowest += self.target.links[call.op]
+            found = [slot[v] - place for v, place in offsets_of(call.operands) if v in slot]
+            ready = [base for base in found if base >= lowest]
+            base = max(sorted(set(ready)), key=ready.count, default=lowest)
+            self.result.base[call] = self._past_scratch(base, call)
+        return self.result.base[call]
+
+    def _past_scratch(self, base: int, call: Instruction) -> int:
+        """Beyond the scratch slots when the area would reach into them."""
+        scratch = self.result.scratch
+        end = base + max(slots_of(call.operands), slots_of(call.results))
+        return base if scratch is None or end <= scratch else max(base, scratch + SCRATCH_SLOTS)
+
+    def _measure(self) -> None:
+        ends = [slot + value.slots for value, slot in self.result.slot.items()]
+        ends += [self.result.area(call) for call in self.result.base]
+        ends += [slots_of(block.terminator.operands) for block in self.function.blocks if block.terminator.op == "return"]
+        ends.append(slots_of(self.function.entry.parameters))
+        if self.result.scratch is not None:
+            ends.append(self.result.scratch + SCRATCH_SLOTS)
+        self.result.frame_slots = max(ends)
+
+
+def _start(class_: _Class) -> int:
+    """The first tick in which the class is kept."""
+    return (class_.lifetime & -class_.lifetime).bit_length()

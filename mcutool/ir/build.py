@@ -1,411 +1,383 @@
-"""WebAssembly's stack code -> SSA.
+"""WebAssembly's stack code -> SSA with block parameters; one more function that instantiates the module.
 
-This file decides how structured control becomes basic blocks and where values meet. Joins get a parameter for each
-local that is assigned inside the construct; parameters that are not needed go in `passes.py`. Nesting is followed on
-a stack of its own, not Python's. It refuses to optimise.
+This file decides where blocks begin and which locals become their parameters: a loop's header takes the locals that the
+loop assigns, the end of a block those that the block assigns. Superfluous parameters fall to a pass. It expects a
+validated module. It refuses to know what an operation does beyond its signature, and it never recurses: nesting lives
+in a list of frames.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mcutool.ir.nodes import Block, Edge, Function, Instruction, Terminator, Value
-from mcutool.isa import TRAP_NUMBERS
+from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
 from mcutool.wasm import module as wasm
-from mcutool.wasm.module import FunctionType, Module
+from mcutool.wasm.opcodes import OPCODES
 
-SWAPPED = {"gt_s": "lt_s", "gt_u": "lt_u", "ge_s": "le_s", "ge_u": "le_u", "gt": "lt", "ge": "le"}
-"""Comparisons that are the other one with its operands exchanged."""
-NARROW_LOADS = {
-    "i64.load8_s": ("i32.load8_s", "i64.extend_i32_s"),
-    "i64.load8_u": ("i32.load8_u", "i64.extend_i32_u"),
-    "i64.load16_s": ("i32.load16_s", "i64.extend_i32_s"),
-    "i64.load16_u": ("i32.load16_u", "i64.extend_i32_u"),
-    "i64.load32_s": ("i32.load", "i64.extend_i32_s"),
-    "i64.load32_u": ("i32.load", "i64.extend_i32_u"),
-}
-NARROW_STORES = {"i64.store8": "i32.store8", "i64.store16": "i32.store16", "i64.store32": "i32.store"}
-BITWISE = {
-    "f32.load": "i32.load",
-    "f64.load": "i64.load",
-    "f32.store": "i32.store",
-    "f64.store": "i64.store",
-}
-"""Floats are moved as the bits that they are."""
-REINTERPRETED = ("i32.reinterpret_f32", "i64.reinterpret_f64", "f32.reinterpret_i32", "f64.reinterpret_i64")
+INSTANTIATE = "instantiate"
+"""Name of the function that sets globals, copies active segments and calls the start function."""
+_BY_NAME = {opcode.name: opcode for opcode in OPCODES}
+_NOTHING = wasm.FunctionType()
 
 
-@dataclass(slots=True)
+@dataclass
 class _Frame:
-    """A construct that is open: where a branch to it goes and what it leaves."""
+    """An open block, loop, if or else. `label` is where a branch goes, made by the first branch that needs it."""
 
     kind: str
-    type: FunctionType
-    target: Block
-    height: int
+    type: wasm.FunctionType
     assigned: list[int]
-    entry_locals: list[Value] = field(default_factory=list)
-    parameters: list[Value] = field(default_factory=list)
+    height: int = 0
+    label: Block | None = None
+    locals: list[Value] = field(default_factory=list)
     otherwise: Block | None = None
-    follow: Block | None = None
-    reachable: bool = True
+    arguments: list[Value] = field(default_factory=list)
 
-    @property
-    def branch_types(self) -> tuple[str, ...]:
-        return self.type.parameters if self.kind == "loop" else self.type.results
+
+def build(module: wasm.Module) -> list[Function]:
+    """The defined functions in order, then the one that instantiates."""
+    context = _Context(module)
+    first = len(module.imported("function"))
+    functions = [
+        _Builder(context, function, module.function_name(first + index)).run()
+        for index, function in enumerate(module.functions)
+    ]
+    return [*functions, _Builder(context, _instantiation(module), INSTANTIATE).run()]
+
+
+class _Context:
+    """The module's index spaces, looked up once."""
+
+    def __init__(self, module: wasm.Module) -> None:
+        self.function_types = module.function_types
+        self.table_types = module.table_types
+        self.global_types = module.global_types
+        self.imported_functions = len(module.imported("function"))
+        self.type_numbers: dict[wasm.FunctionType, int] = {}
+        for number, type_ in enumerate(module.types):
+            self.type_numbers.setdefault(type_, number)
+
+
+def _instantiation(module: wasm.Module) -> wasm.Function:
+    """Instantiation as a WebAssembly function, in the order of the specification (section "Instantiation")."""
+    body: list[wasm.Instruction] = []
+    first = len(module.imported("global"))
+    for number, global_ in enumerate(module.globals):
+        body += _without_end(global_.expression) + [_instruction("global.set", first + number)]
+    for number, element in enumerate(module.elements):
+        if element.mode == "active" and element.offset_expression:
+            body += _segment(element.offset_expression, len(element.expressions))
+            body.append(_instruction("table.init", number, element.table))
+        if element.mode != "passive":
+            body.append(_instruction("elem.drop", number))
+    for number, data in enumerate(module.datas):
+        if data.mode == "active" and data.offset_expression:
+            body += _segment(data.offset_expression, len(data.bytes))
+            body += [_instruction("memory.init", number, data.memory), _instruction("data.drop", number)]
+    if module.start is not None:
+        body.append(_instruction("call", module.start))
+    return wasm.Function(0, _NOTHING, (), [*body, _instruction("end")], 0)
+
+
+def _segment(offset: wasm.Expression, count: int) -> list[wasm.Instruction]:
+    """The operands that copy a whole segment to an offset."""
+    return [*_without_end(offset), _instruction("i32.const", 0), _instruction("i32.const", count)]
+
+
+def _without_end(expression: wasm.Expression) -> list[wasm.Instruction]:
+    return [instruction for instruction in expression if instruction.opcode.name != "end"]
+
+
+def _instruction(name: str, *immediates: int) -> wasm.Instruction:
+    return wasm.Instruction(_BY_NAME[name], immediates, 0)
+
+
+def _assigned_locals(body: wasm.Expression) -> dict[int, list[int]]:
+    """The locals that each block, loop or if assigns, by the index of its first instruction."""
+    found: dict[int, set[int]] = {}
+    opened: list[int] = []
+    for index, instruction in enumerate(body):
+        name = instruction.opcode.name
+        if name in ("block", "loop", "if"):
+            opened.append(index)
+            found[index] = set()
+        elif name in ("local.set", "local.tee") and opened:
+            found[opened[-1]].add(instruction.immediates[0])
+        elif name == "end" and opened:
+            closed = found[opened.pop()]
+            if opened:
+                found[opened[-1]] |= closed
+    return {index: sorted(locals_) for index, locals_ in found.items()}
 
 
 class _Builder:
-    def __init__(self, module: Module, name: str, type_: FunctionType, locals_: tuple[str, ...]) -> None:
-        self.module = module
-        self.function = Function(name, type_)
-        self._numbers = 0
-        self.block: Block | None = self._new_block(0)
-        self.block.parameters = [self.function.value(t) for t in type_.parameters]
-        self.function.blocks.append(self.block)
-        self.stack: list[Value] = []
-        self.frames: list[_Frame] = []
-        self.offset = 0
-        self.locals = [*self.block.parameters, *(self._zero(t) for t in locals_)]
+    """Translates one function; `block` is None while the code can't be reached."""
 
-    def _new_block(self, depth: int) -> Block:
-        block = Block(self._numbers, depth=depth)
-        self._numbers += 1
-        return block
+    def __init__(self, context: _Context, source: wasm.Function, name: str) -> None:
+        self.context = context
+        self.source = source
+        self.function = Function(name, source.type)
+        self.block: Block | None = None
+        self.stack: list[Value] = []
+        self.locals: list[Value] = []
+        self.frames: list[_Frame] = []
+        self.exits: list[Block] = []
+        self.offset = source.offset
+
+    def run(self) -> Function:
+        entry = self.function.new_block(self.source.type.parameters)
+        self._start(entry)
+        self.locals = list(entry.parameters)
+        self.locals += [self._zero(type_) for type_ in self.source.locals]
+        self.frames = [_Frame("function", self.source.type, [])]
+        self._body(self.source.body)
+        self.function.blocks += self.exits
+        return self.function
+
+    def _body(self, body: wasm.Expression) -> None:
+        assigned = _assigned_locals(body)
+        skipped = 0
+        for index, instruction in enumerate(body):
+            name = instruction.opcode.name
+            self.offset = instruction.offset
+            if self.block is None:
+                if name in ("block", "loop", "if"):
+                    skipped += 1
+                elif name == "end" and skipped:
+                    skipped -= 1
+                elif name in ("end", "else") and not skipped:
+                    self._control(name, instruction, [])
+            elif name in _CONTROL:
+                self._control(name, instruction, assigned.get(index, []))
+            else:
+                self._plain(name, instruction)
+
+    # plain instructions
+
+    def _emit(self, op: str, operands: list[Value], types: tuple[str, ...] = (), *immediates) -> list[Value]:
+        assert self.block is not None
+        instruction = self.function.new_instruction(op, operands, types, immediates, self.offset)
+        self.block.instructions.append(instruction)
+        return instruction.results
 
     def _zero(self, type_: str) -> Value:
-        return self.emit("const", [], (type_,), (0,))[0]
+        if type_ in ("funcref", "externref"):
+            return self._emit("ref.null", [], (type_,))[0]
+        return self._emit(f"{type_}.const", [], (type_,), 0)[0]
 
-    def emit(self, name: str, arguments: list[Value], results: tuple[str, ...], immediates: tuple = ()) -> list[Value]:
-        assert self.block is not None
-        values = [self.function.value(t) for t in results]
-        self.block.instructions.append(Instruction(name, arguments, values, immediates, self.offset))
-        return values
-
-    def end_block(self, name: str, arguments: list[Value], edges: list[Edge], immediates: tuple = ()) -> None:
-        assert self.block is not None
-        self.block.terminator = Terminator(name, arguments, edges, immediates, self.offset)
-        self.block = None
-
-    def begin_block(self, block: Block) -> None:
-        self.function.blocks.append(block)
-        self.block = block
-
-    def pop(self, count: int) -> list[Value]:
-        if count == 0:
+    def _pop(self, count: int) -> list[Value]:
+        if not count:
             return []
         values = self.stack[-count:]
         del self.stack[-count:]
         return values
 
-    # control
-
-    def open_function(self, type_: FunctionType, locals_: tuple[str, ...]) -> None:
-        target = self._new_block(0)
-        target.parameters = [self.function.value(t) for t in type_.results]
-        self.frames.append(_Frame("function", type_, target, 0, []))
-
-    def _join(self, types: tuple[str, ...], assigned: list[int], depth: int) -> Block:
-        block = self._new_block(depth)
-        block.parameters = [self.function.value(t) for t in types]
-        block.parameters += [self.function.value(self.locals[i].type) for i in assigned]
-        return block
-
-    def _edge(self, frame: _Frame, values: list[Value]) -> Edge:
-        return Edge(frame.target, values + [self.locals[i] for i in frame.assigned])
-
-    def _depth(self) -> int:
-        return sum(frame.kind == "loop" for frame in self.frames)
-
-    def open(self, kind: str, type_: FunctionType, assigned: list[int]) -> None:
-        if self.block is None:
-            self.frames.append(_Frame(kind, type_, Block(-1), len(self.stack), [], reachable=False))
-            return
-        condition = self.pop(1)[0] if kind == "if" else None
-        height = len(self.stack) - len(type_.parameters)
-        if kind == "loop":
-            self._open_loop(type_, assigned, height)
-            return
-        target = self._join(type_.results, assigned, self._depth())
-        frame = _Frame(kind, type_, target, height, assigned)
-        self.frames.append(frame)
-        if condition is not None:
-            frame.entry_locals = list(self.locals)
-            frame.parameters = self.stack[height:]
-            then, frame.otherwise = self._new_block(self._depth()), self._new_block(self._depth())
-            self.end_block("branch", [condition], [Edge(then), Edge(frame.otherwise)])
-            self.begin_block(then)
-
-    def _open_loop(self, type_: FunctionType, assigned: list[int], height: int) -> None:
-        header = self._join(type_.parameters, assigned, self._depth() + 1)
-        values = self.pop(len(type_.parameters))
-        self.end_block("jump", [], [Edge(header, values + [self.locals[i] for i in assigned])])
-        self.begin_block(header)
-        self.stack += header.parameters[: len(values)]
-        for i, value in zip(assigned, header.parameters[len(values) :], strict=True):
-            self.locals[i] = value
-        self.frames.append(_Frame("loop", type_, header, height, assigned))
-
-    def otherwise(self) -> None:
-        frame = self.frames[-1]
-        if not frame.reachable:
-            return
-        if self.block is not None:
-            self.end_block("jump", [], [self._edge(frame, self.pop(len(frame.type.results)))])
-        self._begin_otherwise(frame)
-
-    def _begin_otherwise(self, frame: _Frame) -> None:
-        assert frame.otherwise is not None
-        self.begin_block(frame.otherwise)
-        frame.otherwise = None
-        del self.stack[frame.height :]
-        self.stack += frame.parameters
-        self.locals = list(frame.entry_locals)
-
-    def close(self) -> None:
-        frame = self.frames[-1]
-        if not frame.reachable:
-            self.frames.pop()
-            return
-        if frame.otherwise is not None:
-            self.otherwise()
-        if frame.kind == "loop":
-            self.frames.pop()
-            return
-        if self.block is not None:
-            self.end_block("jump", [], [self._edge(frame, self.pop(len(frame.type.results)))])
-        self.frames.pop()
-        del self.stack[frame.height :]
-        self.begin_block(frame.target)
-        count = len(frame.type.results)
-        self.stack += frame.target.parameters[:count]
-        for i, value in zip(frame.assigned, frame.target.parameters[count:], strict=True):
-            self.locals[i] = value
-        if frame.kind == "function":
-            self.end_block("return", self.pop(count), [])
-
-    def _target(self, depth: int) -> _Frame:
-        return self.frames[-1 - depth]
-
-    def br(self, depth: int) -> None:
-        frame = self._target(depth)
-        self.end_block("jump", [], [self._edge(frame, self.pop(len(frame.branch_types)))])
-
-    def br_if(self, depth: int) -> None:
-        frame = self._target(depth)
-        condition = self.pop(1)[0]
-        count = len(frame.branch_types)
-        values = self.stack[len(self.stack) - count :]
-        follow = self._new_block(self._depth())
-        self.end_block("branch", [condition], [self._edge(frame, values), Edge(follow)])
-        self.begin_block(follow)
-
-    def br_table(self, depths: tuple[int, ...], default: int) -> None:
-        index = self.pop(1)
-        count = len(self._target(default).branch_types)
-        values = self.stack[len(self.stack) - count :]
-        edges = [self._edge(self._target(depth), list(values)) for depth in (*depths, default)]
-        self.end_block("table", index, edges)
-
-    def return_(self) -> None:
-        self.end_block("return", self.pop(len(self.function.type.results)), [])
-
-    def trap(self, kind: str) -> None:
-        self.end_block("trap", [], [], (TRAP_NUMBERS[kind],))
-
-    # instructions
-
-    def plain(self, instruction: wasm.Instruction) -> None:
-        """Anything that is not control."""
-        name, immediates = instruction.opcode.name, instruction.immediates
-        special = getattr(self, "_" + name.replace(".", "_"), None)
+    def _plain(self, name: str, instruction: wasm.Instruction) -> None:
+        opcode, immediates = instruction.opcode, instruction.immediates
+        special = _PLAIN.get(name)
         if special is not None:
-            special(*immediates)
-        elif ".load" in name or ".store" in name:
-            self._access(name, immediates[1])
-        elif name.endswith(".const"):
-            self.stack += self.emit("const", [], (name[:3],), immediates)
-        elif name in REINTERPRETED:
-            self.stack += self.emit("copy", self.pop(1), instruction.opcode.results)
-        else:
-            self._operator(instruction)
-
-    def _operator(self, instruction: wasm.Instruction) -> None:
-        opcode = instruction.opcode
-        arguments = self.pop(len(opcode.parameters or ()))
-        type_, _, operation = opcode.name.partition(".")
-        name = opcode.name
-        if operation in SWAPPED:
-            name = f"{type_}.{SWAPPED[operation]}"
-            arguments.reverse()
-        self.stack += self.emit(name, arguments, opcode.results or (), instruction.immediates)
-
-    def _access(self, name: str, offset: int) -> None:
-        if ".load" in name:
-            load, extend = NARROW_LOADS.get(name, (BITWISE.get(name, name), None))
-            type_ = load[:3] if extend else name[:3]
-            self.stack += self.emit(load, self.pop(1), (type_,), (offset,))
-            if extend:
-                self.stack += self.emit(extend, self.pop(1), ("i64",))
+            special(self, name, immediates)
             return
-        address, value = self.pop(2)
-        store = NARROW_STORES.get(name)
-        if store:
-            value = self.emit("i32.wrap_i64", [value], ("i32",))[0]
-        self.emit(store or BITWISE.get(name, name), [address, value], (), (offset,))
+        assert opcode.parameters is not None and opcode.results is not None, name
+        if opcode.access:
+            immediates = immediates[1:2]  # the alignment is a hint, the memory always 0
+        self.stack += self._emit(name, self._pop(len(opcode.parameters)), opcode.results, *immediates)
 
-    def _nop(self) -> None:
-        pass
+    def _local_get(self, name: str, immediates: tuple) -> None:
+        self.stack.append(self.locals[immediates[0]])
 
-    def _drop(self) -> None:
+    def _local_set(self, name: str, immediates: tuple) -> None:
+        self.locals[immediates[0]] = self.stack.pop()
+
+    def _local_tee(self, name: str, immediates: tuple) -> None:
+        self.locals[immediates[0]] = self.stack[-1]
+
+    def _drop(self, name: str, immediates: tuple) -> None:
         self.stack.pop()
 
-    def _select(self, *_: str) -> None:
-        a, b, condition = self.pop(3)
-        self.stack += self.emit("select", [a, b, condition], (a.type,))
+    def _nop(self, name: str, immediates: tuple) -> None:
+        pass
 
-    _select_t = _select
+    def _global_get(self, name: str, immediates: tuple) -> None:
+        type_ = self.context.global_types[immediates[0]].value
+        self.stack += self._emit(name, [], (type_,), *immediates)
 
-    def _local_get(self, index: int) -> None:
-        self.stack.append(self.locals[index])
+    def _global_set(self, name: str, immediates: tuple) -> None:
+        self._emit(name, self._pop(1), (), *immediates)
 
-    def _local_set(self, index: int) -> None:
-        self.locals[index] = self.stack.pop()
+    def _select(self, name: str, immediates: tuple) -> None:
+        operands = self._pop(3)
+        self.stack += self._emit("select", operands, (operands[0].type,))
 
-    def _local_tee(self, index: int) -> None:
-        self.locals[index] = self.stack[-1]
+    def _table(self, name: str, immediates: tuple) -> None:
+        """table.get, set, grow and fill, whose signatures depend on the table."""
+        element = self.context.table_types[immediates[0]].element
+        count, results = {
+            "table.get": (1, (element,)),
+            "table.set": (2, ()),
+            "table.grow": (2, ("i32",)),
+            "table.fill": (3, ()),
+        }[name]
+        self.stack += self._emit(name, self._pop(count), results, *immediates)
 
-    def _global_get(self, index: int) -> None:
-        self.stack += self.emit("global.get", [], (self.module.global_types[index].value,), (index,))
+    def _ref_null(self, name: str, immediates: tuple) -> None:
+        self.stack += self._emit(name, [], immediates)
 
-    def _global_set(self, index: int) -> None:
-        self.emit("global.set", self.pop(1), (), (index,))
+    def _ref_is_null(self, name: str, immediates: tuple) -> None:
+        self.stack += self._emit(name, self._pop(1), ("i32",))
 
-    def _call(self, index: int) -> None:
-        type_ = self.module.function_types[index]
-        name = "call_import" if index < len(self.module.imported("function")) else "call"
-        self.stack += self.emit(name, self.pop(len(type_.parameters)), type_.results, (index,))
+    def _call(self, name: str, immediates: tuple) -> None:
+        index = immediates[0]
+        type_ = self.context.function_types[index]
+        op = "call_import" if index < self.context.imported_functions else "call"
+        self.stack += self._emit(op, self._pop(len(type_.parameters)), type_.results, index)
 
-    def _call_indirect(self, type_: FunctionType, table: int) -> None:
-        arguments = self.pop(len(type_.parameters) + 1)
-        index = self.module.types.index(type_)
-        self.stack += self.emit("call_indirect", arguments, type_.results, (index, table))
+    def _call_indirect(self, name: str, immediates: tuple) -> None:
+        type_, table = immediates
+        operands = self._pop(len(type_.parameters) + 1)
+        self.stack += self._emit(name, operands, type_.results, self.context.type_numbers[type_], table)
 
-    def _ref_null(self, type_: str) -> None:
-        self.stack += self.emit("const", [], (type_,), (0,))
+    # control
 
-    def _ref_is_null(self) -> None:
-        self.stack += self.emit("i32.eqz", self.pop(1), ("i32",))
+    def _control(self, name: str, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        _CONTROL[name](self, instruction, assigned)
 
-    def _ref_func(self, index: int) -> None:
-        self.stack += self.emit("ref.func", [], ("funcref",), (index,))
+    def _start(self, block: Block) -> None:
+        self.function.blocks.append(block)
+        self.block = block
 
-    def _table_get(self, table: int) -> None:
-        self.stack += self.emit("table.get", self.pop(1), (self.module.table_types[table].element,), (table,))
+    def _terminate(self, op: str, operands: list[Value], edges: list[Edge]) -> None:
+        assert self.block is not None
+        self.block.terminator = Instruction(op, operands, (), self.offset, edges=edges)
+        self.block = None
 
-    def _table_set(self, table: int) -> None:
-        self.emit("table.set", self.pop(2), (), (table,))
+    def _open(self, kind: str, type_: wasm.FunctionType, assigned: list[int]) -> _Frame:
+        height = len(self.stack) - len(type_.parameters)
+        frame = _Frame(kind, type_, assigned, height, locals=list(self.locals))
+        self.frames.append(frame)
+        return frame
 
-    def _table_grow(self, table: int) -> None:
-        self.stack += self.emit("table.grow", self.pop(2), ("i32",), (table,))
+    def _block(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        self._open("block", instruction.immediates[0], assigned)
 
-    def _table_fill(self, table: int) -> None:
-        self.emit("table.fill", self.pop(3), (), (table,))
+    def _loop(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        type_ = instruction.immediates[0]
+        frame = self._open("loop", type_, assigned)
+        header = self._label(frame)
+        self._terminate("br", [], [self._edge(frame)])
+        self._enter(frame, header)
 
+    def _if(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        condition = self.stack.pop()
+        frame = self._open("if", instruction.immediates[0], assigned)
+        frame.arguments = self.stack[frame.height :]
+        then, frame.otherwise = self.function.new_block(), self.function.new_block()
+        self._terminate("br_if", [condition], [Edge(then), Edge(frame.otherwise)])
+        self._start(then)
 
-def build(module: Module) -> list[Function]:
-    """The defined functions in order, then `instantiate`, each in SSA."""
-    imported = len(module.imported("function"))
-    functions = [
-        _build_function(module, module.function_name(imported + i), function)
-        for i, function in enumerate(module.functions)
-    ]
-    return [*functions, _build_instantiate(module)]
+    def _else(self, instruction: wasm.Instruction | None, assigned: list[int]) -> None:
+        frame = self.frames[-1]
+        assert frame.otherwise is not None
+        if self.block is not None:
+            self._terminate("br", [], [self._edge(frame)])
+        self._start(frame.otherwise)
+        frame.otherwise = None
+        self.stack[frame.height :] = frame.arguments
+        self.locals = list(frame.locals)
 
+    def _end(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        if self.frames[-1].otherwise is not None:
+            self._else(None, [])
+        frame = self.frames[-1]
+        if frame.kind == "function" and self.block is not None:
+            self._terminate("return", self._pop(len(frame.type.results)), [])
+        elif frame.kind in ("block", "if") and frame.label is not None:
+            if self.block is not None:
+                self._terminate("br", [], [self._edge(frame)])
+            self._enter(frame, frame.label)
+        self.frames.pop()
 
-def _build_function(module: Module, name: str, function: wasm.Function) -> Function:
-    builder = _Builder(module, name, function.type, function.locals)
-    builder.open_function(function.type, function.locals)
-    assigned = _assigned_locals(function.body)
-    for position, instruction in enumerate(function.body):
-        builder.offset = instruction.offset
-        _step(builder, instruction, assigned.get(position, []))
-    return builder.function
+    def _enter(self, frame: _Frame, block: Block) -> None:
+        """Go on in a label's block: its parameters are the operands, then the assigned locals."""
+        self._start(block)
+        operands = len(block.parameters) - len(frame.assigned)
+        self.stack[frame.height :] = block.parameters[:operands]
+        self.locals = list(frame.locals)
+        for index, value in zip(frame.assigned, block.parameters[operands:], strict=True):
+            self.locals[index] = value
 
+    def _label(self, frame: _Frame) -> Block:
+        if frame.label is None:
+            types = frame.type.parameters if frame.kind == "loop" else frame.type.results
+            frame.label = self.function.new_block([*types, *(frame.locals[i].type for i in frame.assigned)])
+        return frame.label
 
-def _step(builder: _Builder, instruction: wasm.Instruction, assigned: list[int]) -> None:
-    name, immediates = instruction.opcode.name, instruction.immediates
-    if name in ("block", "loop", "if"):
-        builder.open(name, immediates[0], assigned)
-    elif name == "else":
-        builder.otherwise()
-    elif name == "end":
-        builder.close()
-    elif builder.block is None:
-        return
-    elif name == "br":
-        builder.br(immediates[0])
-    elif name == "br_if":
-        builder.br_if(immediates[0])
-    elif name == "br_table":
-        builder.br_table(*immediates)
-    elif name == "return":
-        builder.return_()
-    elif name == "unreachable":
-        builder.trap("unreachable")
-    else:
-        builder.plain(instruction)
+    def _edge(self, frame: _Frame) -> Edge:
+        """A branch to a frame's label with what lies on the stack now; to a return of its own for the outermost."""
+        if frame.kind == "function":
+            block = self.function.new_block()
+            count = len(frame.type.results)
+            values = self.stack[len(self.stack) - count :]
+            block.terminator = Instruction("return", values, (), self.offset)
+            self.exits.append(block)
+            return Edge(block)
+        label = self._label(frame)
+        operands = len(label.parameters) - len(frame.assigned)
+        values = self.stack[len(self.stack) - operands :]
+        return Edge(label, values + [self.locals[i] for i in frame.assigned])
 
+    def _br(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        self._terminate("br", [], [self._edge(self.frames[-1 - instruction.immediates[0]])])
 
-def _assigned_locals(body: list[wasm.Instruction]) -> dict[int, list[int]]:
-    """For each construct, by its position in the body: the locals assigned between it and its end."""
-    found: dict[int, list[int]] = {}
-    open_: list[tuple[int, set[int]]] = []
-    for position, instruction in enumerate(body):
-        name = instruction.opcode.name
-        if name in ("block", "loop", "if"):
-            open_.append((position, set()))
-        elif name == "end" and open_:
-            start, inside = open_.pop()
-            found[start] = sorted(inside)
-            if open_:
-                open_[-1][1].update(inside)
-        elif name in ("local.set", "local.tee") and open_:
-            open_[-1][1].add(instruction.immediates[0])
-    return found
+    def _br_if(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        condition = self.stack.pop()
+        after = self.function.new_block()
+        edge = self._edge(self.frames[-1 - instruction.immediates[0]])
+        self._terminate("br_if", [condition], [edge, Edge(after)])
+        self._start(after)
 
+    def _br_table(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        index = self.stack.pop()
+        depths = [*instruction.immediates[0], instruction.immediates[1]]
+        edges = {depth: self._edge(self.frames[-1 - depth]) for depth in set(depths)}
+        copies = [Edge(edges[depth].target, list(edges[depth].arguments)) for depth in depths]
+        self._terminate("br_table", [index], copies)
 
-def _build_instantiate(module: Module) -> Function:
-    """Globals, active segments and the start function, in the order of specification section 4.5.4."""
-    builder = _Builder(module, "instantiate", FunctionType(), ())
-    builder.open_function(FunctionType(), ())
-    first = len(module.imported("global"))
-    for index, global_ in enumerate(module.globals):
-        _evaluate(builder, global_.expression)
-        builder.emit("global.set", builder.pop(1), (), (first + index,))
-    for index, element in enumerate(module.elements):
-        if element.mode == "active" and element.offset_expression is not None:
-            _evaluate(builder, element.offset_expression)
-            _initialise(builder, "table.init", (index, element.table), len(element.expressions))
-        if element.mode != "passive":
-            builder.emit("elem.drop", [], (), (index,))
-    for index, data in enumerate(module.datas):
-        if data.mode == "active" and data.offset_expression is not None:
-            _evaluate(builder, data.offset_expression)
-            _initialise(builder, "memory.init", (index, data.memory), len(data.bytes))
-            builder.emit("data.drop", [], (), (index,))
-    if module.start is not None:
-        builder._call(module.start)
-    builder.close()
-    return builder.function
+    def _return(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        self._terminate("return", self._pop(len(self.source.type.results)), [])
 
-
-def _evaluate(builder: _Builder, expression: list[wasm.Instruction]) -> None:
-    for instruction in expression[:-1]:
-        builder.offset = instruction.offset
-        builder.plain(instruction)
+    def _unreachable(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        self._terminate("unreachable", [], [])
 
 
-def _initialise(builder: _Builder, name: str, immediates: tuple, count: int) -> None:
-    arguments = [*builder.pop(1), *(builder.emit("const", [], ("i32",), (n,))[0] for n in (0, count))]
-    builder.emit(name, arguments, (), immediates)
+_CONTROL = {
+    "block": _Builder._block,
+    "loop": _Builder._loop,
+    "if": _Builder._if,
+    "else": _Builder._else,
+    "end": _Builder._end,
+    "br": _Builder._br,
+    "br_if": _Builder._br_if,
+    "br_table": _Builder._br_table,
+    "return": _Builder._return,
+    "unreachable": _Builder._unreachable,
+}
+_PLAIN = {
+    "local.get": _Builder._local_get,
+    "local.set": _Builder._local_set,
+    "local.tee": _Builder._local_tee,
+    "drop": _Builder._drop,
+    "nop": _Builder._nop,
+    "global.get": _Builder._global_get,
+    "global.set": _Builder._global_set,
+    "select": _Builder._select,
+    "select_t": _Builder._select,
+    "table.get": _Builder._table,
+    "table.set": _Builder._table,
+    "table.grow": _Builder._table,
+    "table.fill": _Builder._table,
+    "ref.null": _Builder._ref_null,
+    "ref.is_null": _Builder._ref_is_null,
+    "call": _Builder._call,
+    "call_indirect": _Builder._call_indirect,
+}

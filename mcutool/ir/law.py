@@ -1,91 +1,115 @@
-"""What is always true of an IR function, stage by stage; checked between stages.
+"""What every function obeys between two stages.
 
-SSA: every value is defined once, on every path before it is used; edges bring one value of the right type for each
-parameter. After allocation: no two values that live at once share a slot, and call areas lie above what lives across.
+This file decides which functions are well formed: `check_ssa` from building to selection, `check_allocation` after it.
+A broken law is a bug of a stage, never of the user's module. It refuses to mend anything.
 """
 
 from __future__ import annotations
 
-from mcutool.ir.allocate import CALLS, Allocation
-from mcutool.ir.nodes import Block, Function, Value
-from mcutool.ir.passes import predecessors
+from typing import TYPE_CHECKING
+
+from mcutool.ir.dominance import Dominators
+from mcutool.ir.liveness import Lifetimes
+from mcutool.ir.nodes import Block, Function, Instruction, Value
+from mcutool.wasm.opcodes import OPCODES
+
+if TYPE_CHECKING:
+    from mcutool.ir.allocate import Allocation
+
+_SIGNATURES = {
+    opcode.name: (opcode.parameters, opcode.results)
+    for opcode in OPCODES
+    if opcode.parameters is not None and opcode.results is not None
+}
+_EDGES = {"br": (1, 1), "br_if": (2, 2), "br_table": (1, 1 << 32), "return": (0, 0), "unreachable": (0, 0)}
+"""Fewest and most edges of each terminator."""
 
 
 class LawBroken(AssertionError):
-    """A stage left a function ill-formed: a bug of the translator."""
+    """A stage made a function that is not well formed."""
 
 
 def check_ssa(function: Function) -> None:
-    """Raises LawBroken when the function is not in static single assignment form."""
-    available = _available(function)
-    defined: set[Value] = set()
+    """One definition for each value, above all its uses; types as the opcode table says; edges that fit their targets.
+
+    Raises LawBroken.
+    """
+    if [v.type for v in function.entry.parameters] != list(function.type.parameters):
+        raise LawBroken(f"{function.name}: the entry's parameters are not the function's")
+    defined = _definitions(function)
+    dominators = Dominators(function)
+    known = set(function.blocks)
     for block in function.blocks:
-        if block.terminator is None:
-            raise LawBroken(f"{function.name}: b{block.number} has no end")
-        known = set(available[block])
-        _define(function, defined, known, block.parameters)
-        for instruction in block.instructions:
-            _use(function, known, instruction.arguments, instruction)
-            _define(function, defined, known, instruction.results)
-        _use(function, known, block.terminator.arguments, block.terminator)
+        if not block.is_terminated or block.terminator.op not in _EDGES:
+            raise LawBroken(f"{function.name}: b{block.number} does not end in a terminator")
         for edge in block.edges:
-            _use(function, known, edge.arguments, edge)
-            if [a.type for a in edge.arguments] != [p.type for p in edge.block.parameters]:
-                raise LawBroken(f"{function.name}: edge {edge} from b{block.number} does not match its block")
+            _check_edge(function, block, edge.target, edge.arguments, known)
+        if dominators.reaches(block):
+            _check_uses(function, block, defined, dominators)
+        for instruction in block.everything:
+            _check_types(function, instruction)
 
 
-def _define(function: Function, defined: set[Value], known: set[Value], values: list[Value]) -> None:
-    for value in values:
-        if value in defined:
-            raise LawBroken(f"{function.name}: {value} is defined twice")
-        defined.add(value)
-        known.add(value)
+def _definitions(function: Function) -> dict[Value, tuple[Block, int]]:
+    """Where each value is defined: block, and index of the instruction or -1 for a parameter."""
+    defined: dict[Value, tuple[Block, int]] = {}
+    for block in function.blocks:
+        places = [(value, -1) for value in block.parameters]
+        places += [(value, index) for index, i in enumerate(block.instructions) for value in i.results]
+        for value, index in places:
+            if value in defined:
+                raise LawBroken(f"{function.name}: {value} is defined twice")
+            defined[value] = (block, index)
+    return defined
 
 
-def _use(function: Function, known: set[Value], values: list[Value], where: object) -> None:
-    for value in values:
-        if value not in known:
-            raise LawBroken(f"{function.name}: {value} is used before it is defined, in {where}")
+def _check_edge(function: Function, block: Block, target: Block, arguments: list[Value], known: set[Block]) -> None:
+    if target not in known or target is function.entry:
+        raise LawBroken(f"{function.name}: b{block.number} jumps to b{target.number}, which is no target")
+    if [v.slots for v in arguments] != [v.slots for v in target.parameters]:
+        raise LawBroken(f"{function.name}: the arguments from b{block.number} do not fit b{target.number}")
 
 
-def _available(function: Function) -> dict[Block, frozenset[Value]]:
-    """Values defined on every path to each block."""
-    before = {block: [edge for edge in edges] for block, edges in predecessors(function).items()}
-    origin = {id(edge): block for block in function.blocks for edge in block.edges}
-    own = {b: frozenset([*b.parameters, *(r for i in b.instructions for r in i.results)]) for b in function.blocks}
-    available: dict[Block, frozenset[Value] | None] = dict.fromkeys(function.blocks)
-    available[function.blocks[0]] = frozenset()
-    changed = True
-    while changed:
-        changed = False
-        for block in function.blocks[1:]:
-            sources = [origin[id(e)] for e in before[block]]
-            sets = [s | own[b] for b in sources if (s := available[b]) is not None]
-            if not sets:
-                continue
-            new = frozenset.intersection(*sets)
-            if new != available[block]:
-                available[block] = new
-                changed = True
-    return {block: values or frozenset() for block, values in available.items()}
+def _check_uses(
+    function: Function, block: Block, defined: dict[Value, tuple[Block, int]], dominators: Dominators
+) -> None:
+    for index, instruction in enumerate(block.everything):
+        used = [*instruction.operands, *(value for edge in instruction.edges for value in edge.arguments)]
+        for value in used:
+            place = defined.get(value)
+            if place is None:
+                raise LawBroken(f"{function.name}: {value} is used in b{block.number} and defined nowhere")
+            above = place[1] < index if place[0] is block else dominators.dominates(place[0], block)
+            if not above:
+                raise LawBroken(f"{function.name}: {value} is used in b{block.number} before its definition")
+
+
+def _check_types(function: Function, instruction: Instruction) -> None:
+    signature = _SIGNATURES.get(instruction.op)
+    if signature is None:
+        return
+    given = tuple(v.type for v in instruction.operands), tuple(v.type for v in instruction.results)
+    if given != signature:
+        raise LawBroken(f"{function.name}: {instruction} does not fit its signature")
 
 
 def check_allocation(function: Function, allocation: Allocation) -> None:
-    """Raises LawBroken when living values overlap, or a call area covers what lives across the call."""
-    for call, base in allocation.bases.items():
-        for value in allocation.live_across[call]:
-            if allocation.slots[value] + value.slots > base - CALLS[call.name]:
-                raise LawBroken(f"{function.name}: {value} lies in the call area of {call}")
-    for block in function.blocks:
-        assert block.terminator is not None
-        for group in (block.parameters, *(i.results for i in block.instructions)):
-            _check_apart(function, allocation, group)
+    """Every value has slots inside the frame; values kept at the same time share none; calls lie above what they keep.
 
-
-def _check_apart(function: Function, allocation: Allocation, group: list[Value]) -> None:
-    taken: set[int] = set()
-    for value in group:
-        places = set(range(allocation.slots[value], allocation.slots[value] + value.slots))
-        if taken & places or max(places) >= allocation.frame:
-            raise LawBroken(f"{function.name}: {value} shares its slot")
-        taken |= places
+    Raises LawBroken.
+    """
+    taken: dict[int, int] = {}
+    lifetimes = Lifetimes(function)
+    for value, lifetime in lifetimes.of.items():
+        slot = allocation.slot.get(value)
+        if slot is None or slot + value.slots > allocation.frame_slots:
+            raise LawBroken(f"{function.name}: {value} has no slot in the frame")
+        for number in range(slot, slot + value.slots):
+            if taken.get(number, 0) & lifetime:
+                raise LawBroken(f"{function.name}: {value} shares slot {number} with a live value")
+            taken[number] = taken.get(number, 0) | lifetime
+    for call, across in lifetimes.across.items():
+        lowest = allocation.base[call] - allocation.target.links[call.op]
+        for value in across:
+            if allocation.slot[value] + value.slots > lowest:
+                raise LawBroken(f"{function.name}: {call} overwrites {value}")

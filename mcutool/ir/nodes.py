@@ -1,7 +1,13 @@
-"""The register IR: functions of basic blocks in static single assignment form, with parameters on blocks.
+"""The IR: functions of basic blocks in SSA form, with block parameters instead of phis.
 
-This file decides what an IR function is made of and how it is shown. It refuses to know where it comes from, what is
-optimised and how instructions are encoded.
+This file decides what a program looks like between the stages. It refuses to know what an operation means and how it
+is encoded. Operations carry WebAssembly's names; our own are:
+
+    call_import      calls the imported function of that index
+    copy             its operand
+    br_if            edges: when not zero, otherwise
+    br_table         edges: for 0, 1, ..., otherwise
+    return, unreachable, br
 """
 
 from __future__ import annotations
@@ -11,112 +17,161 @@ from dataclasses import dataclass, field
 
 from mcutool.wasm.module import FunctionType
 
-WIDE = ("i64", "f64")
-"""Types that take two slots."""
+WIDE_TYPES = frozenset(("i64", "f64"))
 
 
+def slots(type_: str) -> int:
+    """Frame slots of 32 bits that a value of the type takes."""
+    return 2 if type_ in WIDE_TYPES else 1
+
+
+@dataclass(eq=False, slots=True)
 class Value:
-    """A value that is defined once; compared by identity."""
+    """Something computed once; `definition` is what computes it, the block for a parameter."""
 
-    __slots__ = ("number", "type")
-
-    def __init__(self, number: int, type_: str) -> None:
-        self.number = number
-        self.type = type_
+    type: str
+    number: int
+    definition: Instruction | Block
 
     @property
     def slots(self) -> int:
-        return 2 if self.type in WIDE else 1
-
-    def __repr__(self) -> str:
-        return f"%{self.number}"
-
-
-@dataclass(slots=True, eq=False)
-class Instruction:
-    """`name` is WebAssembly's where it has one; `const`, `copy` and `call_import` are ours.
-
-    Immediates: const (bits,); loads and stores (offset,); call (function,); call_indirect (type index, table);
-    global.* (index,); table.* and memory.* as in WebAssembly; ref.func (function,).
-    """
-
-    name: str
-    arguments: list[Value]
-    results: list[Value]
-    immediates: tuple
-    offset: int
+        return slots(self.type)
 
     def __str__(self) -> str:
-        left = f"{', '.join(f'{r!r}:{r.type}' for r in self.results)} = " if self.results else ""
-        words = [*map(repr, self.arguments), *(f"#{i}" for i in self.immediates)]
-        return f"{left}{self.name} {', '.join(words)}".rstrip()
+        return f"v{self.number}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Edge:
-    """A way to a block, with a value for each of its parameters."""
+    """A way from a block to another; the arguments become the target's parameters."""
 
-    block: Block
+    target: Block
     arguments: list[Value] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"b{self.block.number}({', '.join(map(repr, self.arguments))})"
+        return f"b{self.target.number}({', '.join(map(str, self.arguments))})"
 
 
-@dataclass(slots=True, eq=False)
-class Terminator:
-    """The end of a block.
+@dataclass(eq=False, slots=True)
+class Instruction:
+    """One operation; `offset` is the byte in the .wasm file that it comes from. Only a terminator has edges."""
 
-    jump: one edge. branch: argument not zero -> first edge, else the second. table: argument k -> edge k, the last
-    for all others. return: arguments are the results. trap: immediates (kind,).
-    """
+    op: str
+    operands: list[Value]
+    immediates: tuple = ()
+    offset: int = 0
+    results: list[Value] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
 
-    name: str
-    arguments: list[Value]
-    edges: list[Edge]
-    immediates: tuple
-    offset: int
+    @property
+    def is_call(self) -> bool:
+        return self.op.startswith("call")
+
+    @property
+    def result(self) -> Value:
+        return self.results[0]
 
     def __str__(self) -> str:
-        words = [*map(repr, self.arguments), *map(str, self.edges), *map(str, self.immediates)]
-        return f"{self.name} {', '.join(words)}".rstrip()
+        words = [*map(str, self.immediates), *map(str, self.operands), *map(str, self.edges)]
+        written = f"{', '.join(f'{v}:{v.type}' for v in self.results)} = " if self.results else ""
+        return f"{written}{self.op} {', '.join(words)}".rstrip()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Block:
+    """A basic block: entered at the top, left by its terminator."""
+
     number: int
     parameters: list[Value] = field(default_factory=list)
     instructions: list[Instruction] = field(default_factory=list)
-    terminator: Terminator | None = None
-    depth: int = 0
+    _terminator: Instruction | None = None
+
+    @property
+    def terminator(self) -> Instruction:
+        assert self._terminator is not None, f"block b{self.number} has no terminator"
+        return self._terminator
+
+    @terminator.setter
+    def terminator(self, instruction: Instruction) -> None:
+        self._terminator = instruction
+
+    @property
+    def is_terminated(self) -> bool:
+        return self._terminator is not None
 
     @property
     def edges(self) -> list[Edge]:
-        return self.terminator.edges if self.terminator else []
+        return self.terminator.edges
+
+    @property
+    def everything(self) -> Iterator[Instruction]:
+        """The instructions and the terminator."""
+        yield from self.instructions
+        yield self.terminator
+
+    def __str__(self) -> str:
+        parameters = ", ".join(f"{v}:{v.type}" for v in self.parameters)
+        lines = [f"b{self.number}({parameters}):", *(f"    {i.offset:#07x}  {i}" for i in self.everything)]
+        return "\n".join(lines)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Function:
-    """Blocks in the order of the source; the first is the entry, whose parameters are the function's."""
+    """`blocks` begins with the entry, whose parameters are the function's and which nothing jumps to."""
 
     name: str
     type: FunctionType
     blocks: list[Block] = field(default_factory=list)
-    values: int = 0
+    _values: int = 0
+    _blocks: int = 0
 
-    def value(self, type_: str) -> Value:
-        """A fresh value."""
-        self.values += 1
-        return Value(self.values - 1, type_)
+    @property
+    def entry(self) -> Block:
+        return self.blocks[0]
 
-    def instructions(self) -> Iterator[Instruction]:
+    def new_value(self, type_: str, definition: Instruction | Block) -> Value:
+        self._values += 1
+        return Value(type_, self._values - 1, definition)
+
+    def new_block(self, parameters: list[str] | tuple[str, ...] = ()) -> Block:
+        """A block that does not stand in `blocks` yet, with a parameter for each type."""
+        block = Block(self._blocks)
+        self._blocks += 1
+        block.parameters = [self.new_value(type_, block) for type_ in parameters]
+        return block
+
+    def new_instruction(
+        self, op: str, operands: list[Value], types: tuple[str, ...] = (), immediates: tuple = (), offset: int = 0
+    ) -> Instruction:
+        """An instruction that does not stand in a block yet, with a result for each type."""
+        instruction = Instruction(op, operands, immediates, offset)
+        instruction.results = [self.new_value(type_, instruction) for type_ in types]
+        return instruction
+
+    def predecessors(self) -> dict[Block, list[Edge]]:
+        """The edges into each block."""
+        found: dict[Block, list[Edge]] = {block: [] for block in self.blocks}
         for block in self.blocks:
-            yield from block.instructions
+            for edge in block.edges:
+                found[edge.target].append(edge)
+        return found
+
+    def substitute(self, replaced: dict[Value, Value]) -> None:
+        """Use the value on the right wherever the one on the left is used; chains are followed."""
+        if not replaced:
+            return
+        for block in self.blocks:
+            for instruction in block.everything:
+                instruction.operands = [resolve(replaced, value) for value in instruction.operands]
+                for edge in instruction.edges:
+                    edge.arguments = [resolve(replaced, value) for value in edge.arguments]
 
     def __str__(self) -> str:
-        lines = [f"function {self.name} {self.type}"]
-        for block in self.blocks:
-            parameters = ", ".join(f"{p!r}:{p.type}" for p in block.parameters)
-            lines += [f"b{block.number}({parameters}):", *(f"    {i}" for i in block.instructions)]
-            lines += [f"    {block.terminator}"]
-        return "\n".join(lines)
+        return "\n".join([f"function {self.name} {self.type}", *map(str, self.blocks)])
+
+
+def resolve(replaced: dict[Value, Value], value: Value) -> Value:
+    """Where a chain of replacements ends."""
+    while value in replaced:
+        value = replaced[value]
+    return value

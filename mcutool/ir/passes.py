@@ -1,255 +1,201 @@
-"""What is done to a function between SSA and slots: unreachable blocks, copies, constants, dead code.
+"""The optimiser: passes over a function in SSA form, in the order that `optimise` names.
 
-This file decides the order of the passes. Each keeps the law of SSA (`law.py`). It refuses to know encodings.
+This file decides what is superfluous: parameters, instructions, jumps, blocks. Which expressions become simpler is
+data (rules.py). It refuses to know the target: what it leaves holds for any.
 """
 
 from __future__ import annotations
 
-from mcutool.ir import rules
-from mcutool.ir.nodes import WIDE, Block, Edge, Function, Instruction, Terminator, Value
+import re
 
-PURE_PREFIXES = ("i32.", "i64.", "f32.", "f64.")
-IMPURE_OPERATIONS = ("load", "store", "div_", "rem_", "trunc_f")
+from mcutool.ir.dominance import reverse_postorder
+from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value, resolve
+from mcutool.ir.rewrite import simplify
+
+LONGEST_CHAIN = 16
+"""Jumps to jumps that are followed; an empty loop has no end."""
+ROUNDS = 4
+"""Passes open ways for each other; after so many rounds what is left is not worth the time."""
+_EFFECTS = re.compile(
+    r"call|trap|\w+\.(load|store|div_|rem_|trunc_f)|memory\.|table\.|data\.|elem\.|global\.set", re.ASCII
+)
 
 
 def optimise(function: Function) -> None:
-    """Run all passes in place."""
-    remove_unreachable(function)
-    remove_trivial_parameters(function)
-    propagate(function)
-    simplify_branches(function)
-    remove_unreachable(function)
-    remove_trivial_parameters(function)
-    merge_chains(function)
-    number_values(function)
-    remove_dead(function)
+    """Make a function smaller and quicker, in place."""
+    for _ in range(ROUNDS):
+        remove_unreachable_blocks(function)
+        changed = remove_trivial_parameters(function)
+        changed |= simplify(function)
+        changed |= fold_branches(function)
+        changed |= remove_dead_code(function)
+        changed |= merge_blocks(function)
+        if not changed:
+            break
+    remove_unreachable_blocks(function)
 
 
-class _Renaming:
-    """Values that turned out to be other values."""
-
-    def __init__(self) -> None:
-        self._to: dict[Value, Value] = {}
-
-    def set(self, old: Value, new: Value) -> None:
-        self._to[old] = new
-
-    def get(self, value: Value) -> Value:
-        root = value
-        while root in self._to:
-            root = self._to[root]
-        while value in self._to:
-            self._to[value], value = root, self._to[value]
-        return root
-
-    def apply(self, function: Function) -> None:
-        if not self._to:
-            return
-        for block in function.blocks:
-            for item in (*block.instructions, block.terminator):
-                if item is not None:
-                    item.arguments = [self.get(a) for a in item.arguments]
-            for edge in block.edges:
-                edge.arguments = [self.get(a) for a in edge.arguments]
+def has_effect(instruction: Instruction) -> bool:
+    """Whether an instruction matters even when nobody reads its results: it may write, call or trap."""
+    return _EFFECTS.match(instruction.op) is not None
 
 
-def predecessors(function: Function) -> dict[Block, list[Edge]]:
-    """The edges that lead to each block."""
-    found: dict[Block, list[Edge]] = {block: [] for block in function.blocks}
-    for block in function.blocks:
-        for edge in block.edges:
-            found[edge.block].append(edge)
-    return found
+def remove_unreachable_blocks(function: Function) -> None:
+    reached = set(reverse_postorder(function))
+    function.blocks = [block for block in function.blocks if block in reached]
 
 
-def remove_unreachable(function: Function) -> None:
-    seen = {function.blocks[0]}
-    work = [function.blocks[0]]
-    while work:
-        for edge in work.pop().edges:
-            if edge.block not in seen:
-                seen.add(edge.block)
-                work.append(edge.block)
-    function.blocks = [block for block in function.blocks if block in seen]
-
-
-def remove_trivial_parameters(function: Function) -> None:
-    """A parameter that is always the same value, or itself, is that value."""
-    renaming = _Renaming()
+def remove_trivial_parameters(function: Function) -> bool:
+    """Drop the parameters that are always the same value, or themselves."""
+    edges = function.predecessors()
+    replaced: dict[Value, Value] = {}
     changed = True
     while changed:
         changed = False
-        for block, edges in predecessors(function).items():
-            if block is function.blocks[0]:
-                continue
-            for index in reversed(range(len(block.parameters))):
-                parameter = block.parameters[index]
-                values = {renaming.get(edge.arguments[index]) for edge in edges} - {parameter}
-                if len(values) == 1:
-                    renaming.set(parameter, values.pop())
-                    del block.parameters[index]
-                    for edge in edges:
-                        del edge.arguments[index]
-                    changed = True
-    renaming.apply(function)
+        for block in function.blocks[1:]:
+            for index in range(len(block.parameters) - 1, -1, -1):
+                changed |= _drop_trivial(block, index, edges[block], replaced)
+    function.substitute(replaced)
+    return bool(replaced)
 
 
-def propagate(function: Function) -> None:
-    """Fold constants, drop copies and identities."""
-    renaming = _Renaming()
-    constants: dict[Value, int] = {}
+def _drop_trivial(block: Block, index: int, edges: list[Edge], replaced: dict[Value, Value]) -> bool:
+    parameter = block.parameters[index]
+    values = {resolve(replaced, edge.arguments[index]) for edge in edges} - {parameter}
+    if len(values) != 1:
+        return False
+    replaced[parameter] = values.pop()
+    _drop_parameter(block, index, edges)
+    return True
+
+
+def _drop_parameter(block: Block, index: int, edges: list[Edge]) -> None:
+    del block.parameters[index]
+    for edge in edges:
+        del edge.arguments[index]
+
+
+def remove_dead_code(function: Function) -> bool:
+    """Drop instructions without effect and block parameters whose values reach no instruction that has one."""
+    edges = function.predecessors()
+    needed = _needed(function, edges)
+    changed = False
     for block in function.blocks:
-        kept = []
-        for instruction in block.instructions:
-            instruction.arguments = [renaming.get(a) for a in instruction.arguments]
-            if not _propagate_one(instruction, renaming, constants):
-                kept.append(instruction)
+        kept = [i for i in block.instructions if has_effect(i) or not needed.isdisjoint(i.results)]
+        changed |= len(kept) < len(block.instructions)
         block.instructions = kept
-    renaming.apply(function)
+        if block is function.entry:
+            continue
+        for index in range(len(block.parameters) - 1, -1, -1):
+            if block.parameters[index] not in needed:
+                _drop_parameter(block, index, edges[block])
+                changed = True
+    return changed
 
 
-def _propagate_one(instruction: Instruction, renaming: _Renaming, constants: dict[Value, int]) -> bool:
-    """True when the instruction is no longer needed."""
-    name, arguments = instruction.name, instruction.arguments
-    if name == "const":
-        constants[instruction.results[0]] = instruction.immediates[0]
-        return False
-    if name == "copy" and arguments[0].type == instruction.results[0].type:
-        renaming.set(instruction.results[0], arguments[0])
-        return True
-    known = [constants[a] for a in arguments if a in constants]
-    if known and len(known) == len(arguments) and len(instruction.results) == 1:
-        folded = rules.fold(name, known)
-        if folded is not None:
-            instruction.name, instruction.arguments, instruction.immediates = "const", [], (folded,)
-            constants[instruction.results[0]] = folded
-            return False
-    if len(arguments) == 2:
-        return _simplify(instruction, renaming, constants)
-    return False
+def _needed(function: Function, edges: dict[Block, list[Edge]]) -> set[Value]:
+    pending: list[Value] = []
+    for block in function.blocks:
+        pending += block.terminator.operands
+        for instruction in block.instructions:
+            if has_effect(instruction):
+                pending += instruction.operands
+    needed: set[Value] = set()
+    while pending:
+        value = pending.pop()
+        if value in needed:
+            continue
+        needed.add(value)
+        definition = value.definition
+        if isinstance(definition, Instruction):
+            pending += definition.operands
+        elif definition is not function.entry:
+            index = definition.parameters.index(value)
+            pending += [edge.arguments[index] for edge in edges[definition]]
+    return needed
 
 
-def _simplify(instruction: Instruction, renaming: _Renaming, constants: dict[Value, int]) -> bool:
-    a, b = instruction.arguments
-    operation = instruction.name.partition(".")[2]
-    if a in constants and operation in rules.COMMUTATIVE and instruction.name[:3] in rules.WIDTH:
-        a, b = instruction.arguments = [b, a]
-    if b not in constants:
-        return False
-    if rules.identity(instruction.name, constants[b]):
-        renaming.set(instruction.results[0], a)
-        return True
-    if rules.absorbing(instruction.name, constants[b]):
-        instruction.name, instruction.arguments, instruction.immediates = "const", [], (0,)
-        constants[instruction.results[0]] = 0
-    return False
-
-
-def simplify_branches(function: Function) -> None:
-    """Branches on constants and on the negation of a condition."""
-    definitions = {r: i for i in function.instructions() for r in i.results}
+def fold_branches(function: Function) -> bool:
+    """Branches on constants become jumps; a branch on `x == 0` or on `x != 0` looks at x."""
+    changed = False
     for block in function.blocks:
         terminator = block.terminator
-        assert terminator is not None
-        if terminator.name not in ("branch", "table"):
-            continue
-        made = definitions.get(terminator.arguments[0])
-        while terminator.name == "branch" and made is not None and made.name == "i32.eqz":
-            terminator.arguments = list(made.arguments)
-            terminator.edges.reverse()
-            made = definitions.get(terminator.arguments[0])
-        if made is not None and made.name == "const":
-            constant = made.immediates[0]
-            taken = min(constant, len(terminator.edges) - 1) if terminator.name == "table" else int(constant == 0)
-            block.terminator = Terminator("jump", [], [terminator.edges[taken]], (), terminator.offset)
+        while terminator.op == "br_if" and _simplify_condition(terminator):
+            changed = True
+        if terminator.op in ("br_if", "br_table"):
+            changed |= _fold_constant(terminator)
+    return changed
 
 
-def merge_chains(function: Function) -> None:
-    """A block that is jumped to from one place only becomes part of it."""
-    renaming = _Renaming()
-    counts = {block: len(edges) for block, edges in predecessors(function).items()}
+def _simplify_condition(terminator: Instruction) -> bool:
+    definition = terminator.operands[0].definition
+    if not isinstance(definition, Instruction):
+        return False
+    if definition.op == "i32.eqz":
+        terminator.edges.reverse()
+    elif definition.op != "i32.ne" or not _is_zero(definition.operands[1]):
+        return False
+    terminator.operands = [definition.operands[0]]
+    return True
+
+
+def _is_zero(value: Value) -> bool:
+    definition = value.definition
+    return isinstance(definition, Instruction) and definition.op == "i32.const" and definition.immediates[0] == 0
+
+
+def _fold_constant(terminator: Instruction) -> bool:
+    definition = terminator.operands[0].definition
+    edge = None
+    if isinstance(definition, Instruction) and definition.op == "i32.const":
+        number = definition.immediates[0]
+        last = len(terminator.edges) - 1
+        edge = terminator.edges[number == 0 if terminator.op == "br_if" else min(number, last)]
+    elif all(_same(edge, terminator.edges[0]) for edge in terminator.edges):
+        edge = terminator.edges[0]
+    if edge is None:
+        return False
+    terminator.op, terminator.operands, terminator.edges = "br", [], [edge]
+    return True
+
+
+def _same(a: Edge, b: Edge) -> bool:
+    return a.target is b.target and a.arguments == b.arguments
+
+
+def merge_blocks(function: Function) -> bool:
+    """Append a block to its only predecessor when that goes nowhere else; jump over blocks that only jump on."""
+    changed = _thread_jumps(function)
+    remove_unreachable_blocks(function)
+    edges = function.predecessors()
+    replaced: dict[Value, Value] = {}
     gone: set[Block] = set()
     for block in function.blocks:
         if block in gone:
             continue
-        while block.terminator is not None and block.terminator.name == "jump":
-            edge = block.terminator.edges[0]
-            if counts[edge.block] != 1 or edge.block is function.blocks[0] or edge.block is block:
-                break
-            for parameter, argument in zip(edge.block.parameters, edge.arguments, strict=True):
-                renaming.set(parameter, argument)
-            block.instructions += edge.block.instructions
-            block.terminator = edge.block.terminator
-            gone.add(edge.block)
+        while block.terminator.op == "br" and len(edges[block.edges[0].target]) == 1:
+            edge = block.edges[0]
+            replaced.update(zip(edge.target.parameters, edge.arguments, strict=True))
+            block.instructions += edge.target.instructions
+            block.terminator = edge.target.terminator
+            gone.add(edge.target)
     function.blocks = [block for block in function.blocks if block not in gone]
-    renaming.apply(function)
+    function.substitute(replaced)
+    return changed or bool(gone)
 
 
-def is_pure(instruction: Instruction) -> bool:
-    """Whether it may be left out, or computed once, without anyone noticing."""
-    if instruction.name in ("const", "copy", "select", "ref.func"):
-        return True
-    operation = instruction.name.partition(".")[2]
-    return instruction.name.startswith(PURE_PREFIXES) and not operation.startswith(IMPURE_OPERATIONS)
-
-
-def number_values(function: Function) -> None:
-    """Compute what was computed before in the same block once."""
-    renaming = _Renaming()
-    for block in function.blocks:
-        seen: dict[tuple, Value] = {}
-        kept = []
-        for instruction in block.instructions:
-            instruction.arguments = [renaming.get(a) for a in instruction.arguments]
-            key = (
-                instruction.name,
-                *instruction.arguments,
-                instruction.immediates,
-                *(r.type for r in instruction.results),
-            )
-            if is_pure(instruction) and key in seen:
-                renaming.set(instruction.results[0], seen[key])
-                continue
-            if is_pure(instruction):
-                seen[key] = instruction.results[0]
-            kept.append(instruction)
-        block.instructions = kept
-    renaming.apply(function)
-
-
-def remove_dead(function: Function) -> None:
-    """Drop pure instructions and block parameters that nobody uses."""
-    into = {p: (e.block, e, i) for b in function.blocks for e in b.edges for i, p in enumerate(e.block.parameters)}
-    arguments: dict[Value, list[Value]] = {p: [] for p in into}
+def _thread_jumps(function: Function) -> bool:
+    """Send edges to empty blocks without parameters straight to where those jump; copy lone returns and traps."""
+    changed = False
     for block in function.blocks:
         for edge in block.edges:
-            for parameter, argument in zip(edge.block.parameters, edge.arguments, strict=True):
-                arguments[parameter].append(argument)
-    definitions = {r: i for i in function.instructions() for r in i.results}
-    live: set[Value] = set()
-    work = [a for b in function.blocks if b.terminator for a in b.terminator.arguments]
-    for instruction in function.instructions():
-        if not is_pure(instruction):
-            work += instruction.arguments
-    while work:
-        value = work.pop()
-        if value in live:
-            continue
-        live.add(value)
-        if value in definitions and is_pure(definitions[value]):
-            work += definitions[value].arguments
-        work += arguments.get(value, [])
-    _sweep(function, live)
-
-
-def _sweep(function: Function, live: set[Value]) -> None:
-    for block in function.blocks:
-        block.instructions = [i for i in block.instructions if not is_pure(i) or any(r in live for r in i.results)]
-        for edge in block.edges:
-            pairs = zip(edge.block.parameters, edge.arguments, strict=True)
-            edge.arguments = [a for p, a in pairs if p in live]
-    for block in function.blocks[1:]:
-        block.parameters = [p for p in block.parameters if p in live]
-
-
-__all__ = ["optimise", "predecessors", "is_pure", "WIDE"]
+            for _ in range(LONGEST_CHAIN):
+                target = edge.target
+                if target.instructions or target.parameters or target.terminator.op != "br" or edge.arguments:
+                    break
+                onward = target.edges[0]
+                if onward.target is target:
+                    break
+                edge.target, edge.arguments = onward.target, list(onward.arguments)
+                changed = True
+    return changed
