@@ -23,15 +23,19 @@ struct flash_sector flash_sector_at(uint32_t address) {
     return sector;
 }
 
+/* The level comes before the direction, so that the light does not flash when it is first switched off. */
+static bool drive(uint32_t pin, bool level) {
+    return gpio_write(pin, level) && gpio_configure(pin, GPIO_OUTPUT);
+}
+
 bool led_set(bool on) {
-#ifdef LED_PIN
 #ifdef LED_LOW_PIN
-    gpio_configure(LED_LOW_PIN, GPIO_OUTPUT);
-    gpio_write(LED_LOW_PIN, false);
+    drive(LED_LOW_PIN, false);
 #endif
-    return gpio_configure(LED_PIN, GPIO_OUTPUT) && gpio_write(LED_PIN, on == LED_ACTIVE_HIGH);
+#ifdef LED_PIN
+    return drive(LED_PIN, on == LED_ACTIVE_HIGH);
 #else
-    (void)on;
+    (void)drive, (void)on;
     return false;
 #endif
 }

@@ -114,7 +114,7 @@ def cold_sources(board: Board) -> list[str]:
 
 def require_compiler() -> None:
     """Raises Error when the cross compiler or its C library is missing."""
-    found = shutil.which(COMPILER)
+    found = shutil.which(COMPILER) is not None
     if found:
         library = subprocess.run([COMPILER, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
         found = library.stdout.strip() != "libc.a"  # the compiler gives the bare name back when it has none

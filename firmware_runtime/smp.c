@@ -164,8 +164,9 @@ static void serve(void (*stop_program)(void)) {
             return;
         }
         answer(&request, command);
+    } else {
+        console_release_frame();
     }
-    console_release_frame();
     platform_wake(); /* what a host function waits for may have come with the request */
     if (reset_wanted) {
         platform_reset();

@@ -11,8 +11,8 @@ from mcutool.isa import BY_NAME
 
 WINDOW = 256
 IOVEC, COUNT, TEXT = 0, 8, 16  # addresses in the linear memory
-HOST_NAMES = [(WASI, "fd_write"), (WASI, "proc_exit"), (WASI, "fd_read"), ("mcu", "sleep_ms")]
-FD_WRITE, PROC_EXIT, FD_READ, SLEEP = range(len(HOST_NAMES))
+HOST_NAMES = [(WASI, "fd_write"), (WASI, "proc_exit"), (WASI, "fd_read"), ("mcu", "sleep_ms"), ("mcu", "led_set")]
+FD_WRITE, PROC_EXIT, FD_READ, SLEEP, LED_SET = range(len(HOST_NAMES))
 
 
 def op(name: str, **operands: int) -> list[int]:
@@ -94,3 +94,8 @@ def adds() -> bytes:
 def loops_for_ever() -> bytes:
     """Computes and never calls the host."""
     return image(op("br", j=0))
+
+
+def blinks(milliseconds: int) -> bytes:
+    """Switches the light off, on, waits, off."""
+    return image(host(LED_SET, 0) + host(LED_SET, 1) + host(SLEEP, milliseconds) + host(LED_SET, 0) + op("return"))

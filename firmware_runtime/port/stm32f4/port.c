@@ -1,5 +1,4 @@
-/* STM32F4 at its reset clock, the 16 MHz internal oscillator. Registers: RM0090. Nothing here waits for a ready bit of
-   clocks: none of them is switched. */
+/* STM32F4 on the 16 MHz internal oscillator. Registers: RM0090. */
 
 #include <string.h>
 
@@ -8,8 +7,11 @@
 #include "cortex_m.h"
 #include "platform.h"
 
+#define RCC_CR 0x40023800u
+#define RCC_CFGR 0x40023808u
 #define RCC_AHB1ENR 0x40023830u
 #define RCC_APB2ENR 0x40023844u
+#define CR_HSION 1u
 #define AHB1_GPIO_A_TO_I 0x1FFu
 #define APB2_USART1 (1u << 4)
 
@@ -77,7 +79,15 @@ static void start_console(void) {
     interrupt_enable(UART_IRQ);
 }
 
+/* After a reset the core runs from the internal oscillator; the ROM bootloader may have left it on the PLL, which that
+   oscillator feeds. So it is ready in either case, and nothing waits for it. */
+static void use_internal_oscillator(void) {
+    REGISTER(RCC_CR) |= CR_HSION;
+    REGISTER(RCC_CFGR) = 0;
+}
+
 void platform_start(void) {
+    use_internal_oscillator();
     clock_start();
     REGISTER(RCC_AHB1ENR) |= AHB1_GPIO_A_TO_I;
     REGISTER(RCC_APB2ENR) |= APB2_USART1;
