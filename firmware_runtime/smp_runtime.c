@@ -14,12 +14,14 @@
 #define BACKTRACE_ROOM 12
 #define ALL_FEATURES 7u /* i64, f32, f64: every core computes them, if by library */
 
-/* The call that waits for its turn, or runs. */
+/* The call that waits for its turn, or runs, or was the last to end. On a bad line its request or its reply is lost, so
+   the client repeats the request: the same header again is the same call, which must not happen twice. */
 static struct {
-    bool wanted;
+    enum { NO_CALL, CALL_WANTED, CALL_ENDED } state;
     uint8_t header[SMP_HEADER_SIZE];
     uint32_t function;
     uint32_t results;
+    uint32_t trap;
 } call;
 
 enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_writer *reply) {
@@ -39,15 +41,35 @@ enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_
 
 /// Calls ///
 
+static void put_trap(struct cbor_writer *reply, uint32_t trap) {
+    uint32_t places[BACKTRACE_ROOM][2];
+    uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
+    cbor_put_unsigned(reply, "t", trap);
+    cbor_put_unsigned(reply, "x", module_exit_status());
+    cbor_put_string(reply, "bt", CBOR_BYTES, places, count * (uint32_t)sizeof *places);
+}
+
+static enum smp_result put_call_result(struct cbor_writer *reply) {
+    uint32_t room;
+    if (call.trap == VM_TRAP_NONE) {
+        cbor_put_string(reply, "r", CBOR_BYTES, module_slots(&room), call.results * SLOT_BYTES);
+    } else {
+        put_trap(reply, call.trap);
+    }
+    return SMP_OK;
+}
+
 enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_writer *reply) {
     const uint8_t *arguments = NULL;
     uint32_t size = 0, room;
-    (void)reply;
-    if (module_state() == MODULE_RUNNING || call.wanted) {
-        return SMP_BUSY;
-    }
     if (module_state() == MODULE_NONE) {
         return SMP_BAD_STATE;
+    }
+    if (call.state != NO_CALL && memcmp(call.header, request->header, sizeof call.header) == 0) {
+        return call.state == CALL_ENDED ? put_call_result(reply) : SMP_ANSWERED_LATER;
+    }
+    if (module_state() == MODULE_RUNNING || call.state == CALL_WANTED) {
+        return SMP_BUSY;
     }
     cbor_find_bytes(request->payload, "a", &arguments, &size);
     uint32_t *slots = module_slots(&room);
@@ -60,32 +82,19 @@ enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_
         memcpy(slots, arguments, size);
     }
     memcpy(call.header, request->header, sizeof call.header);
-    call.wanted = true;
+    call.state = CALL_WANTED;
     return SMP_ANSWERED_LATER;
-}
-
-static void put_trap(struct cbor_writer *reply, uint32_t trap) {
-    uint32_t places[BACKTRACE_ROOM][2];
-    uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
-    cbor_put_unsigned(reply, "t", trap);
-    cbor_put_unsigned(reply, "x", module_exit_status());
-    cbor_put_string(reply, "bt", CBOR_BYTES, places, count * (uint32_t)sizeof *places);
 }
 
 bool smp_runtime_run_call(void) {
     struct cbor_writer reply;
-    uint32_t room;
-    if (!call.wanted) {
+    if (call.state != CALL_WANTED) {
         return false;
     }
-    uint32_t trap = module_call(call.function);
-    call.wanted = false;
+    call.trap = module_call(call.function);
+    call.state = CALL_ENDED;
     smp_begin_reply(&reply);
-    if (trap == VM_TRAP_NONE) {
-        cbor_put_string(&reply, "r", CBOR_BYTES, module_slots(&room), call.results * SLOT_BYTES);
-    } else {
-        put_trap(&reply, trap);
-    }
+    put_call_result(&reply);
     smp_send_reply(call.header, &reply);
     return true;
 }
@@ -109,6 +118,7 @@ static bool add_strings(const struct smp_request *request, const char *key, bool
 enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor_writer *reply) {
     const char *detail;
     uint32_t seed;
+    call.state = NO_CALL;
     const char *wrong = module_load(&detail);
     if (wrong != NULL) {
         cbor_put_unsigned(reply, "rc", SMP_BAD_STATE);

@@ -207,6 +207,7 @@ def call(
             raise FuelExhausted(f"stopped after {timeout:g} seconds", next_action="give it more time with --timeout")
         feeder.step()
         client.receive(min(PATIENCE, left))
+        client.remind(request)
 
 
 def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:

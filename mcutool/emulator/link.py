@@ -22,6 +22,8 @@ class EmulatedLink:
     instructions at which the fuel is used up.
     """
 
+    lossless = True
+
     def __init__(self, machine: Machine) -> None:
         self.name = f"the emulated {machine.board.name}"
         self.last_instruction: int | None = None

@@ -326,6 +326,7 @@ ERASING = 5.0  # the first chunk of an upload waits for the whole slot to be era
 ERASE_ATTEMPTS = 8
 SMALLEST_MESSAGE = 128
 UPLOAD_ATTEMPTS = 10  # for one chunk
+REMINDER = 2.0  # seconds without a reply after which a call is asked for again
 KEPT_REPLIES = 16  # of those that nobody waits for, such as the second reply to a request that was sent twice
 
 
@@ -342,6 +343,7 @@ class SmpClient:
         self._lines = smp.Demultiplexer()
         self._replies: deque[smp.Message] = deque(maxlen=KEPT_REPLIES)
         self._sequence = itertools.count()
+        self._transmitted = 0.0
 
     # --- one request ----------------------------------------------------------------------------------------
 
@@ -378,6 +380,12 @@ class SmpClient:
         self._transmit(message)
         return message
 
+    def remind(self, request: smp.Message) -> None:
+        """Send it again when it has gone unanswered for long and may be lost. The board never performs a call twice."""
+        if not self.link.lossless and self.link.now() - self._transmitted >= REMINDER:
+            self.retries += 1
+            self._transmit(request)
+
     def take(self, request: smp.Message) -> dict | None:
         """The payload of the reply to `request` if it has come. Raises ImageRefused when the board answers an error."""
         reply = self._found(request)
@@ -387,6 +395,7 @@ class SmpClient:
         return smp.Message(operation, group, command, payload, next(self._sequence) & 0xFF)
 
     def _transmit(self, message: smp.Message) -> None:
+        self._transmitted = self.link.now()
         self.link.write(smp.encode_lines(smp.encode_message(message)))
 
     def _found(self, request: smp.Message) -> smp.Message | None:

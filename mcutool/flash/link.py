@@ -36,6 +36,7 @@ class Link(Protocol):
     """A byte stream to a board, real or emulated. Each method raises Disconnected when the line is gone."""
 
     name: str
+    lossless: bool  # no byte is ever lost or changed on it
 
     def now(self) -> float:
         """Seconds on the clock that timeouts are measured by; an emulated board has its own."""
@@ -58,6 +59,8 @@ class Link(Protocol):
 
 class SerialLink:
     """A serial port by its name (/dev/ttyUSB0, COM3) or by a pyserial URL (rfc2217://127.0.0.1:2217)."""
+
+    lossless = False
 
     def __init__(self, port: str, baud: int, *, even_parity: bool = False) -> None:
         self.name = port

@@ -72,6 +72,8 @@ class Noise:
 class NoisyLink:
     """Another link with noise on its line, in both directions."""
 
+    lossless = False
+
     def __init__(self, link, noise: float, seed: int) -> None:
         self._link = link
         self.noise = Noise(noise, seed)
@@ -88,6 +90,8 @@ class NoisyLink:
 
 class LoopbackLink:
     """A Link to anything with `feed(bytes) -> bytes`."""
+
+    lossless = False
 
     def __init__(self, device, noise: float = 0.0, seed: int = 0) -> None:
         self.device = device

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import NoisyLink
 
 import mcutool
 from mcutool.board import Board
@@ -105,3 +106,12 @@ def test_input_reaches_the_program() -> None:
         text = bytes(range(256)).replace(b"\x06\x09", b"").replace(b"\x04\x14", b"") * 4
         board.write(text)
         board.expect(text)
+
+
+def test_calls_on_a_noisy_line_happen_once_each(board: Board) -> None:
+    noisy = NoisyLink(board.link, 1e-3, seed=2)
+    board.client.link = noisy
+    board.reset()
+    assert [board.call("count")[0] for _ in range(60)] == list(range(1, 61))
+    assert board.client.retries > 3
+    board.client.link = board.link
