@@ -17,7 +17,7 @@ help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: firmware ## flash an emulated board over its serial port, show what the program prints
-	$(PYTHON) examples/run_on_emulated_board.py
+	@examples/demo.sh
 
 test: firmware .venv/test-tools ## run all tests
 	$(PYTHON) -m pytest -q -n auto
@@ -25,8 +25,11 @@ test: firmware .venv/test-tools ## run all tests
 bench: firmware .venv/test-tools ## print the figures of the benchmarks
 	$(PYTHON) -m tests.bench
 
-firmware: .venv/installed ## build the runtime of every board into mcutool/firmware
+firmware: mcutool/firmware/built ## build the runtime of every board into mcutool/firmware
+
+mcutool/firmware/built: .venv/installed $(shell find firmware_runtime targets boards -type f)
 	$(PYTHON) firmware_runtime/build.py
+	touch $@
 
 check: .venv/installed ## lint, types, freshness of generated files
 	$(PYTHON) -m ruff check .
