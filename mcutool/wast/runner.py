@@ -18,11 +18,11 @@ from mcutool.devices import Board
 from mcutool.errors import Error, InvalidModule, Unsupported
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS
-from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan
+from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
 from mcutool.isa import TRAPS
 from mcutool.pipeline import load, translate
 from mcutool.run import Session
-from mcutool.wasm.module import Module
+from mcutool.wasm.module import MemoryType, Module
 from mcutool.wasm.text import assemble
 from mcutool.wast.script import (
     Action,
@@ -49,8 +49,8 @@ SPECTEST = b"""(module
 """The module that every script may import from (WebAssembly reference interpreter, "Spectest host module")."""
 LARGEST_MEMORY = 1 << 20
 """Bytes that RAM backs of a memory at its start; some scripts declare four gigabytes and touch none of them."""
-GROWTH = 1 << 20
 TABLE_ROOM = 2048
+ALIGNMENT = 8
 
 
 @dataclass
@@ -104,15 +104,25 @@ class _Plan:
     def __init__(self, commands: list[Command], board: Board) -> None:
         self.instances: dict[int, _Instance] = {}
         self._compiled: list[CompiledModule] = []
-        self._registered: dict[str, int] = {}
+        self.registered: dict[str, _Instance] = {}
         self._definitions: dict[str | None, Source] = {}
-        self._names: dict[str | None, int] = {}
-        self._room = board.chip.arena_size
+        self._names: dict[str | None, _Instance] = {}
         self._linker = Linker(fit.LARGEST_STACK // 4, TABLE_ROOM)
-        self._registered["spectest"] = self._compile("spectest", _spectest()).number
+        self.registered["spectest"] = self._compile("spectest", _spectest())
         for command in commands:
             self._look_at(command)
+        self._share_ram(board)
         self.image = self._linker.finish()
+
+    def _share_ram(self, board: Board) -> None:
+        """What the board has left is for memories that grow, in equal parts."""
+        image = self._linker.image
+        memories = image.memories
+        spare = board.chip.arena_size - arena_bytes(image) - (len(memories) + 1) * ALIGNMENT
+        for memory in memories:
+            largest = memory["maximum"] << memory["page_log2"]
+            room = min(largest, memory["capacity"] + max(0, spare // len(memories)))
+            memory["capacity"] = max(memory["capacity"], room & -ALIGNMENT)
 
     def _look_at(self, command: Command) -> None:
         if isinstance(command, DefineModule):
@@ -124,15 +134,14 @@ class _Plan:
         elif isinstance(command, AssertModule) and command.failure == "uninstantiable":
             self.instances[command.line] = self._make(command.source)
         elif isinstance(command, Register):
-            number = self._names.get(command.module, -1)
-            self._registered[command.name] = number
+            self.registered[command.name] = self._names[command.module]
 
     def _instantiate(self, line: int, source: Source, name: str | None) -> None:
         instance = self._make(source)
         self.instances[line] = instance
-        self._names[None] = instance.number
+        self._names[None] = instance
         if name:
-            self._names[name] = instance.number
+            self._names[name] = instance
 
     def _make(self, source: Source) -> _Instance:
         try:
@@ -141,26 +150,31 @@ class _Plan:
             return _Instance(-1, problem=error)
 
     def _compile(self, name: str, module: Module) -> _Instance:
-        providers = {key: number for key, number in self._registered.items() if number >= 0}
-        compiled = CompiledModule(name, module, [], [self._memory(m) for m in module.memories], providers)
+        compiled = CompiledModule(name, module, [], [self._memory(m) for m in module.memories], self._providers(module))
         self._linker.check(compiled)
         compiled.functions = translate(module)
         self._linker.add(compiled)
         self._compiled.append(compiled)
         return _Instance(len(self._compiled) - 1, module)
 
-    def _memory(self, memory) -> MemoryPlan:
-        declared = memory.limits.minimum * memory.page_size
-        maximum = declared + GROWTH
-        if memory.limits.maximum is not None:
-            maximum = min(maximum, memory.limits.maximum * memory.page_size)
-        backed = min(declared, LARGEST_MEMORY)
-        return MemoryPlan(0, backed, max(backed, min(maximum, LARGEST_MEMORY + GROWTH)))
+    def _memory(self, memory: MemoryType) -> MemoryPlan:
+        backed = min(memory.limits.minimum * memory.page_size, LARGEST_MEMORY)
+        return MemoryPlan(0, backed, backed)
 
-    def check_link(self, source: Source, registered: dict[str, int]) -> None:
+    def _providers(self, module: Module) -> dict[str, int]:
+        """Raises Unsupported when a module that this one imports from is not there for that reason."""
+        wanted = {
+            item.module: self.registered[item.module] for item in module.imports if item.module in self.registered
+        }
+        for instance in wanted.values():
+            if instance.problem is not None:
+                raise instance.problem
+        return {name: instance.number for name, instance in wanted.items()}
+
+    def check_link(self, source: Source) -> None:
         """Raises LinkError when the module's imports are not satisfied by what is registered."""
         module = load(bytes(source.assemble()))
-        self._linker.check(CompiledModule("", module, [], [], registered))
+        self._linker.check(CompiledModule("", module, [], [], self._providers(module)))
 
 
 class ScriptRunner:
@@ -172,7 +186,7 @@ class ScriptRunner:
         self._plan = _Plan(self._commands, board)
         self._session = make_session()
         self._names: dict[str | None, _Instance] = {}
-        self._registered: dict[str, int] = {"spectest": 0}
+        self._plan.registered = {"spectest": self._plan.registered["spectest"]}
         self._exports = {(e["module"], e["name"]): e for e in self._plan.image.exports}
 
     def run(self) -> Report:
@@ -190,8 +204,7 @@ class ScriptRunner:
     def _do(self, command: Command) -> None:
         """A command that is no assertion: what goes wrong shows in the assertions that rest on it."""
         if isinstance(command, Register):
-            instance = self._names.get(command.module)
-            self._registered[command.name] = instance.number if instance else -1
+            self._plan.registered[command.name] = self._names[command.module]
         elif isinstance(command, Action):
             try:
                 self._perform(command)
@@ -266,7 +279,7 @@ class ScriptRunner:
 
     def _unlinkable(self, command: AssertModule) -> None:
         try:
-            self._plan.check_link(command.source, {k: n for k, n in self._registered.items() if n >= 0})
+            self._plan.check_link(command.source)
         except LinkError as error:
             if not _same_words(str(error), command.message):
                 raise _Failed(f"expected {command.message!r}, got {error}") from None
