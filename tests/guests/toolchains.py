@@ -17,12 +17,14 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Toolchain:
-    """`command` makes {wasm} from {source}; `install` is what a person types to get the compiler."""
+    """`command` makes {wasm} from {source}; `install` is what a person types to get the compiler; `small` are the flags
+    with which hello runs on a board with 16 KB of RAM, None when no flag is enough."""
 
     name: str
     source: str
     command: tuple[str, ...]
     install: str
+    small: tuple[str, ...] | None
 
     def missing(self) -> bool:
         """Whether the compiler is not there."""
@@ -31,11 +33,11 @@ class Toolchain:
             return importlib.util.find_spec(self.command[2]) is None
         return shutil.which(program) is None
 
-    def build(self, directory: Path) -> Path:
+    def build(self, directory: Path, *flags: str) -> Path:
         """Compile hello world into `directory`; raises CalledProcessError."""
-        wasm = directory / f"{self.name}.wasm"
+        wasm = directory / f"{self.name}{len(flags)}.wasm"
         words = {"source": str(HERE / self.source), "wasm": str(wasm)}
-        subprocess.run([word.format(**words) for word in self.command], check=True, cwd=directory)
+        subprocess.run([*(word.format(**words) for word in self.command), *flags], check=True, cwd=directory)
         return wasm
 
 
@@ -50,16 +52,21 @@ _ZIG_INSTALL = "pip install ziglang"
 TOOLCHAINS = (
     Toolchain(
         "clang", "hello.c", ("clang", "--target=wasm32-wasi", "{source}", "-o", "{wasm}"),
-        "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32",
+        "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32", ("-Wl,-z,stack-size=4096",),
     ),
     Toolchain(
         "rustc", "hello.rs", (_rustc(), "--target", "wasm32-wasi", "{source}", "-o", "{wasm}"),
-        "apt-get install rustc libstd-rust-dev-wasm32",
+        "apt-get install rustc libstd-rust-dev-wasm32", None,
     ),
-    Toolchain("zig-cc", "hello.c", (*_ZIG, "cc", "-target", "wasm32-wasi", "{source}", "-o", "{wasm}"), _ZIG_INSTALL),
+    Toolchain(
+        "zig-cc", "hello.c", (*_ZIG, "cc", "-target", "wasm32-wasi", "{source}", "-o", "{wasm}"),
+        _ZIG_INSTALL, ("-Os",),
+    ),
     Toolchain(
         "zig", "hello.zig", (*_ZIG, "build-exe", "-target", "wasm32-wasi", "{source}", "-femit-bin={wasm}"),
-        _ZIG_INSTALL,
+        _ZIG_INSTALL, ("-O", "ReleaseSmall"),
     ),
-    Toolchain("assemblyscript", "hello.ts", ("asc", "{source}", "-o", "{wasm}"), "npm install -g assemblyscript"),
+    Toolchain(
+        "assemblyscript", "hello.ts", ("asc", "{source}", "-o", "{wasm}"), "npm install -g assemblyscript", (),
+    ),
 )  # fmt: skip
