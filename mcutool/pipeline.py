@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcutool import fit, window
+from mcutool.bytecode import select
+from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, Linker, link
-from mcutool.ssa import allocate, build, law, passes, select
-from mcutool.ssa.layout import CompiledFunction, compile_function
+from mcutool.ir import allocate, build, law, passes
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble
@@ -77,9 +78,8 @@ def translate(module: Module, dump: Dump = lambda stage, what: None) -> list[Com
         law.check_ssa(function)
         dump("optimised", function)
         select.select(function)
-        law.check_ssa(function)
         dump("selected", function)
-        allocation = allocate.allocate(function)
+        allocation = allocate.allocate(function, select.TARGET)
         law.check_allocation(function, allocation)
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
