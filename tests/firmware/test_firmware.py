@@ -16,8 +16,12 @@ import pytest
 from mcutool import __version__, devices
 from mcutool.errors import DoesNotFit, ImageRefused
 from mcutool.flash.protocols import smp
+from mcutool.pipeline import build_image
 from tests.firmware import programs
 from tests.firmware.machines import Console, Emulated, Qemu
+from tests.guests.running import on_wasmtime
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 ROADS = {"emulated": Emulated, "qemu": Qemu}
 EVERYWHERE = [
@@ -182,3 +186,13 @@ def test_noise_does_not_stop_the_console(start: Start, noise: bytes) -> None:
     machine.write(noise)
     assert machine.client.echo("still here") == "still here"
     machine.expect(b"tick\n", times=machine.output.count(b"tick\n") + 3)
+
+
+@pytest.mark.parametrize("name", ["hello", "sha256", "mandelbrot", "life"])
+@pytest.mark.parametrize("place", [place for place in EVERYWHERE if place.startswith("qemu")])
+def test_qemu_runs_the_examples_as_wasmtime_does(start: Start, place: str, name: str) -> None:
+    """The same ELF and the same image as on the emulated boards."""
+    wasm = EXAMPLES / f"{name}.wasm"
+    machine = start(place, build_image(wasm, board_of(place)).image)
+    output = machine.expect(b"\r\n[exit 0]\r\n")
+    assert on_wasmtime(wasm).output.encode() in output
