@@ -116,12 +116,15 @@ class RomBootloader:
             self._repeat()
         raise refused or self._no_answer("the board stopped answering")
 
-    def _repeat(self) -> None:
+    def _repeat(self) -> bool:
+        """Get into step for another attempt; false when nothing answers."""
         self.retries += 1
         try:
             self._run(an3155.resynchronise())
         except LineError as failure:
             log.debug("%s: %s", self.link.name, failure)
+            return False
+        return True
 
     def _no_answer(self, what: str) -> NoAnswer:
         return NoAnswer(f"{what} on {self.link.name}", next_action=f"to enter the bootloader: {self._boot_hint}")
@@ -153,10 +156,11 @@ class RomBootloader:
                 cure()
         raise self._no_answer("no bootloader answers")
 
-    def _nothing(self) -> None:
+    def _nothing(self) -> bool:
         """Just try again."""
+        return True
 
-    def _enter_by_control_lines(self) -> None:
+    def _enter_by_control_lines(self) -> bool:
         """Where the adapter's outputs are wired: RTS released lets BOOT0 go high, a pulse on DTR resets."""
         self._by_control_lines = True
         self.link.set_rts(False)
@@ -164,6 +168,7 @@ class RomBootloader:
         self.link.read(RESET_PULSE)
         self.link.set_dtr(False)
         self.link.read(RESET_PULSE)
+        return True
 
     def erase(self, sector: SectorWork) -> None:
         """Erase one sector. Raises Protected or WriteFailed."""
@@ -223,7 +228,8 @@ class RomBootloader:
                     return None
             except (NoReply, Refused) as failure:
                 log.debug("go: %s", failure)
-            self._repeat()
+            if not self._repeat():  # the bootloader is gone: only the ACK was lost
+                return None
         raise self._no_answer("the board does not start its program")
 
     # --- a whole plan ---------------------------------------------------------------------------------------

@@ -54,19 +54,31 @@ def drive(device, exchange):
 
 
 class Noise:
-    """Flips one bit of a byte with a probability. `flipped` counts them."""
+    """Spoils bytes with a probability: `flip`s one bit, `drop`s or `double`s the byte. `spoilt` counts them."""
 
-    def __init__(self, probability: float, seed: int) -> None:
-        self.flipped = 0
+    def __init__(self, probability: float, seed: int, kind: str = "flip") -> None:
+        self.spoilt = 0
         self._probability = probability
         self._random = random.Random(seed)
+        self._spoil = getattr(self, "_" + kind)
 
     def __call__(self, data: bytes) -> bytes:
-        return bytes(self._flip(byte) if self._random.random() < self._probability else byte for byte in data)
+        return b"".join(map(self._byte, data))
 
-    def _flip(self, byte: int) -> int:
-        self.flipped += 1
-        return byte ^ 1 << self._random.randrange(8)
+    def _byte(self, byte: int) -> bytes:
+        if self._random.random() >= self._probability:
+            return bytes((byte,))
+        self.spoilt += 1
+        return self._spoil(byte)
+
+    def _flip(self, byte: int) -> bytes:
+        return bytes((byte ^ 1 << self._random.randrange(8),))
+
+    def _drop(self, _byte: int) -> bytes:
+        return b""
+
+    def _double(self, byte: int) -> bytes:
+        return bytes((byte, byte))
 
 
 class NoisyLink:
@@ -93,11 +105,11 @@ class LoopbackLink:
 
     lossless = False
 
-    def __init__(self, device, noise: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, device, noise: float = 0.0, seed: int = 0, kind: str = "flip") -> None:
         self.device = device
         self.waited = 0.0
         self.name = "loopback"
-        self.noise = Noise(noise, seed)
+        self.noise = Noise(noise, seed, kind)
         self._received = b""
 
     def write(self, data: bytes) -> None:

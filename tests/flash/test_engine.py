@@ -65,11 +65,15 @@ def test_install_on_a_noisy_line(seed: int) -> None:
     assert link.waited < 60
 
 
+@pytest.mark.parametrize("kind", ["flip", "drop", "double"])
 @pytest.mark.parametrize("seed", range(4))
-def test_install_on_a_very_noisy_line(seed: int) -> None:
+def test_install_on_a_very_noisy_line(seed: int, kind: str) -> None:
     device, image = rom(commands=tuple(an3155.COMMANDS)), program(8_000, seed)
-    engine.install_runtime(LoopbackLink(device, 10 * NOISE, seed), CHIP, plan(FLASH, RUNTIME, [(BASE, image)]))
+    link = LoopbackLink(device, 10 * NOISE, seed, kind)
+    engine.install_runtime(link, CHIP, plan(FLASH, RUNTIME, [(BASE, image)]))
     assert contents(device, len(image)) == image
+    assert device.started == BASE
+    assert link.noise.spoilt > 5
 
 
 def test_wrong_chip_is_refused_before_anything_is_erased() -> None:
@@ -135,6 +139,14 @@ def test_upload_on_a_noisy_line(seed: int) -> None:
     client.upload(image)
     assert server.image == image
     assert client.echo("still in step") == "still in step"
+
+
+@pytest.mark.parametrize("kind", ["flip", "drop", "double"])
+@pytest.mark.parametrize("seed", range(4))
+def test_upload_on_a_very_noisy_line(seed: int, kind: str) -> None:
+    server, image = SmpServer(), program(8_000, seed)
+    engine.SmpClient(LoopbackLink(server, 10 * NOISE, seed, kind)).upload(image)
+    assert server.image == image
 
 
 def test_an_interrupted_upload_goes_on_where_it_stopped() -> None:
