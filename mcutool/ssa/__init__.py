@@ -1,1 +1,0 @@
-"""The register IR and its way to bytecode."""
