@@ -80,10 +80,17 @@ def run(
     wasm: Path, board: str, *options: str, invoke: tuple[str, ...] = (), seconds: float = 120
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
     """`mcutool run --json`: the finished process and the record on the last line of its output, None without one."""
-    command = [sys.executable, "-m", "mcutool", "run", "--json", "--board", board, "--timeout", EMULATED_SECONDS]
     call = ["--invoke", *invoke] if invoke else []
-    completed = subprocess.run(
-        [*command, *options, str(wasm), *call], capture_output=True, text=True, timeout=seconds, cwd=ROOT
-    )
+    completed = _mcutool_run("--json", "--board", board, *options, str(wasm), *call, seconds=seconds)
     last = completed.stdout.rstrip("\n").rpartition("\n")[2]
     return completed, json.loads(last) if last.startswith("{") else None
+
+
+def as_a_person(wasm: Path, board: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    """`mcutool run` with its messages in words."""
+    return _mcutool_run("--board", board, str(wasm), seconds=seconds)
+
+
+def _mcutool_run(*words: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mcutool", "run", "--timeout", EMULATED_SECONDS, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT)
