@@ -24,6 +24,8 @@ from unicorn import arm_const as arm
 from unicorn.unicorn_py3 import unicorn as binding
 from unicorn.unicorn_py3.unicorn import Uc
 
+from mcutool.emulator import stores
+
 MODELS = {
     "cortex-m0": arm.UC_CPU_ARM_CORTEX_M0,
     "cortex-m3": arm.UC_CPU_ARM_CORTEX_M3,
@@ -39,6 +41,7 @@ PROBES = {
     "cortex-m7": ((0xEE30, 0x0B01), True),
     "cortex-m33": ((0xE8D0, 0x0FAF), True),  # lda r0, [r0] is ARMv8-M
 }
+_READ = unicorn.UC_PROT_READ
 NEVER = 0xFFFFFFFE  # an `until` address that no program reaches
 TRANSLATION_BUFFER = 16 << 20  # bytes; Unicorn reserves a gigabyte otherwise
 EXECUTE_RETURN = 0xF0000000  # branching to or above this address in handler mode is an exception return
@@ -130,6 +133,10 @@ def _address(uc: Uc) -> int:
     return uc._uch.value or 0  # type: ignore[union-attr]  # there is a handle as long as the object lives
 
 
+def _whole_pages(size: int) -> int:
+    return (size + 0xFFF) & ~0xFFF
+
+
 def _new(model: int) -> Uc:
     uc = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB, model)
     uc.ctl_set_tcg_buffer_size(TRANSLATION_BUFFER)
@@ -195,6 +202,8 @@ class Engine:
         self._counter_index, self._limit_index = places.counter, places.limit
         self._misaligned_index: int | None = None
         self.executed = 0
+        self._data: list[tuple[int, int]] = []  # RAM from which nothing has been executed: (address, bytes)
+        self._change_stores: Callable[[bool], None] | None = None
         self.fault_address = 0
         self.on_protected_write: Callable[[int, int, int], None] = lambda address, size, value: None
         self._interrupt: int | None = None
@@ -209,10 +218,24 @@ class Engine:
 
     # --- Memory -------------------------------------------------------------------------------------------------------
 
-    def map_memory(self, base: int, size: int, writable: bool) -> None:
-        """Map RAM, or memory that reads and executes only; sizes are rounded up to 4 KiB."""
-        permissions = unicorn.UC_PROT_ALL if writable else unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
-        self.uc.mem_map(base, (size + 0xFFF) & ~0xFFF, permissions)
+    def map_code(self, base: int, size: int, writable: bool) -> None:
+        """Map memory that executes; sizes are rounded up to 4 KiB."""
+        self.uc.mem_map(base, _whole_pages(size), unicorn.UC_PROT_ALL if writable else _READ | unicorn.UC_PROT_EXEC)
+
+    def map_data(self, base: int, size: int) -> None:
+        """Map RAM. It becomes executable when code is first executed from it; until then stores to it are fast."""
+        self.uc.mem_map(base, _whole_pages(size), _READ | unicorn.UC_PROT_WRITE)
+        self._data.append((base, _whole_pages(size)))
+        self._change_stores = stores.opener(self.uc, self._data)
+
+    def _allow_execution_from_data(self) -> None:
+        """From now on a store may change code."""
+        if self._change_stores:
+            self._change_stores(False)
+            self._change_stores = None
+        for base, size in self._data:
+            self.uc.mem_protect(base, size, unicorn.UC_PROT_ALL)
+        self._data = []
 
     def map_peripherals(
         self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
@@ -270,6 +293,8 @@ class Engine:
         """Execute at most `count` instructions (an IT block is not divided) and say why it ended."""
         self._interrupt = None
         self._forced = None
+        if self._change_stores:
+            self._change_stores(True)
         self._running = True
         status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, self._prepare_counter(count))
         self._running = False
@@ -333,6 +358,9 @@ class Engine:
             return _HINTS.get(self.halfword(pc - 2), Stop.LIMIT)
         if status == unicorn.UC_ERR_INSN_INVALID:
             return _HINTS.get(self.halfword(pc - 2), Stop.UNDEFINED)
+        if status == unicorn.UC_ERR_FETCH_PROT and any(base <= pc < base + size for base, size in self._data):
+            self._allow_execution_from_data()
+            return Stop.LIMIT
         if status in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT):
             return Stop.EXCEPTION_RETURN if pc >= EXECUTE_RETURN else Stop.FETCH_FAULT
         if status == unicorn.UC_ERR_EXCEPTION:

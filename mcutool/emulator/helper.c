@@ -1,10 +1,11 @@
-/* Counts executed instructions by address while a measured function runs.
+/* Two things that Python is too slow for: counting instructions, and opening pages for stores (at the end).
  *
- * Loaded by helper.py, called by Unicorn before every instruction (UC_HOOK_CODE). It decides what happened between two
- * instructions: a taken branch, or slots of an IT block that failed their condition (Unicorn does not report those).
- * It stops the engine when a slice is over, instead of Unicorn's own counter: two callbacks for each instruction would
- * halve the speed. And it stops measured code at a transfer of several words that is not aligned, which Unicorn performs
- * and no Cortex-M does. It refuses to know cycles: profile.py turns the counts into them.
+ * The counter counts executed instructions by address while a measured function runs. Unicorn calls it before every
+ * instruction (UC_HOOK_CODE). It decides what happened between two instructions: a taken branch, or slots of an IT block
+ * that failed their condition (Unicorn does not report those). It ends the slice instead of Unicorn's own counter, since
+ * two callbacks for each instruction would halve the speed. And it stops measured code at a transfer of several words
+ * that is not aligned, which Unicorn performs and no Cortex-M does. It refuses to know cycles: profile.py turns the
+ * counts into them. counter.py is its other half, and says the same in Python.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -226,4 +227,23 @@ void counter_settle(struct counter *counter, uint64_t address, bool completed)
         close_sequence(counter, address);
     else
         take_back(counter, address);
+}
+
+/* QEMU's CPUTLBDescFast. */
+struct translations {
+    uint64_t mask; /* (entries - 1) * size of an entry */
+    uint8_t *table;
+};
+
+/* Clear or set `flag` in the write address of every entry for a page in [first, first + size); see stores.py. */
+void stores_change(const struct translations *translations, uint32_t entry_size, uint32_t write_address, uint32_t flag,
+                   uint32_t first, uint32_t size, bool open)
+{
+    for (uint64_t offset = 0; offset <= translations->mask; offset += entry_size) {
+        uint32_t *address = (uint32_t *)(translations->table + offset + write_address);
+        bool closed = *address & flag;
+        bool plain = !(*address & (4 * flag - 1) & ~flag); /* none of the other flags, which lie around this one */
+        if (closed == open && plain && (*address & ~flag) - first < size)
+            *address ^= flag;
+    }
 }

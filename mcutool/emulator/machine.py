@@ -94,7 +94,7 @@ class Machine:
 
     def _map_memory(self) -> None:
         flash, base = self.chip.flash, self.chip.flash.base
-        self.engine.map_memory(base, flash.size, writable=flash.controller not in devices.FLASH_CONTROLLERS)
+        self.engine.map_code(base, flash.size, writable=flash.controller not in devices.FLASH_CONTROLLERS)
         self.flash = devices.FlashArray(
             read=lambda offset, size: self.engine.read(base + offset, size),
             write=lambda offset, data: self.engine.write(base + offset, data),
@@ -104,7 +104,7 @@ class Machine:
         self.flash.load(0, bytes((flash.erased,)) * flash.size)
         self.flash.dirty = False
         for ram in self.chip.ram:
-            self.engine.map_memory(ram.base, ram.size, writable=True)
+            self.engine.map_data(ram.base, ram.size)
         self.engine.on_protected_write = lambda address, size, value: self._stores.append((address, size, value))
         self.engine.map_peripherals(*PERIPHERALS, self._read_peripheral, self._write_peripheral)
         self.engine.map_peripherals(*PRIVATE, self._read_private, self._write_private)

@@ -1,6 +1,6 @@
 """Exact instruction counts and modelled cycles of one function of a firmware, in total and by function.
 
-This file decides what an instruction costs. It refuses to know how counts are taken (helper.py).
+This file decides what an instruction costs. It refuses to know how counts are taken (counter.py).
 
 The cycles are a model, never a measurement: Cortex-M4 with zero wait states after Arm DDI0439 sections 3.3.1 and 7.2.3.
 Not in it: flash wait states, address-generation interlocks, fetch alignment, misaligned access. For Cortex-M3 the same
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
-from mcutool.emulator import helper
+from mcutool.emulator.counter import make_counter
 from mcutool.emulator.machine import Machine
 
 NOTHING = -1  # no register
@@ -66,7 +66,7 @@ class Profile:
         places = [(flash.base, flash.size), *((ram.base, ram.size) for ram in machine.chip.ram)]
         spans = [machine.firmware.code_span(base, size) for base, size in places]
         begin = machine.firmware.symbols[function].address
-        self._counter = helper.counter(machine.engine, [span for span in spans if span[1]], begin)
+        self._counter = make_counter(machine.engine, [span for span in spans if span[1]], begin)
         machine.on_slice = self._counter.settle
         machine.on_handler = self._counter.suspend
 

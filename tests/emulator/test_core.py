@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import struct
 
-from mcutool.emulator import engine
+import pytest
+from unicorn import arm_const as arm
+
+from mcutool.emulator import engine, stores
 from mcutool.emulator.machine import Reason
 from mcutool.emulator.profile import Profile
 
@@ -391,6 +394,42 @@ def test_a_stop_repeats_no_access(boot, board):
         reasons.append(machine.run())
     assert (bytes(output), reasons[-1], machine.exit_status) == (b"0123456789", Reason.EXIT, 0)
     assert len(reasons) == 11
+
+
+CODE_IN_RAM = """
+int main(void) /* code is written to RAM, run, changed and run again; data lies in the same page */
+{
+    volatile uint16_t *code = (volatile uint16_t *)0x20003000;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        code[0] = (uint16_t)(0x2000 | i); /* movs r0, #i */
+        code[1] = 0x4770;                 /* bx lr */
+        code[8] = (uint16_t)i;
+        __asm__ volatile("dsb; isb");
+        sum += ((uint32_t (*)(void))0x20003001)() + code[8];
+    }
+    return sum == 9900 ? 0 : 1;
+}
+"""
+
+
+@pytest.mark.parametrize("board", ALL)
+def test_code_in_ram_may_change(boot, board):
+    assert transcript(boot, board, CODE_IN_RAM) == ""
+
+
+def test_stores_to_data_ram_are_opened_and_closed():
+    core = engine.Engine("cortex-m4")
+    core.map_code(0, 0x1000, writable=False)
+    core.map_data(0x20000000, 0x4000)
+    change = stores.opener(core.uc, [(0x20000000, 0x4000)])
+    assert change is not None
+    core.write(0, struct.pack("<4H", 0x6008, 0x3001, 0xE7FC, 0))  # str r0, [r1]; adds r0, #1; b to the first
+    core.uc.reg_write(arm.UC_ARM_REG_R1, 0x20000010)
+    for open_them in (False, True, True, False):
+        core.run(0, 30)
+        change(open_them)
+        assert core.word(0x20000010) == (core.uc.reg_read(arm.UC_ARM_REG_R0) - 1)
 
 
 @pytest.mark.parametrize("board", ALL)

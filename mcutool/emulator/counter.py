@@ -1,0 +1,241 @@
+"""Counting of executed instructions by address: in C where the helper is, else in Python.
+
+This file decides which of the two counters is used and hides the difference. It refuses to know cycles and functions.
+The one in C runs at the engine's speed; the one in Python gives the same counts about fifty times slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import unicorn
+from unicorn import arm_const as arm
+from unicorn.unicorn_py3 import unicorn as binding
+
+from mcutool.emulator import helper
+from mcutool.emulator.engine import Engine
+
+NOWHERE = (1 << 64) - 1
+_IT_SLOTS = 4
+
+
+@dataclass
+class Site:
+    """The counts of one instruction; the fields are those of `struct site` in helper.c."""
+
+    executed: int = 0
+    skipped: int = 0
+    taken: int = 0
+    sequential: int = 0
+    size: int = 0
+    slots: int = 0
+
+
+class _SiteStructure(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint64) for name in ("executed", "skipped", "taken", "sequential")),
+        ("size", ctypes.c_uint8),
+        ("slots", ctypes.c_uint8),
+        ("base", ctypes.c_int8),
+    ]
+
+
+class _RegionStructure(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_uint64), ("size", ctypes.c_uint64), ("sites", ctypes.c_void_p)]
+
+
+class _CounterStructure(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint64) for name in ("progress", "limit", "misaligned")),
+        ("regions", _RegionStructure * 2),
+        *((name, ctypes.c_void_p) for name in ("read_registers", "read_memory", "stop")),
+        *((name, ctypes.c_int) for name in ("first_register", "stack_register", "link_register")),
+        *((n, ctypes.c_uint64) for n in ("begin", "end", "stack", "calls", "elsewhere", "previous", "next")),
+        ("running", ctypes.c_bool),
+        ("suspended", ctypes.c_bool),
+        ("was_sequential", ctypes.c_bool),
+    ]
+
+
+class FastCounter:
+    """Counts through helper.c; `begin` is the address whose execution starts the counting."""
+
+    def __init__(self, engine: Engine, loaded: ctypes.CDLL, spans: list[tuple[int, int]], begin: int) -> None:
+        self._library = loaded
+        self._arrays = [(_SiteStructure * (size // 2))() for _, size in spans]
+        self._spans = spans
+        counter = self._counter = _CounterStructure(begin=begin, previous=NOWHERE, next=NOWHERE)
+        for region, (base, size), array in zip(counter.regions, spans, self._arrays, strict=False):
+            region.base, region.size, region.sites = base, size, ctypes.addressof(array)
+        counter.read_registers = ctypes.cast(binding.uclib.uc_reg_read_batch, ctypes.c_void_p)
+        counter.read_memory = ctypes.cast(binding.uclib.uc_mem_read, ctypes.c_void_p)
+        counter.stop = ctypes.cast(binding.uclib.uc_emu_stop, ctypes.c_void_p)
+        counter.first_register = arm.UC_ARM_REG_R0
+        counter.stack_register, counter.link_register = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR
+        self._settle = loaded.counter_settle
+        self._settle.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_bool]
+        self._pointer = ctypes.addressof(counter)
+        handle = ctypes.c_size_t()
+        status = binding.uclib.uc_hook_add(
+            engine.handle, ctypes.byref(handle), unicorn.UC_HOOK_CODE,
+            ctypes.cast(loaded.counter_on_instruction, ctypes.c_void_p), ctypes.c_void_p(self._pointer),
+            ctypes.c_uint64(1), ctypes.c_uint64(0),
+        )  # fmt: skip
+        if status != unicorn.UC_ERR_OK:
+            raise RuntimeError(f"unicorn refused the counter: error {status}")
+        engine.count_by((ctypes.c_uint64 * 3).from_buffer(counter))
+
+    @property
+    def running(self) -> bool:
+        return self._counter.running
+
+    @property
+    def calls(self) -> int:
+        return self._counter.calls
+
+    @property
+    def elsewhere(self) -> int:
+        """Instructions executed outside flash and RAM."""
+        return self._counter.elsewhere
+
+    def suspend(self, suspended: bool) -> None:
+        """While suspended nothing is counted: an exception handler runs."""
+        self._counter.suspended = suspended
+
+    def settle(self, address: int, completed: bool) -> None:
+        """The slice has ended at `address`; `completed` unless the instruction there was only announced."""
+        self._settle(self._pointer, address, completed)
+
+    def clear(self) -> None:
+        """Forget all counts and end the measurement that runs."""
+        for array in self._arrays:
+            ctypes.memset(array, 0, ctypes.sizeof(array))
+        counter = self._counter
+        counter.calls = counter.elsewhere = 0
+        counter.running = False
+        counter.previous = counter.next = NOWHERE
+
+    def sites(self) -> Iterator[tuple[int, Site]]:
+        """Every address that was executed or skipped, in order."""
+        width = ctypes.sizeof(_SiteStructure)
+        for (base, size), array in zip(self._spans, self._arrays, strict=True):
+            for index in _nonzero(array, size // 2, width):
+                found = array[index]
+                yield base + 2 * index, Site(*(getattr(found, name) for name in Site.__dataclass_fields__))
+
+
+def _nonzero(array: ctypes.Array, count: int, width: int) -> Iterator[int]:
+    """Indices of the sites that were met; pages of zeroes are skipped whole."""
+    step = 1024
+    zero = bytes(step * width)
+    view = memoryview(array).cast("B")
+    for first in range(0, count, step):
+        chunk = view[first * width : (first + step) * width]
+        if chunk != zero[: len(chunk)]:
+            for index in range(len(chunk) // width):
+                if any(chunk[index * width : index * width + 16]):
+                    yield first + index
+
+
+class SlowCounter:
+    """The same counts in Python, where the comments of helper.c apply."""
+
+    def __init__(self, engine: Engine, begin: int) -> None:
+        self._engine, self._begin = engine, begin
+        self._sites: dict[int, Site] = {}
+        self._suspended = False
+        self.elsewhere = 0
+        self.clear()
+        engine.uc.hook_add(unicorn.UC_HOOK_CODE, self._on_instruction)
+
+    def clear(self) -> None:
+        self._sites.clear()
+        self.calls = 0
+        self.running = False
+        self._previous = self._next = self._end = self._stack = NOWHERE
+        self._was_sequential = False
+
+    def suspend(self, suspended: bool) -> None:
+        self._suspended = suspended
+
+    def sites(self) -> Iterator[tuple[int, Site]]:
+        return iter(sorted(item for item in self._sites.items() if item[1].executed or item[1].skipped))
+
+    def _halfword(self, address: int) -> int:
+        return int.from_bytes(self._engine.read(address, 2), "little")
+
+    def _on_instruction(self, uc: object, address: int, size: int, data: object) -> None:
+        read = self._engine.uc.reg_read
+        if not self.running:
+            if address != self._begin:
+                return
+            self.running = True
+            self.calls += 1
+            self._stack, self._end = read(arm.UC_ARM_REG_SP), read(arm.UC_ARM_REG_LR) & ~1
+            self._previous = self._next = NOWHERE
+        elif self._suspended:
+            return
+        elif address == self._end and read(arm.UC_ARM_REG_SP) == self._stack:
+            self._close_sequence(address)
+            self.running = False
+            return
+        self._count(address)
+
+    def _site(self, address: int) -> Site:
+        if address not in self._sites:
+            first = self._halfword(address)
+            self._sites[address] = Site(size=4 if first >> 11 >= 0x1D else 2)
+            if first & 0xFF00 == 0xBF00 and first & 0xF:
+                self._mark_block(address, first)
+        return self._sites[address]
+
+    def _mark_block(self, address: int, it: int) -> None:
+        for slots in range(_IT_SLOTS - ((it & -it).bit_length() - 1), -1, -1):
+            site = self._site(address)
+            site.slots = slots
+            address += site.size
+
+    def _count(self, address: int) -> None:
+        in_order = self._next == address
+        if not in_order and self._previous != NOWHERE:
+            self._jumped(address)
+        site = self._site(address)
+        self._previous, self._next, self._was_sequential = address, address + site.size, in_order
+        site.executed += 1
+        site.sequential += in_order
+
+    def _jumped(self, address: int) -> None:
+        site = self._sites[self._previous]
+        if not site.slots or not self._next <= address <= self._next + 4 * site.slots:
+            site.taken += 1
+            return
+        slot = self._next
+        while slot < address:
+            self._site(slot).skipped += 1
+            slot += self._site(slot).size
+
+    def _close_sequence(self, address: int) -> None:
+        if self._previous != NOWHERE and address != self._next:
+            self._jumped(address)
+        self._previous = self._next = NOWHERE
+
+    def settle(self, address: int, completed: bool) -> None:
+        if not self.running or self._suspended or self._previous == NOWHERE:
+            return
+        if completed or self._previous != address:
+            self._close_sequence(address)
+            return
+        site = self._sites[address]
+        site.executed -= 1
+        site.sequential -= self._was_sequential
+        self._previous, self._next = NOWHERE, address if self._was_sequential else NOWHERE
+
+
+def make_counter(engine: Engine, spans: list[tuple[int, int]], begin: int) -> FastCounter | SlowCounter:
+    """The best counter that this computer can run; `spans` are (address, bytes) of code, the first two count."""
+    loaded = helper.library()
+    made = FastCounter(engine, loaded, spans[:2], begin) if loaded else SlowCounter(engine, begin)
+    engine.uc.ctl_flush_tb()  # type: ignore[attr-defined]  # made at run time
+    return made
