@@ -8,6 +8,7 @@ to the board cannot tell it from a real one.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import signal
@@ -27,6 +28,8 @@ from mcutool.errors import UsageError
 LONGEST_WAIT = 0.1  # seconds; how late a signal may be noticed
 NOBODY_THERE = 0.02  # seconds between looks at a pseudo-terminal that no program has open
 CHUNK = 4096
+
+log = logging.getLogger("mcutool")
 
 
 # --- the board --------------------------------------------------------------------------------------------------
@@ -263,6 +266,7 @@ class Server:
         self.board = board
         self.port = port
         self._stopped = False
+        self._lockup = ""
 
     def stop(self, *_signal: object) -> None:
         self._stopped = True
@@ -276,6 +280,7 @@ class Server:
 
     def exchange(self, wait: float) -> None:
         """Pass bytes both ways; returns after `wait` seconds, or as soon as the board has been told something."""
+        self._tell_lockup()
         if self.board.output:
             self.port.send(bytes(self.board.output))
             self.board.output.clear()
@@ -284,6 +289,13 @@ class Server:
             time.sleep(min(wait, NOBODY_THERE))
         elif select.select(files, [], [], min(wait, LONGEST_WAIT))[0]:
             self.board.feed(self.port.receive())
+
+    def _tell_lockup(self) -> None:
+        """A board that has stopped for good says nothing itself."""
+        lockup = self.board.machine.lockup
+        if lockup and lockup != self._lockup:
+            log.warning("the emulated board has stopped until it is reset: %s", lockup)
+        self._lockup = lockup
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 
-from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoReply, Refused, Step
+from mcutool.flash.protocols.exchange import Exchange, Garbled, NoReply, Refused, Step
 
 ACK, NACK, BUSY = 0x79, 0x1F, 0x76
 SYNC = 0x7F
@@ -237,9 +237,3 @@ def readout_protect() -> Exchange[None]:
     yield from _command("readout protect")
     yield from _acknowledge(b"", "readout protect", "data", PROGRAM)
 
-
-__all__ = [
-    "ACK", "BLOCK", "COMMANDS", "Commands", "LineError", "MASS_ERASE", "NACK", "SYNC", "checksum", "checksum_of",
-    "crc32_of", "erase", "get", "get_id", "go", "mass_erase", "read", "readout_protect", "resynchronise",
-    "synchronise", "unprotect", "write", "write_protect",
-]  # fmt: skip
