@@ -13,7 +13,7 @@ from mcutool import fit, window
 from mcutool.bytecode import select
 from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
-from mcutool.image.link import CompiledModule, Linker, link
+from mcutool.image.link import CompiledModule, link
 from mcutool.ir import allocate, build, law, passes
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
@@ -84,6 +84,3 @@ def translate(module: Module, dump: Dump = lambda stage, what: None) -> list[Com
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
     return functions
-
-
-__all__ = ["STAGES", "Built", "Linker", "build_image", "load", "translate"]

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from mcutool import hostapi
+from mcutool.bytecode.layout import CompiledFunction
 from mcutool.encoding import ESCAPE, disassemble, encode
 from mcutool.errors import Unsupported
 from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, ISA_VERSION
 from mcutool.wasm.module import FunctionType, GlobalType, Import, Instruction, MemoryType, Module, TableType
-
-if TYPE_CHECKING:
-    from mcutool.ssa.layout import CompiledFunction
 
 LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e"}
 """Value types in the signature strings of an image, as in "ii>l"."""
