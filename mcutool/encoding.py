@@ -131,7 +131,7 @@ def _by_first_halfword() -> tuple[dict[int, Row], dict[int, Row]]:
 PRIMARY, ESCAPED = _by_first_halfword()
 
 
-def encode(row: Row, table: Sequence[int] = (), **operands: int) -> list[int]:
+def encode(row: Row, table: Sequence[int] = (), /, **operands: int) -> list[int]:
     """The halfwords of an instruction.
 
     `table` holds the n + 1 distances of a br_table. Raises ValueError when an operand does not fit its field.

@@ -6,7 +6,7 @@ import. It refuses to know how code is made or where a byte of the image lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mcutool import hostapi
@@ -15,7 +15,16 @@ from mcutool.encoding import ESCAPE, disassemble, encode
 from mcutool.errors import Unsupported
 from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, ISA_VERSION
-from mcutool.wasm.module import FunctionType, GlobalType, Import, Instruction, MemoryType, Module, TableType
+from mcutool.wasm.module import (
+    ExternalType,
+    FunctionType,
+    Import,
+    Instruction,
+    Limits,
+    MemoryType,
+    Module,
+    TableType,
+)
 
 LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e"}
 """Value types in the signature strings of an image, as in "ii>l"."""
@@ -344,8 +353,8 @@ def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
     )
 
 
-def _type_of(module: Module, kind: str, index: int) -> FunctionType | TableType | MemoryType | GlobalType:
-    spaces = {
+def _type_of(module: Module, kind: str, index: int) -> ExternalType:
+    spaces: dict[str, Sequence[ExternalType]] = {
         "function": module.function_types,
         "table": module.table_types,
         "memory": module.memory_types,
@@ -363,7 +372,7 @@ def _matches(given: object, wanted: object) -> bool:
     return given == wanted
 
 
-def _limits_match(given, wanted) -> bool:
+def _limits_match(given: Limits, wanted: Limits) -> bool:
     if given.minimum < wanted.minimum:
         return False
     return wanted.maximum is None or (given.maximum is not None and given.maximum <= wanted.maximum)

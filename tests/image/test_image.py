@@ -102,7 +102,7 @@ def test_an_import_that_is_not_there_is_named(record, words, tmp_path):
 
 @pytest.mark.parametrize("seed", range(150))
 def test_forged_payloads_never_reach_outside(seed, tmp_path):
-    """Words of a good payload overwritten, the hash made right again: refused or loaded, never a sanitizer's finding."""
+    """Words of a good payload overwritten, the hash made right: refused or loaded, never a sanitizer's finding."""
     chance = random.Random(seed)
     payload = bytearray(sample().build()[32:-40])
     assert int.from_bytes(payload[:4], "little") == PAYLOAD_MAGIC

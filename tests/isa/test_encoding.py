@@ -98,8 +98,8 @@ def test_generated_files_are_fresh():
 
 
 def test_a_handler_is_generated_to_the_letter():
-    assert "\n".join(generate.render_handler(ADD)) == """
-HANDLER(i32_add, %#04x) {
+    expected = """
+HANDLER(i32_add, OPCODE) {
     /* Adds. */
     uint32_t d;
     const uint32_t a = GET_I32((pc[1] & 0xff));
@@ -107,4 +107,5 @@ HANDLER(i32_add, %#04x) {
     d = a + b;
     SET_I32((w >> 8), d);
     NEXT(2);
-}""" % ADD.opcode
+}"""
+    assert "\n".join(generate.render_handler(ADD)) == expected.replace("OPCODE", f"{ADD.opcode:#04x}")
