@@ -174,11 +174,16 @@ size_t console_input(uint8_t *bytes, size_t size) {
     return count;
 }
 
-/* False when the program has to stop, and its output is no longer wanted. */
+static bool smp_has_the_line(void) {
+    return smp.receiving || smp.complete;
+}
+
+/* Waits for the rest of a request and its answer. False when the program has to stop, and its output is no longer
+   wanted. */
 static bool let_smp_finish(void) {
     uint16_t progress = smp.progress;
     uint64_t since = platform_microseconds();
-    while (smp.receiving || smp.complete) {
+    while (smp_has_the_line()) {
         if (!platform_poll()) {
             return false;
         }
@@ -202,7 +207,10 @@ static void write_byte(uint8_t byte) {
 }
 
 void console_write(const uint8_t *bytes, size_t size) {
-    for (size_t i = 0; i < size && let_smp_finish(); i++) {
+    for (size_t i = 0; i < size; i++) {
+        if (smp_has_the_line() && !let_smp_finish()) {
+            return;
+        }
         write_byte(bytes[i]);
     }
 }

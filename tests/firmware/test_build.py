@@ -16,6 +16,7 @@ from mcutool import devices
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOARDS = devices.boards()
+ONE_OF_EACH_DRIVER = ["stm32f405", "microbit"]
 NAMES = [board.name for board in BOARDS]
 THREADED = [board.name for board in BOARDS if board.chip.core.dispatch == "threaded"]
 
@@ -36,10 +37,10 @@ def test_two_checkouts_give_the_same_bytes(firmware: Path, tmp_path: Path) -> No
     tree = tmp_path / "a rather long name of a folder"
     for folder in ("firmware_runtime", "mcutool", "targets", "boards"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "firmware"))
-    done = run_build(tree, "--into", tmp_path / "out")
+    done = run_build(tree, *ONE_OF_EACH_DRIVER, "--into", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert all((tmp_path / "out" / f"{name}.elf").read_bytes() == (firmware / f"{name}.elf").read_bytes()
-               for name in NAMES)  # fmt: skip
+    for name in ONE_OF_EACH_DRIVER:
+        assert (tmp_path / "out" / f"{name}.elf").read_bytes() == (firmware / f"{name}.elf").read_bytes()
 
 
 def test_the_build_prints_the_sizes(tmp_path: Path) -> None:
