@@ -25,6 +25,7 @@ IN_PLACE = {"i32.add": "i32.add.short", "i32.sub": "i32.sub.short", "i32.add_imm
 COMMUTATIVE = frozenset(("i32.add",))
 OPPOSITE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
 
+
 @dataclass(frozen=True)
 class Relocation:
     """The halfword at `position` names entry `index` of the module's own index space `kind`.

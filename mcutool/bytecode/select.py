@@ -244,8 +244,8 @@ class _Selector:
         count = len(instruction.operands) - (instruction.op == "call_indirect")
         operands = [self._passed(value) for value in instruction.operands[:count]]
         operands += [self._operand(value) for value in instruction.operands[count:]]
-        name = RENAMED.get(instruction.op, instruction.op)
-        self._emit(name, operands, instruction.results, *zip(LETTERS[instruction.op], instruction.immediates, strict=True))
+        immediates = zip(LETTERS[instruction.op], instruction.immediates, strict=True)
+        self._emit(RENAMED.get(instruction.op, instruction.op), operands, instruction.results, *immediates)
 
     def _access(self, instruction: Instruction) -> None:
         operands = [self._operand(value) for value in instruction.operands]

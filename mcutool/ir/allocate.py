@@ -25,7 +25,8 @@ PASSED_ON = frozenset(("i32.wrap_i64", "i64.extend_i32_u", "copy"))
 
 @dataclass(frozen=True)
 class Target:
-    """`reach`: slots that an operand can name; `links`: slots below the callee's frame that each call operation needs."""
+    """`reach`: how many slots an operand can name; `links`: slots that a call needs below the callee's frame, by
+    operation."""
 
     reach: int
     links: dict[str, int]
@@ -248,7 +249,8 @@ class _Allocator:
     def _measure(self) -> None:
         ends = [slot + value.slots for value, slot in self.result.slot.items()]
         ends += [self.result.area(call) for call in self.result.base]
-        ends += [slots_of(block.terminator.operands) for block in self.function.blocks if block.terminator.op == "return"]
+        terminators = [block.terminator for block in self.function.blocks]
+        ends += [slots_of(terminator.operands) for terminator in terminators if terminator.op == "return"]
         ends.append(slots_of(self.function.entry.parameters))
         if self.result.scratch is not None:
             ends.append(self.result.scratch + SCRATCH_SLOTS)

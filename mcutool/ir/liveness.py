@@ -55,7 +55,7 @@ def reads(instruction: Instruction) -> list[Value]:
 
 
 class Lifetimes:
-    """`of` each value; `across` each call, the values that are kept while it runs; `step` of each block and instruction."""
+    """Lifetimes `of` all values; `across` each call, the values kept while it runs; `step`s of blocks, instructions."""
 
     def __init__(self, function: Function) -> None:
         self.of: dict[Value, int] = {}
