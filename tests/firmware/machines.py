@@ -19,6 +19,7 @@ class Console:
     """What both have: `client` speaks SMP over the console line, `output` is the text between."""
 
     name = ""
+    lossless = False
 
     def __init__(self) -> None:
         self.output = b""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from mcutool import devices
 
@@ -23,9 +24,9 @@ THREADED = [board.name for board in BOARDS if board.chip.core.dispatch == "threa
 
 def symbols(elf: Path) -> dict[str, int]:
     with elf.open("rb") as file:
-        return {
-            symbol.name: symbol["st_value"] for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
-        }
+        table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        return {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
 
 
 def run_build(tree: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +87,7 @@ def test_no_handler_pushes(firmware: Path, name: str) -> None:
     A handler that calls a library function is a veneer of two instructions, which call and go on to the next.
     """
     elf = firmware / f"{name}.elf"
-    command = ["arm-none-eabi-objdump", "-d", "--no-show-raw-insn", elf]
+    command = ["arm-none-eabi-objdump", "-d", "--no-show-raw-insn", str(elf)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     functions = dict(re.findall(r"^([0-9a-f]{8}) <.*>:\n((?:.+\n)+)", listing, re.MULTILINE))
     table = words(elf, "primary_table", 256)

@@ -33,7 +33,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
     ]
-    command = ["gcc", *flags, *SIZES, f"-I{folder}", f"-I{RUNTIME}", *sources, "-o", folder / "line"]
+    command = ["gcc", *flags, *SIZES, f"-I{folder}", f"-I{RUNTIME}", *map(str, sources), "-o", str(folder / "line")]
     subprocess.run(command, check=True)
     return folder / "line"
 
