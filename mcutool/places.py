@@ -12,6 +12,10 @@ from typing import Any
 from mcutool.isa import TRAPS
 
 TEXTS = {trap.name: trap.text for trap in TRAPS}
+ADVICE = {
+    "not_backed": "give it more with --stack or --heap; malloc wants the whole of the declared memory, which is less "
+    "with -Wl,-z,stack-size=4096 (clang), -C link-arg=-zstack-size=4096 (rustc)",
+}
 
 
 class Places:
@@ -53,4 +57,5 @@ def render_trap(trap: dict[str, Any]) -> str:
     for frame in trap["backtrace"]:
         offset = "" if frame["wasm_offset"] is None else f" (at byte offset {frame['wasm_offset']:#x})"
         lines.append(f"  in {frame['function']}{offset}")
+    lines += [f"  next: {ADVICE[trap['kind']]}"] if trap["kind"] in ADVICE else []
     return "\n".join(lines)
