@@ -7,8 +7,8 @@ MCUTOOL := .venv/bin/mcutool
 # What must be on PATH, and the packages that bring it: for everything, and for the tests.
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
-TEST_TOOLS := qemu-system-arm stm32flash
-TEST_PACKAGES := qemu-system-arm stm32flash
+TEST_TOOLS := qemu-system-arm stm32flash clang wasm-ld rustc
+TEST_PACKAGES := qemu-system-arm stm32flash clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench firmware check clean
