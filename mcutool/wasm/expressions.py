@@ -6,7 +6,7 @@ sections (reader.py) and whether indices and operands fit (validate.py). Nesting
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NoReturn
 
 from mcutool.errors import InvalidModule, Unsupported
@@ -139,16 +139,18 @@ _NESTING = {"block", "loop", "if", "else", "end"}
 
 
 class ExpressionReader:
-    """Reads expressions at a cursor; `types` are the function types of the module."""
+    """Reads expressions at a cursor; `types` are the function types of the module, `refused` names features."""
 
-    def __init__(self, cursor: Cursor, types: list[FunctionType]) -> None:
+    def __init__(self, cursor: Cursor, types: list[FunctionType], refused: Set[str]) -> None:
         self.cursor = cursor
         immediates = _Immediates(cursor, types)
         readers = {
             kind: getattr(immediates, _METHODS.get(kind, kind))
             for kind in {row.immediates for row in BY_CODE.values()} - {"-"}
         }
-        self._rows = {key: (row, readers.get(row.immediates)) for key, row in BY_CODE.items()}
+        self._rows = {
+            key: (row, readers.get(row.immediates)) for key, row in BY_CODE.items() if row.feature not in refused
+        }
 
     def read(self) -> Expression:
         """The instructions up to and with the `end` that closes the expression."""
@@ -184,7 +186,8 @@ def _nest(open_blocks: list[str], name: str, offset: int) -> None:
 
 
 def _refuse_opcode(prefix: int, code: int, offset: int) -> NoReturn:
-    if feature := later_feature(prefix, code):
+    row = BY_CODE.get((prefix, code))
+    if feature := row.feature if row else later_feature(prefix, code):
         raise unsupported(feature, offset)
     text = f"{prefix:02x} {code:02x}" if prefix else f"{code:02x}"
     raise InvalidModule(f"illegal opcode {text}", offset)

@@ -82,8 +82,8 @@ class Instruction:
       block, loop, if            (FunctionType,)
       br, br_if                  (depth,)
       br_table                   (tuple of depths, default depth)
-      call, ref.func             (function,)
-      call_indirect              (FunctionType, table)
+      call, return_call, ref.func           (function,)
+      call_indirect, return_call_indirect   (FunctionType, table)
       select_t                   (value type,); the untyped select has none
       local.*, global.*          (index,)
       loads and stores           (log2 of the alignment, offset, memory)

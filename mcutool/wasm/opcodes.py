@@ -247,6 +247,10 @@ _TABLE = {
         fc10  table.size         table         -> i32
         fc11  table.fill         table         ?
     """,
+    "tail calls": """
+        12    return_call        function      ?
+        13    return_call_indirect type_table  ?
+    """,
 }
 
 
@@ -271,7 +275,6 @@ BY_CODE = {(row.prefix, row.code): row for row in OPCODES}
 # prefix, first code, last code, name of the proposal.
 _LATER = [
     (0x00, 0x06, 0x0A, "exception handling"),
-    (0x00, 0x12, 0x13, "tail calls"),
     (0x00, 0x14, 0x15, "typed function references"),
     (0x00, 0x18, 0x19, "exception handling"),
     (0x00, 0x1F, 0x1F, "exception handling"),

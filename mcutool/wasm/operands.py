@@ -288,6 +288,21 @@ class _Checker:
         self.pop("i32")
         self.apply(kind.parameters, kind.results)
 
+    def return_call(self, index: int) -> None:
+        self.leave(self.context.functions[index])
+
+    def return_call_indirect(self, kind: FunctionType, _: int) -> None:
+        self.pop("i32")
+        self.leave(kind)
+
+    def leave(self, kind: FunctionType) -> None:
+        """A tail call of a function of that type: what it gives is what this function returns."""
+        wanted = self.frames[0].type.results
+        if kind.results != wanted:
+            raise self.error(f"type mismatch, the callee gives {_list(kind.results)} but {_list(wanted)} is returned")
+        self.pop_all(kind.parameters)
+        self.unreachable()
+
     def drop(self) -> None:
         self.pop()
 
@@ -348,6 +363,10 @@ class _Checker:
         if _opcode.parameters is None:
             _method = _opcode.name.replace(".", "_") + ("_" if _opcode.name in _PYTHON_KEYWORDS else "")
             _EFFECTS[_opcode.name] = locals()[_method]
+
+
+def _list(types: Sequence[ValueType]) -> str:
+    return f"[{' '.join(types)}]"
 
 
 def _operand(kind: ValueType) -> str:

@@ -7,7 +7,7 @@ proposal's name; anything else wrong raises InvalidModule with the byte offset.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from mcutool.errors import InvalidModule
 from mcutool.wasm.cursor import Cursor
@@ -18,6 +18,7 @@ from mcutool.wasm.expressions import (
     type_at,
     unsupported,
 )
+from mcutool.wasm.features import MULTIPLE_MEMORIES, UNTRANSLATED
 from mcutool.wasm.module import (
     PAGE_SIZE,
     Data,
@@ -58,19 +59,21 @@ _REF_FUNC = BY_CODE[0, 0xD2]
 _END = BY_CODE[0, 0x0B]
 
 
-def read_module(data: bytes) -> Module:
+def read_module(data: bytes, refused: Set[str] = UNTRANSLATED) -> Module:
     """The module in the bytes of a .wasm file, well-formed but not validated.
 
-    Raises InvalidModule with the byte offset, or Unsupported with the name of a later proposal.
+    Raises InvalidModule with the byte offset, or Unsupported with the name of a later proposal or of one of the
+    `refused` features.
     """
-    return _Reader(bytes(data)).read()
+    return _Reader(bytes(data), refused).read()
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, refused: Set[str]) -> None:
         self.cursor = Cursor(data)
+        self.refused = refused
         self.module = Module(size=len(data))
-        self.expressions = ExpressionReader(self.cursor, self.module.types)
+        self.expressions = ExpressionReader(self.cursor, self.module.types, refused)
         self.type_indices: list[int] = []  # what the function section says
         self.data_count: int | None = None
 
@@ -221,7 +224,11 @@ class _Reader:
 
     def _check_memories(self, offset: int) -> None:
         if len(self.module.memory_types) > 1:
-            raise unsupported("multiple memories", offset)
+            self._refuse(MULTIPLE_MEMORIES, offset)
+
+    def _refuse(self, feature: str, offset: int) -> None:
+        if feature in self.refused:
+            raise unsupported(feature, offset)
 
     def _tags(self) -> None:
         if self.cursor.u32():

@@ -1,4 +1,4 @@
-"""Writing .wasm files by hand for the tests: numbers, sections, and a sample that has one of each.
+"""Writing .wasm files by hand for the tests: numbers, sections, and samples that have one of each.
 
 This file decides nothing about validity: it writes what it is told, right or wrong.
 """
@@ -44,6 +44,23 @@ SAMPLE = """
   (func $main (export "main")
     (call $print (call_indirect $table (type $binary) (i32.const 1) (i32.const 2) (i32.const 1))))
   (start $main))
+"""
+
+PROPOSALS = """
+(module $proposals
+  (type $binary (func (param i32 i32) (result i32)))
+  (memory $first 1 2)
+  (memory $second (export "second") 2 (pagesize 1))
+  (table $table 4 funcref)
+  (elem (table $table) (i32.const 0) func $sum)
+  (data $hello (memory $second) (i32.const 0) "hi")
+  (func $sum (export "sum") (type $binary)
+    (i64.store8 $second offset=1 (local.get 0) (i64.load $first (local.get 1)))
+    (memory.copy $first $second (i32.const 0) (i32.const 0) (memory.size $second))
+    (memory.init $second $hello (i32.const 0) (i32.const 0) (memory.grow $second (i32.const 1)))
+    (memory.fill $second (i32.const 0) (i32.const 0) (i32.const 2))
+    (block (br_if 0 (local.get 0)) (return_call $sum (local.get 1) (local.get 0)))
+    (return_call_indirect $table (type $binary) (local.get 0) (local.get 1) (i32.const 0))))
 """
 
 

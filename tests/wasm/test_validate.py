@@ -30,13 +30,23 @@ VALID = {
     "table of externref": "(table 1 externref) (func (table.set (i32.const 0) (ref.null extern)))",
     "page size of one byte": "(memory 0 (pagesize 1)) (func (drop (i32.load8_u (i32.const 0))))",
     "largest memory": "(memory 65536 65536)",
+    "tail call": "(func $f (param i32) (result i64) (return_call $f (i32.const 1)))",
+    "tail call in a block": "(func $f (param i32) (block (result f32) (return_call $f (i32.const 1))) (drop))",
+    "tail call leaves values behind": "(func $f (i64.const 1) (return_call $f))",
+    "indirect tail call": """(type $t (func (param i32) (result i64))) (table 1 funcref)
+        (func (result i64) (return_call_indirect (type $t) (i32.const 1) (i32.const 0)))""",
+    "several memories": """(memory 1) (memory $b 1 (pagesize 1)) (data (memory 1) (i32.const 0) "x") (data $p "y")
+        (func (drop (i64.load $b offset=4 (i32.const 0))) (i32.store8 1 (i32.const 0) (i32.const 0))
+        (memory.copy 0 $b (i32.const 0) (i32.const 0) (i32.const 0)) (drop (memory.grow 1 (memory.size 1)))
+        (memory.fill $b (i32.const 0) (i32.const 0) (i32.const 0))
+        (memory.init $b $p (i32.const 0) (i32.const 0) (i32.const 0)))""",
     "data count without data": "(memory 1) (data) (func (data.drop 0))",
 }
 
 
 @pytest.mark.parametrize("name", VALID)
 def test_valid(name: str) -> None:
-    validate(read_module(assemble(f"(module {VALID[name]})")))
+    validate(read_module(assemble(f"(module {VALID[name]})"), refused=frozenset()))
 
 
 INVALID = {
@@ -55,6 +65,17 @@ INVALID = {
     "(func (drop (select (i32.const 1) (i64.const 1) (i32.const 0))))": "type mismatch",
     "(func (drop (ref.is_null (i32.const 1))))": "expected a reference",
     "(func (drop (local.get 0)))": "unknown local 0",
+    "(func $f (param i32) (return_call $f (i64.const 0)))": "expected i32 but found i64: return_call in function 0",
+    "(func (return_call 1))": "unknown function 1",
+    "(func $f (result i32 i64) unreachable) (func (result i64) (return_call $f))": "gives [i32 i64] but [i64] is",
+    "(func (result i32) (return_call_indirect (i32.const 0))) (table 1 funcref)": "gives [] but [i32] is returned",
+    "(func (return_call_indirect (i32.const 0)))": "unknown table 0",
+    "(func (return_call_indirect (i32.const 0))) (table 1 externref)": "needs a table of funcref",
+    "(memory 1) (memory 1) (func (drop (i32.load 2 (i32.const 0))))": "unknown memory 2",
+    "(memory 1) (memory 1) (func (drop (memory.size 2)))": "unknown memory 2",
+    "(memory 1) (func (memory.copy 0 1 (i32.const 0) (i32.const 0) (i32.const 0)))": "unknown memory 1",
+    '(memory 1) (memory 1) (data (memory 2) (i32.const 0) "")': "unknown memory 2",
+    "(memory 1) (memory 2 1)": "size minimum must not be greater than maximum",
     "(func (call 1))": "unknown function 1",
     "(func (drop (global.get 0)))": "unknown global 0",
     "(global i32 (i32.const 0)) (func (global.set 0 (i32.const 0)))": "immutable global 0",
@@ -94,7 +115,7 @@ INVALID = {
 def test_invalid(text: str) -> None:
     data = assemble(f"(module {text})")
     with pytest.raises(InvalidModule) as caught:
-        validate(read_module(data))
+        validate(read_module(data, refused=frozenset()))
     assert INVALID[text] in str(caught.value)
     assert caught.value.offset is not None and 8 <= caught.value.offset < len(data)
 
