@@ -1,4 +1,4 @@
-"""What the wheel carries besides Python: descriptions of hardware and the built firmware of every board.
+"""What the wheel carries besides Python: descriptions of hardware, built firmware, and the emulator's helper in C.
 
 Everything else about the package stands in pyproject.toml. In an editable installation nothing is copied: the code
 reads `targets/` and `boards/` where they are, and `make firmware` builds into the package.
@@ -27,6 +27,8 @@ class BuildWithFirmware(build_py):
             for folder in ("targets", "boards"):
                 shutil.copytree(ROOT / folder, package / "data" / folder, dirs_exist_ok=True)
             build_firmware(package / "firmware")
+            # Without a C compiler the wheel works all the same, only the emulator is slower.
+            subprocess.run([sys.executable, "-P", ROOT / "mcutool" / "emulator" / "helper.py", package / "emulator"])
 
 
 def build_firmware(folder: Path) -> None:
@@ -35,7 +37,6 @@ def build_firmware(folder: Path) -> None:
     command = [sys.executable, str(ROOT / "firmware_runtime" / "build.py"), "--into", str(folder)]
     if subprocess.run(command).returncode:
         raise SystemExit("the wheel carries built firmware, and that could not be built; see the message above")
-    shutil.rmtree(folder / "objects")
 
 
 setup(cmdclass={"build_py": BuildWithFirmware})

@@ -7,6 +7,7 @@ it; from a checkout it is compiled on first use. Without it everything works, sl
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,10 +17,11 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("helper.c")
-LIBRARY = Path(__file__).with_name("_helper.so")
+# The name tells from which source the library was built: an outdated one is never loaded.
+LIBRARY = SOURCE.with_name(f"_helper-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:8]}.so")
 
 
-def build(target: Path = LIBRARY) -> bool:
+def build(target: Path) -> bool:
     """Compile helper.c into `target`; False when there is no C compiler, or it fails."""
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
@@ -42,20 +44,18 @@ def _places() -> Iterator[Path]:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled helper, built on first use from a checkout; None when that is impossible."""
+    """The compiled helper, built on first use from a checkout; None when that is impossible.
+
+    The environment variable MCUTOOL_HELPER=none does without it, to see that everything works in Python alone.
+    """
     if os.environ.get("MCUTOOL_HELPER") == "none":
         return None
     for place in _places():
-        if not place.exists() or (SOURCE.exists() and place.stat().st_mtime < SOURCE.stat().st_mtime):
-            try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                continue
-            if not build(place):
-                continue
         try:
-            return ctypes.CDLL(str(place))
-        except OSError:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists() or build(place):
+                return ctypes.CDLL(str(place))
+        except OSError:  # no permission there, or built for another computer
             continue
     return None
 
@@ -68,5 +68,5 @@ def note() -> str:
     return "note: no C compiler and no built helper, so instructions are counted in Python (slower, same counts)"
 
 
-if __name__ == "__main__":
-    sys.exit(0 if build() else "no C compiler: the helper was not built")
+if __name__ == "__main__":  # helper.py FOLDER builds for a wheel
+    sys.exit(0 if build(Path(sys.argv[1]) / LIBRARY.name) else "no C compiler: the wheel will do without the helper")
