@@ -123,6 +123,36 @@ static inline double get_double(const uint32_t *slot) {
     TRY(vm_enter_indirect(VM, frame + (distance), (distance), pc + length, index, signature, table)); \
     LOAD_STATE();                                                                                   \
     NEXT(0)
+/* A tail call keeps the frame and its link. One that changes the linear memory cannot: it becomes a call from slot
+ * `distance`, above this frame, whose results leave_tail puts where this function's belong. */
+#define TAIL(index)                                                                  \
+    const uint16_t *const target = VM->code + VM->functions[index].code;             \
+    TRAP_IF((size_t)(VM->stack_end - frame) < *target, VM_TRAP_STACK_EXHAUSTED);      \
+    pc = target + 1;                                                                 \
+    NEXT(0)
+#define TAIL_INDIRECT(distance, index, signature, table)                             \
+    SAVE_STATE();                                                                    \
+    TRY(vm_tail_indirect(VM, distance, index, signature, table));                    \
+    LOAD_STATE();                                                                    \
+    NEXT(0)
+#define ENTER_REFERENCE(distance, reference)                                                   \
+    SAVE_STATE();                                                                              \
+    TRY(vm_enter_reference(VM, frame + (distance), (distance), pc + length, reference));       \
+    LOAD_STATE();                                                                              \
+    NEXT(0)
+#define TAIL_REFERENCE(distance, reference)                                          \
+    SAVE_STATE();                                                                    \
+    TRY(vm_tail_reference(VM, distance, reference));                                 \
+    LOAD_STATE();                                                                    \
+    NEXT(0)
+#define LEAVE_TAIL()      \
+    SAVE_STATE();         \
+    vm_leave_tail(VM);    \
+    LOAD_STATE();         \
+    NEXT(0)
+#define USE_MEMORY(index)           \
+    vm_use_memory(VM, (index));     \
+    LOAD_STATE_OF_MEMORY()
 #define LEAVE_CROSS()     \
     SAVE_STATE();         \
     vm_leave_cross(VM);   \

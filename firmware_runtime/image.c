@@ -204,9 +204,10 @@ static const char *check_imports(const struct vm *vm, const char **detail) {
     return NULL;
 }
 
-/* The code section begins with the two instructions that return links lead to. Its verifier belongs here. */
+/* The code section begins with the stubs that return links lead to. Its verifier belongs here. */
 static const char *check_code(const struct vm *vm) {
-    if (vm->sections[IMAGE_CODE].count < 2 || vm->code[0] != OP_HALT || vm->code[1] != OP_LEAVE_CROSS) {
+    if (vm->sections[IMAGE_CODE].count < VM_STUBS || vm->code[0] != OP_HALT || vm->code[1] != OP_LEAVE_CROSS ||
+        vm->code[2] != OP_LEAVE_TAIL) {
         return "the image is damaged: its code does not begin as it must";
     }
     return NULL;

@@ -85,7 +85,7 @@ uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, cons
         callee[-2] = distance;
         return 0;
     }
-    callee[-1] = VM_TO_LINK(vm, vm->code + 1); /* leave_cross */
+    callee[-1] = VM_TO_LINK(vm, vm->code + VM_STUB_LEAVE_CROSS);
     callee[-2] = 0;
     callee[-3] = VM_TO_LINK(vm, back);
     callee[-4] = vm->memory == NULL ? IMAGE_NONE : (uint32_t)(vm->memory - vm->memories);
@@ -101,8 +101,19 @@ void vm_leave_cross(struct vm *vm) {
     vm->frame = callee - callee[-5];
 }
 
-uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
-                           uint32_t signature, uint32_t table) {
+void vm_leave_tail(struct vm *vm) {
+    uint32_t *callee = vm->frame;
+    uint32_t *frame = callee - callee[-5];
+    const uint32_t memory = callee[-4];
+    memmove(frame, callee, callee[-3] * sizeof *frame);
+    select_memory(vm, memory == IMAGE_NONE ? NULL : &vm->memories[memory]);
+    vm->pc = VM_FROM_LINK(vm, frame[-1]);
+    vm->frame = frame - frame[-2];
+}
+
+/* The function that an element of a table refers to, if its signature is the expected one. */
+static uint32_t find_element(const struct vm *vm, uint32_t index, uint32_t signature, uint32_t table,
+                             uint32_t *function) {
     if (index >= vm->tables[table].size) {
         return VM_TRAP_UNDEFINED_ELEMENT;
     }
@@ -110,15 +121,84 @@ uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, c
     if (reference == 0) {
         return VM_TRAP_UNINITIALIZED_ELEMENT;
     }
-    const struct image_function *function = &vm->functions[reference - 1];
-    if (reference > vm->sections[IMAGE_FUNCTIONS].count || function->signature != signature) {
+    *function = reference - 1;
+    if (reference > vm->sections[IMAGE_FUNCTIONS].count || vm->functions[*function].signature != signature) {
         return VM_TRAP_INDIRECT_CALL_TYPE_MISMATCH;
     }
+    return 0;
+}
+
+static uint32_t find_reference(const struct vm *vm, uint32_t reference, uint32_t *function) {
+    *function = reference - 1;
+    return reference == 0 || reference > vm->sections[IMAGE_FUNCTIONS].count ? VM_TRAP_NULL_FUNCTION_REFERENCE : 0;
+}
+
+static uint32_t enter_any(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
     if (function->module == IMAGE_NONE) {
-        vm->pc = back;
-        return vm_host_call(vm, callee, function->code);
+        const uint32_t kind = vm_host_call(vm, callee, function->code);
+        if (kind == 0) {
+            vm->pc = back;
+        }
+        return kind;
     }
-    return vm_enter_cross(vm, callee, distance, back, reference - 1);
+    return vm_enter_cross(vm, callee, distance, back, index);
+}
+
+/* The parameters lie in slot 0 and up. */
+static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
+    const struct image_signature *signature =
+        (const struct image_signature *)image_section(vm, IMAGE_SIGNATURES) + function->signature;
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    uint32_t *frame = vm->frame;
+    if (function->module == IMAGE_NONE) {
+        const uint32_t kind = vm_host_call(vm, frame, function->code);
+        vm->pc = kind == 0 ? VM_FROM_LINK(vm, frame[-1]) : vm->pc;
+        vm->frame = kind == 0 ? frame - frame[-2] : frame;
+        return kind;
+    }
+    const uint32_t memory = modules[function->module].memory;
+    if ((memory == IMAGE_NONE ? NULL : &vm->memories[memory]) == vm->memory) {
+        return begin_frame(vm, frame, function);
+    }
+    uint32_t *callee = frame + distance;
+    if ((size_t)(vm->stack_end - callee) < signature->parameter_slots) {
+        return VM_TRAP_STACK_EXHAUSTED;
+    }
+    memmove(callee, frame, signature->parameter_slots * sizeof *frame);
+    const uint32_t kind = vm_enter_cross(vm, callee, distance, vm->code, index);
+    if (kind == 0) {
+        callee[-1] = VM_TO_LINK(vm, vm->code + VM_STUB_LEAVE_TAIL);
+        callee[-3] = signature->result_slots;
+    }
+    return kind;
+}
+
+uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
+                           uint32_t signature, uint32_t table) {
+    uint32_t function;
+    const uint32_t kind = find_element(vm, index, signature, table, &function);
+    return kind != 0 ? kind : enter_any(vm, callee, distance, back, function);
+}
+
+uint32_t vm_enter_reference(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back,
+                            uint32_t reference) {
+    uint32_t function;
+    const uint32_t kind = find_reference(vm, reference, &function);
+    return kind != 0 ? kind : enter_any(vm, callee, distance, back, function);
+}
+
+uint32_t vm_tail_indirect(struct vm *vm, uint32_t distance, uint32_t index, uint32_t signature, uint32_t table) {
+    uint32_t function;
+    const uint32_t kind = find_element(vm, index, signature, table, &function);
+    return kind != 0 ? kind : tail_any(vm, distance, function);
+}
+
+uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference) {
+    uint32_t function;
+    const uint32_t kind = find_reference(vm, reference, &function);
+    return kind != 0 ? kind : tail_any(vm, distance, function);
 }
 
 uint32_t vm_stack_high_water(const struct vm *vm) {
@@ -149,13 +229,16 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
     const uint16_t *pc = vm->pc;
     const uint32_t *frame = vm->frame;
     uint32_t count = 0;
-    while (count < room && pc > vm->code + 1) {
+    while (count < room && pc >= vm->code + VM_STUBS) {
         const uint32_t offset = (uint32_t)(pc - vm->code);
         places[count][0] = function_at(vm, offset);
         places[count][1] = offset;
         count++;
+        if (VM_FROM_LINK(vm, frame[-1]) == vm->code + VM_STUB_LEAVE_TAIL) {
+            frame -= frame[-5];
+        }
         pc = VM_FROM_LINK(vm, frame[-1]);
-        if (pc == vm->code + 1) { /* a call into another module */
+        if (pc == vm->code + VM_STUB_LEAVE_CROSS) {
             pc = VM_FROM_LINK(vm, frame[-3]);
             frame -= frame[-5];
         } else {
@@ -235,6 +318,26 @@ uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
     }
     select_memory(vm, memory);
     return old;
+}
+
+void vm_use_memory(struct vm *vm, uint32_t memory) {
+    select_memory(vm, &vm->memories[memory]);
+}
+
+uint32_t vm_memory_copy_between(struct vm *vm, uint32_t to_memory, uint32_t from_memory, uint32_t to, uint32_t from,
+                                uint32_t size) {
+    struct vm_memory *own = vm->memory;
+    select_memory(vm, &vm->memories[to_memory]);
+    const uint32_t to_fault = backed(vm, to, size) ? 0 : vm_range_fault(vm, to, size);
+    uint8_t *target = vm->memory_bytes + (to - vm->window_low);
+    select_memory(vm, &vm->memories[from_memory]);
+    const uint32_t from_fault = backed(vm, from, size) ? 0 : vm_range_fault(vm, from, size);
+    const uint8_t *source = vm->memory_bytes + (from - vm->window_low);
+    select_memory(vm, own);
+    if (to_fault == 0 && from_fault == 0 && size != 0) {
+        memmove(target, source, size);
+    }
+    return to_fault != 0 ? to_fault : from_fault;
 }
 
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size) {

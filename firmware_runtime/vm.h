@@ -17,6 +17,10 @@
  * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */
 #define VM_MEMORY_GUARD 8u
 
+/* Every code section begins with these; return links of the host, of calls into another module and of tail calls into
+ * one lead there. */
+enum { VM_STUB_HALT, VM_STUB_LEAVE_CROSS, VM_STUB_LEAVE_TAIL, VM_STUBS };
+
 struct vm_memory {
     uint8_t *bytes;
     uint32_t window_low;
@@ -111,12 +115,20 @@ uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import);
 uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t function);
 uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
                            uint32_t signature, uint32_t table);
+uint32_t vm_enter_reference(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back,
+                            uint32_t reference);
+uint32_t vm_tail_indirect(struct vm *vm, uint32_t distance, uint32_t index, uint32_t signature, uint32_t table);
+uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference);
 void vm_leave_cross(struct vm *vm);
+void vm_leave_tail(struct vm *vm);
+void vm_use_memory(struct vm *vm, uint32_t memory);
 uint32_t vm_memory_fault(const struct vm *vm, uint32_t end);
 uint32_t vm_memory_size(const struct vm *vm);
 uint32_t vm_memory_grow(struct vm *vm, uint32_t pages);
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size);
 uint32_t vm_memory_copy(struct vm *vm, uint32_t to, uint32_t from, uint32_t size);
+uint32_t vm_memory_copy_between(struct vm *vm, uint32_t to_memory, uint32_t from_memory, uint32_t to, uint32_t from,
+                                uint32_t size);
 uint32_t vm_memory_init(struct vm *vm, uint32_t segment, uint32_t to, uint32_t from, uint32_t size);
 void vm_data_drop(struct vm *vm, uint32_t segment);
 uint32_t vm_table_get(struct vm *vm, uint32_t table, uint32_t index, uint32_t *value);

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from mcutool.isa import FORMATS, RELOCATIONS, ROWS, SIGNED_LETTERS, SLOT_LETTERS, Row
+from mcutool.isa import BY_NAME, FORMATS, RELOCATIONS, ROWS, SIGNED_LETTERS, SLOT_LETTERS, STUBS, Row
 
 ESCAPE = 0xFF
 
@@ -199,3 +199,7 @@ def _operand(letter: str, value: int, position: int) -> str:
     if letter in RELOCATIONS:
         return f"{RELOCATIONS[letter]}[{value}]"
     return f"slot[{value}]" if letter == "z" else f"#{value}"
+
+
+STUB_CODE = tuple(half for name in STUBS for half in encode(BY_NAME[name]))
+"""What every code section begins with."""

@@ -51,6 +51,7 @@ def render_isa_header() -> str:
         lines += [f"    X({c_name(rows[-1])}, {rows[-1].opcode:#04x})"]
     lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
+    lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
     return "\n".join([*lines, "", "#endif", ""])
 
 

@@ -9,6 +9,7 @@ itself, any other letter is an operand:
     d          slot written                     k   slot where the callee's frame begins
     a b c      slots read                       f   function      s  signature    t y  table
     i          signed immediate                 g   global slot   x  segment      h    host import
+                                                m q linear memory
     u n        unsigned immediate, count        z   slot of a frame too large for eight bits
     j          signed distance in halfwords from the first halfword of this instruction to the target
     e          end of an access: its constant offset + its size in bytes
@@ -23,6 +24,7 @@ TRAP_IF, ACCESS (checks that [a + e - size, a + e) is backed and sets p to it), 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 ISA_VERSION = 1
 LINK_SLOTS = 2
@@ -41,6 +43,8 @@ RELOCATIONS = {
     "t": "table",
     "y": "table",
     "h": "import",
+    "m": "memory",
+    "q": "memory",
 }
 """Operands that name something by its index; `x` is `data` or `element` by the row's name."""
 
@@ -93,6 +97,11 @@ FORMATS = {
     "x:abct": "oooooooo 11111111 bbbbbbbb aaaaaaaa 00000000 cccccccc tttttttt tttttttt",
     "x:abcty": "oooooooo 11111111 bbbbbbbb aaaaaaaa 00000000 cccccccc tttttttt tttttttt yyyyyyyy yyyyyyyy",
     "x:abcxt": "oooooooo 11111111 bbbbbbbb aaaaaaaa 00000000 cccccccc xxxxxxxx xxxxxxxx tttttttt tttttttt",
+    "x:f": "oooooooo 11111111 ffffffff ffffffff",
+    "x:ka": "oooooooo 11111111 kkkkkkkk kkkkkkkk 00000000 aaaaaaaa",
+    "x:none": "oooooooo 11111111",
+    "x:m": "oooooooo 11111111 mmmmmmmm mmmmmmmm",
+    "x:abcmq": "oooooooo 11111111 bbbbbbbb aaaaaaaa 00000000 cccccccc mmmmmmmm mmmmmmmm qqqqqqqq qqqqqqqq",
     "x:dt": "oooooooo 11111111 dddddddd 00000000 tttttttt tttttttt",
     "x:dat": "oooooooo 11111111 dddddddd aaaaaaaa tttttttt tttttttt",
     "x:abt": "oooooooo 11111111 bbbbbbbb aaaaaaaa tttttttt tttttttt",
@@ -115,7 +124,7 @@ class Row:
     "soft" on a core without FPU, "always"."""
     since: int = 1
 
-    @property
+    @cached_property
     def bits(self) -> str:
         """The picture with the opcode drawn in, sixteen characters a halfword."""
         drawn = iter(f"{self.opcode:08b}")
@@ -131,7 +140,7 @@ class Row:
         """Length; `br_table` is followed by n + 1 more."""
         return len(self.bits) // 16
 
-    @property
+    @cached_property
     def slot_types(self) -> dict[str, str]:
         """Slot operands in the order d, a, b, c and the type of each."""
         letters = [letter for letter in SLOT_LETTERS if letter in self.bits]
@@ -167,6 +176,8 @@ TRAPS = [
             ("stopped", "stopped"),
             ("host_error", "host function failed"),
             ("illegal_instruction", "illegal instruction"),
+            ("null_reference", "null reference"),
+            ("null_function_reference", "null function reference"),
         ]
     )
 ]
@@ -527,5 +538,37 @@ for _float, _ctype in (("f32", "float"), ("f64", "double")):
 _row("f32.demote_f64", "x:da", "f32 f64", "d = (float)a", "Narrows.")
 _row("f64.promote_f32", "x:da", "f64 f32", "d = (double)a", "Widens.")
 
+# tail calls, references, several memories --------------------------------------------------------------------------
+
+_row(
+    "tail_call",
+    "x:f",
+    "",
+    "TAIL(f)",
+    "Goes on in a function of the same module, whose parameters lie in slot 0 and up.",
+)
+_row(
+    "tail_call_indirect",
+    "x:kast",
+    "i32",
+    "TAIL_INDIRECT(k, a, s, t)",
+    "Goes on in the a-th function of table t; slot k is above this frame, for a callee of another module.",
+)
+_row("call_ref", "x:ka", "i32", "ENTER_REFERENCE(k, a)", "Calls the function that a refers to; k as for call.")
+_row("tail_call_ref", "x:ka", "i32", "TAIL_REFERENCE(k, a)", "Goes on in the function that a refers to.")
+_row(
+    "leave_tail", "x:none", "", "LEAVE_TAIL()", "Returns from a tail call into another module; the third and last stub."
+)
+_row("memory.use", "x:m", "", "USE_MEMORY(m)", "Makes m the linear memory of the accesses that follow.")
+_row(
+    "memory.copy_between",
+    "x:abcmq",
+    "i32 i32 i32",
+    "TRY(vm_memory_copy_between(VM, m, q, a, b, c))",
+    "Copies c bytes from b of memory q to a of memory m.",
+)
+
 ROWS: tuple[Row, ...] = tuple(_rows)
 BY_NAME = {row.name: row for row in ROWS}
+STUBS = ("halt", "leave_cross", "leave_tail")
+"""The instructions that return links lead to, a halfword each; every code section begins with them."""

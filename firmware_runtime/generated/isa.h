@@ -24,6 +24,8 @@ enum vm_trap {
     VM_TRAP_STOPPED = 13,
     VM_TRAP_HOST_ERROR = 14,
     VM_TRAP_ILLEGAL_INSTRUCTION = 15,
+    VM_TRAP_NULL_REFERENCE = 16,
+    VM_TRAP_NULL_FUNCTION_REFERENCE = 17,
 };
 
 /* name, opcode: straight code on every core */
@@ -273,9 +275,17 @@ enum vm_trap {
     X(f64_convert_i64_s, 0x54) \
     X(f64_convert_i64_u, 0x55) \
     X(f32_demote_f64, 0x56) \
-    X(f64_promote_f32, 0x57)
+    X(f64_promote_f32, 0x57) \
+    X(tail_call, 0x58) \
+    X(tail_call_indirect, 0x59) \
+    X(call_ref, 0x5a) \
+    X(tail_call_ref, 0x5b) \
+    X(leave_tail, 0x5c) \
+    X(memory_use, 0x5d) \
+    X(memory_copy_between, 0x5e)
 
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
+#define OP_LEAVE_TAIL 0x5cff
 
 #endif

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction
-from mcutool.encoding import ESCAPE, disassemble, encode
+from mcutool.encoding import ESCAPE, STUB_CODE, disassemble
 from mcutool.errors import Unsupported
 from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, ISA_VERSION
@@ -92,7 +92,7 @@ class Linker:
 
     def __init__(self, stack_slots: int, table_room: int) -> None:
         self.image = Image(stack_slots=stack_slots, isa=ISA_VERSION)
-        self.image.code = [*encode(BY_NAME["halt"]), *encode(BY_NAME["leave_cross"])]
+        self.image.code = list(STUB_CODE)
         self.names: dict[int, str] = {}
         self.positions: list[tuple[int, int]] = []
         self._modules: list[tuple[CompiledModule, _Spaces]] = []

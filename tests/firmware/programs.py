@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcutool.encoding import encode
+from mcutool.encoding import STUB_CODE, encode
 from mcutool.hostapi import BY_NAME as HOST
 from mcutool.hostapi import WASI, slots
 from mcutool.image.format import Image
@@ -33,7 +33,7 @@ def image(start: list[int], *others: list[int], data: bytes = b"") -> bytes:
     for place, value in enumerate((TEXT, 0, len(data))):
         instantiate += op("i32.const", d=place, i=value)
     instantiate += op("memory.init", x=0, a=0, b=1, c=2) + op("return")
-    result = Image(code=[*op("halt"), *op("leave_cross")], stack_slots=128, version=(1, 2, 3, 0))
+    result = Image(code=list(STUB_CODE), stack_slots=128, version=(1, 2, 3, 0))
     for body in (instantiate, start, *others):
         result.functions.append(dict(code=len(result.code), signature=0, module=0))
         result.code += [24, *body]

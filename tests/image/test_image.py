@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from mcutool.encoding import encode
+from mcutool.encoding import STUB_CODE, encode
 from mcutool.errors import InvalidModule
 from mcutool.image.format import NONE, PAYLOAD_MAGIC, Image, contain, parse
 from mcutool.image.link import arena_bytes
@@ -16,10 +16,10 @@ from tests.pc import ARENA, program
 
 
 def sample() -> Image:
-    code = [*encode(BY_NAME["halt"]), *encode(BY_NAME["leave_cross"]), 8, *encode(BY_NAME["return"])]
+    code = [*STUB_CODE, 8, *encode(BY_NAME["return"])]
     image = Image(stack_slots=64, global_slots=3, code=code, features=1, version=(1, 2, 3, 4))
     image.signatures = [dict(parameter_slots=1, result_slots=1, text="i>i")]
-    image.functions = [dict(code=2, signature=0, module=0)]
+    image.functions = [dict(code=len(STUB_CODE), signature=0, module=0)]
     image.exports = [dict(name="f", kind=0, module=0, index=0), dict(name="ünïcode", kind=3, module=0, index=1)]
     image.modules = [dict(memory=0, instantiate=0, start=NONE, flags=0)]
     image.memories = [dict(minimum=1, maximum=2, page_log2=16, window_low=0, window_size=65536, capacity=131072)]

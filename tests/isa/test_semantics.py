@@ -8,7 +8,7 @@ import struct
 import pytest
 import wasmtime
 
-from mcutool.encoding import encode
+from mcutool.encoding import STUB_CODE, encode
 from mcutool.image.format import NONE, Image
 from mcutool.isa import BY_NAME, ROWS, TRAP_NUMBERS
 from tests.pc import PcMachine
@@ -74,12 +74,12 @@ def image_of(name: str, parameters: list[str]) -> bytes:
     row = BY_NAME[name]
     places = list(itertools.accumulate([SLOTS[p] for p in parameters], initial=0))
     operands = {letter: place for letter, place in zip("ab", places, strict=False) if letter in row.slot_types}
-    code = [*encode(BY_NAME["halt"]), *encode(BY_NAME["leave_cross"]), 16]
+    code = [*STUB_CODE, 16]
     code += encode(row, d=8, **operands)
     code += encode(BY_NAME["copy64"], d=0, a=8) + encode(BY_NAME["return"])
     image = Image(stack_slots=64, code=code)
     image.signatures = [dict(parameter_slots=places[-1], result_slots=2, text="")]
-    image.functions = [dict(code=2, signature=0, module=0)]
+    image.functions = [dict(code=len(STUB_CODE), signature=0, module=0)]
     image.modules = [dict(memory=NONE, instantiate=0, start=NONE, flags=0)]
     return image.build()
 
