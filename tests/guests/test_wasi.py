@@ -16,6 +16,7 @@ argument a
 argument b c
 colour red
 slept 20 ms
+random {random}
 open fails
 seek ESPIPE
 terminal 1
@@ -34,11 +35,11 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wasm
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-m0"])
-def test_a_program_sees_its_surroundings(probe: Path, board: str) -> None:
-    command = [sys.executable, "-m", "mcutool", "run", "--board", board, "--env", "COLOUR=red", str(probe)]
+@pytest.mark.parametrize("board,seed", [("mps2-an386", ()), ("mps2-m0", ("--seed", "7"))])
+def test_a_program_sees_its_surroundings(probe: Path, board: str, seed: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "mcutool", "run", "--board", board, *seed, "--env", "COLOUR=red", str(probe)]
     done = subprocess.run(
         [*command, "--", "a", "b c"], input="one\ntwo\nthree", capture_output=True, text=True, cwd=running.ROOT
     )
-    assert done.stdout == EXPECTED
+    assert done.stdout == EXPECTED.format(random="works" if seed else "fails")
     assert done.returncode == 2  # the newlines that it counted

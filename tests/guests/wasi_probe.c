@@ -21,6 +21,8 @@ static void show_sleep(void) {
 }
 
 static void show_errors(void) {
+    unsigned char bytes[8];
+    printf("random %s\n", getentropy(bytes, sizeof bytes) == 0 ? "works" : "fails");
     printf("open %s\n", open("file", O_RDONLY) < 0 ? "fails" : "works");
     errno = 0;
     printf("seek %s\n", lseek(STDIN_FILENO, 0, SEEK_SET) < 0 && errno == ESPIPE ? "ESPIPE" : "other");
