@@ -24,4 +24,4 @@ def test_roads_agree(name: str, tmp_path: Path) -> None:
     comparison = measure.compare(name, tmp_path)
     expected = _on_wasmtime(tmp_path / f"{name}.wasm", measure.PROGRAMS[name])
     assert comparison.native.checksum == comparison.bytecode.checksum == expected
-    assert comparison.slowdown > 1
+    assert 1 < comparison.slowdown < 30  # a budget: whoever lowers the figures may lower this
