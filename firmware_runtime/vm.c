@@ -163,7 +163,7 @@ static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
         return begin_frame(vm, frame, function);
     }
     uint32_t *callee = frame + distance;
-    if ((size_t)(vm->stack_end - callee) < signature->parameter_slots) {
+    if ((size_t)(vm->stack_end - frame) < (size_t)distance + signature->parameter_slots) {
         return VM_TRAP_STACK_EXHAUSTED;
     }
     memmove(callee, frame, signature->parameter_slots * sizeof *frame);

@@ -16,8 +16,8 @@ from mcutool.encoding import encode, fields
 from mcutool.errors import Unsupported
 from mcutool.ir.allocate import Allocation, offsets_of, slots_of
 from mcutool.ir.copies import Copy, sequentialise
-from mcutool.ir.nodes import Block, Function, Instruction, Value
-from mcutool.isa import BY_NAME, RELOCATIONS, SLOT_LETTERS, TRAP_NUMBERS, Row
+from mcutool.ir.nodes import TAIL_CALLS, Block, Function, Instruction, Value
+from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, RELOCATIONS, SLOT_LETTERS, TRAP_NUMBERS, Row
 from mcutool.wasm.module import FunctionType
 
 IN_PLACE = {"i32.add": "i32.add.short", "i32.sub": "i32.sub.short", "i32.add_imm": "i32.add_imm.short"}
@@ -234,6 +234,8 @@ class _Emitter:
             self._copies([Copy(self.slot[p], self.slot[a], p.slots) for p, a in pairs])
         elif block.terminator.op == "return":
             self._return_values(block.terminator.operands)
+        elif block.terminator.op in TAIL_CALLS:
+            self._tail_call(block.terminator)
         return self.pieces
 
     # instructions
@@ -287,6 +289,19 @@ class _Emitter:
         if scratch is not None and slots_of(values) > scratch:
             raise Unsupported(f"{self.function.name}: results that take more than {scratch} slots are not supported")
         self._copies([Copy(place, self.slot[v], v.slots) for v, place in offsets_of(values)])
+
+    def _tail_call(self, call: Instruction) -> None:
+        """The arguments go where the parameters were; an index that they would cover goes behind them."""
+        operands = dict(call.immediates)
+        copies = list(call.operands)
+        if call.op != "tail_call":
+            index = self.slot[copies.pop()]
+            operands |= {"a": index, "k": self.allocation.frame_slots + CROSS_LINK_SLOTS}
+            if index < slots_of(copies):
+                operands["a"] = slots_of(copies)
+                copies.append(call.operands[-1])
+        self._return_values(copies)
+        self._row(call.op, operands)
 
     # rows
 
@@ -348,6 +363,8 @@ class _Emitter:
         self.offset = terminator.offset
         if terminator.op == "return":
             self._simple("return")
+        elif terminator.op in TAIL_CALLS:
+            pass  # the call itself has left
         elif terminator.op == "unreachable":
             self._simple("trap", u=TRAP_NUMBERS["unreachable"])
         elif terminator.op == "br_table":

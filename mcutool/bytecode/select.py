@@ -11,10 +11,12 @@ width still counts: an operand of 64 bits where a row reads 32 stands for its lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcutool.encoding import fields
 from mcutool.ir.allocate import Target, split_edges
 from mcutool.ir.dominance import Dominators, loop_depths
-from mcutool.ir.nodes import Block, Function, Instruction, Value, resolve
+from mcutool.ir.nodes import TAIL_CALLS, Block, Function, Instruction, Value, resolve
 from mcutool.ir.passes import remove_dead_code, remove_unreachable_blocks
 from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, LINK_SLOTS, MAXIMUM_SLOT, TRAP_NUMBERS
 from mcutool.wasm.opcodes import OPCODES
@@ -70,8 +72,10 @@ LETTERS = {
     "call": "f",
     "call_import": "h",
     "call_indirect": "st",
+    "tail_call": "f",
+    "tail_call_indirect": "st",
 }
-"""What an operation's immediates name, in the letters of its row; what has no letter is the memory, always 0."""
+"""What an operation's immediates name, in the letters of its row; what has no letter is the memory."""
 COMMUTATIVE = frozenset(("add", "mul", "and", "or", "xor", "eq", "ne"))
 EXCHANGED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 """A comparison when its operands are exchanged."""
@@ -217,7 +221,9 @@ class _Selector:
         if name in REINTERPRETED:
             self.replaced[instruction.result] = instruction.operands[0]
         elif name in _ACCESS:
-            self._access(instruction)
+            self._in_memory(instruction.immediates[1], self._access, instruction)
+        elif name.startswith("memory."):
+            self._of_memory(instruction)
         elif instruction.is_call:
             self._call(instruction)
         elif name == "ref.func":
@@ -246,6 +252,24 @@ class _Selector:
         operands += [self._operand(value) for value in instruction.operands[count:]]
         immediates = zip(LETTERS[instruction.op], instruction.immediates, strict=True)
         self._emit(RENAMED.get(instruction.op, instruction.op), operands, instruction.results, *immediates)
+
+    def _in_memory(self, number: int, work: Callable[[Instruction], None], instruction: Instruction) -> None:
+        """Do it with another linear memory than the first; accesses and calls expect the first one everywhere else."""
+        if number:
+            self._emit("memory.use", [], [], ("m", number))
+        work(instruction)
+        if number:
+            self._emit("memory.use", [], [], ("m", 0))
+
+    def _of_memory(self, instruction: Instruction) -> None:
+        """memory.size, grow, fill, init and copy; all but a copy between two name one memory at the end."""
+        memories = set(instruction.immediates[instruction.op == "memory.init" :])
+        if len(memories) == 1:
+            self._in_memory(memories.pop(), self._other, instruction)
+            return
+        operands = [self._operand(value) for value in instruction.operands]
+        letters = zip("mq", instruction.immediates, strict=True)
+        self._emit("memory.copy_between", operands, [], *letters)
 
     def _access(self, instruction: Instruction) -> None:
         operands = [self._operand(value) for value in instruction.operands]
@@ -306,10 +330,18 @@ class _Selector:
             self._branch(terminator)
         elif terminator.op == "br_table":
             terminator.operands = [self._operand(terminator.operands[0])]
+        elif terminator.op in TAIL_CALLS:
+            self._tail_call(terminator)
         else:
             terminator.operands = [self._passed(value) for value in terminator.operands]
         for edge in terminator.edges:
             edge.arguments = [self._passed(value) for value in edge.arguments]
+
+    def _tail_call(self, terminator: Instruction) -> None:
+        count = len(terminator.operands) - (terminator.op != "tail_call")
+        operands = [self._passed(value) for value in terminator.operands[:count]]
+        terminator.operands = operands + [self._operand(value) for value in terminator.operands[count:]]
+        terminator.immediates = tuple(zip(LETTERS[terminator.op], terminator.immediates, strict=True))
 
     def _branch(self, terminator: Instruction) -> None:
         """A comparison that only the branch needs, or that stands beside it, becomes part of it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from mcutool.ir.dominance import loop_depths
 from mcutool.ir.liveness import Lifetimes
-from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
+from mcutool.ir.nodes import LEAVING, TAIL_CALLS, Block, Edge, Function, Instruction, Value
 
 SCRATCH_SLOTS = 8
 """Slots that carry the operands and the result of one instruction whose values are out of reach."""
@@ -175,7 +175,7 @@ class _Allocator:
                 if instruction.is_call:
                     self._wish(instruction.operands, instruction)
                     self._wish(instruction.results, instruction)
-                elif instruction.op == "return":
+                elif instruction.op in ("return", *TAIL_CALLS):
                     self._wish(instruction.operands, None)
                 elif instruction.op in PASSED_ON:
                     self.followed.setdefault(instruction.result, []).append(instruction.operands[0])
@@ -250,7 +250,7 @@ class _Allocator:
         ends = [slot + value.slots for value, slot in self.result.slot.items()]
         ends += [self.result.area(call) for call in self.result.base]
         terminators = [block.terminator for block in self.function.blocks]
-        ends += [slots_of(terminator.operands) for terminator in terminators if terminator.op == "return"]
+        ends += [slots_of(terminator.operands) for terminator in terminators if terminator.op in LEAVING]
         ends.append(slots_of(self.function.entry.parameters))
         if self.result.scratch is not None:
             ends.append(self.result.scratch + SCRATCH_SLOTS)

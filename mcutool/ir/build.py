@@ -180,7 +180,7 @@ class _Builder:
             return
         assert opcode.parameters is not None and opcode.results is not None, name
         if opcode.access:
-            immediates = immediates[1:2]  # the alignment is a hint, the memory always 0
+            immediates = immediates[1:]  # the alignment is a hint
         self.stack += self._emit(name, self._pop(len(opcode.parameters)), opcode.results, *immediates)
 
     def _local_get(self, name: str, immediates: tuple) -> None:
@@ -239,6 +239,21 @@ class _Builder:
 
     # control
 
+    def _return_call(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        """A tail call; a function of elsewhere is called and returned from."""
+        index = instruction.immediates[0]
+        type_ = self.context.function_types[index]
+        if index < self.context.imported_functions:
+            self._call("call", (index,))
+            self._return(instruction, assigned)
+        else:
+            self._terminate("tail_call", self._pop(len(type_.parameters)), [], index)
+
+    def _return_call_indirect(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        type_, table = instruction.immediates
+        operands = self._pop(len(type_.parameters) + 1)
+        self._terminate("tail_call_indirect", operands, [], self.context.type_numbers[type_], table)
+
     def _control(self, name: str, instruction: wasm.Instruction, assigned: list[int]) -> None:
         _CONTROL[name](self, instruction, assigned)
 
@@ -246,9 +261,9 @@ class _Builder:
         self.function.blocks.append(block)
         self.block = block
 
-    def _terminate(self, op: str, operands: list[Value], edges: list[Edge]) -> None:
+    def _terminate(self, op: str, operands: list[Value], edges: list[Edge], *immediates: int) -> None:
         assert self.block is not None
-        self.block.terminator = Instruction(op, operands, (), self.offset, edges=edges)
+        self.block.terminator = Instruction(op, operands, immediates, self.offset, edges=edges)
         self.block = None
 
     def _open(self, kind: str, type_: wasm.FunctionType, assigned: list[int]) -> _Frame:
@@ -361,6 +376,8 @@ _CONTROL = {
     "br_table": _Builder._br_table,
     "return": _Builder._return,
     "unreachable": _Builder._unreachable,
+    "return_call": _Builder._return_call,
+    "return_call_indirect": _Builder._return_call_indirect,
 }
 _PLAIN = {
     "local.get": _Builder._local_get,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcutool.ir.dominance import Dominators
 from mcutool.ir.liveness import Lifetimes
-from mcutool.ir.nodes import Block, Function, Instruction, Value
+from mcutool.ir.nodes import LEAVING, Block, Function, Instruction, Value
 from mcutool.wasm.opcodes import OPCODES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SIGNATURES = {
     for opcode in OPCODES
     if opcode.parameters is not None and opcode.results is not None
 }
-_EDGES = {"br": (1, 1), "br_if": (2, 2), "br_table": (1, 1 << 32), "return": (0, 0), "unreachable": (0, 0)}
+_EDGES = {"br": (1, 1), "br_if": (2, 2), "br_table": (1, 1 << 32), **dict.fromkeys(LEAVING, (0, 0))}
 """Fewest and most edges of each terminator."""
 
 

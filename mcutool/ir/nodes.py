@@ -8,6 +8,8 @@ is encoded. Operations carry WebAssembly's names; our own are:
     br_if            edges: when not zero, otherwise
     br_table         edges: for 0, 1, ..., otherwise
     return, unreachable, br
+    tail_call, tail_call_indirect
+                     end a block too: the callee returns to our caller
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from dataclasses import dataclass, field
 
 from mcutool.wasm.module import FunctionType
 
+TAIL_CALLS = ("tail_call", "tail_call_indirect")
+LEAVING = ("return", "unreachable", *TAIL_CALLS)
+"""Terminators after which the function is done."""
 WIDE_TYPES = frozenset(("i64", "f64"))
 
 

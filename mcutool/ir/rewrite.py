@@ -148,7 +148,7 @@ class _Rewriter:
         else:
             return
         instruction.operands[0] = base
-        instruction.immediates = (offset + added,)
+        instruction.immediates = (offset + added, *instruction.immediates[1:])
         rules.HITS["address"] += 1
         self.changed = True
 

@@ -9,4 +9,4 @@ from __future__ import annotations
 TAIL_CALLS = "tail calls"
 MULTIPLE_MEMORIES = "multiple memories"
 
-UNTRANSLATED = frozenset({TAIL_CALLS, MULTIPLE_MEMORIES})
+UNTRANSLATED: frozenset[str] = frozenset()
