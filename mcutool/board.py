@@ -160,16 +160,18 @@ class Board:
         if not self._loaded:
             self.client.write(smp.RUNTIME, smp.RUNTIME_START)
             for preparation in run.preparations(image, task):
-                self._invoke(preparation, b"", 0, timeout)
+                self._invoke(preparation, b"", (), timeout)
             self._loaded = True
-        reply = self._invoke(function, slots, values.slots_of(results), timeout)
+        reply = self._invoke(function, slots, results, timeout)
         return [_python_value(bits, kind) for bits, kind in run.results_of(reply, results)]
 
-    def _invoke(self, function: int, arguments: bytes, slots: int, timeout: float | None) -> dict[str, Any]:
+    def _invoke(
+        self, function: int, arguments: bytes, results: tuple[str, ...], timeout: float | None
+    ) -> dict[str, Any]:
         """One call's reply. Raises Trapped."""
         from mcutool import places, run
 
-        reply = run.call(self.client, function, arguments, slots, feeding.Feeder(self.client, None), timeout)
+        reply = run.Call(self.client, function, arguments, results).reply(feeding.Feeder(self.client, None), timeout)
         outcome = run.Outcome()
         run.note_end(outcome, reply, places.Places(self._program.map if self._program else {}))
         self.exit_status = outcome.ended

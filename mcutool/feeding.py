@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
 
+WAIT = 0.25  # seconds
 CHUNK = 64  # bytes in one request; more would keep the line from the program's output for long
 
 
@@ -57,18 +58,33 @@ def source_of(standard_input: BinaryIO) -> Source:
 
 
 class Feeder:
-    """Gives input to the board piece by piece while a call goes on; one request at a time."""
+    """Gives input to the board piece by piece, before and during a call; one request at a time."""
 
     def __init__(self, client: SmpClient, source: Source | None) -> None:
         self._client, self._source = client, source
         self._pending, self._ended, self._told = b"", source is None, source is None
         self._request: smp.Message | None = None
         self._sent = 0
+        self._full = False
+
+    def fill(self) -> None:
+        """As much as there is and the board has room for, with every request answered: a call may follow.
+
+        The board holds one request at a time; two on the line would lose the second.
+        """
+        if self._request is None:
+            self._offer()
+        while self._request is not None:
+            self._client.receive(WAIT)
+            if self._answered() and not self._full:
+                self._offer()
 
     def step(self) -> None:
         """Look for an answer, and send what is next."""
-        if self._request is not None and not self._answered():
-            return
+        if self._request is None or self._answered():
+            self._offer()
+
+    def _offer(self) -> None:
         if self._source is not None and not self._pending and not self._ended:
             data = self._source.take()
             self._pending, self._ended = data or b"", data == b""
@@ -88,6 +104,7 @@ class Feeder:
             return False
         taken = reply.get("n", 0)
         self._pending = self._pending[taken:]
-        self._told = self._ended and taken == self._sent and not self._pending
+        self._full = taken < self._sent
+        self._told = self._ended and not self._full and not self._pending
         self._request = None
         return True

@@ -43,6 +43,12 @@ def listings(image: Image, symbols: dict) -> Iterator[Listing]:
         yield Listing(index, places.name(index), image.code[start], lines)
 
 
+def instructions(image: Image) -> Iterator[int]:
+    """Where each instruction begins, in halfwords from the start of the code."""
+    for listing in listings(image, {}):
+        yield from (line.position for line in listing.lines)
+
+
 def _lines(code: list[int], start: int, places: Places, function: int) -> Iterator[Line]:
     for position, decoded, text in disassemble(code, start):
         length = decoded.length if decoded else 1

@@ -21,13 +21,14 @@ from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS, Image, parse
 from mcutool.image.link import LETTERS
-from mcutool.isa import TRAPS
+from mcutool.isa import TRAP_NUMBERS, TRAPS
 from mcutool.pipeline import Built
 from mcutool.places import Places
 from mcutool.program import check_size
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
+GRACE = 1.0  # seconds that a program gets to stop
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
 
 
@@ -39,6 +40,7 @@ class Task:
     arguments: tuple[str, ...] = ()
     program_arguments: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    seed: int | None = None  # of the numbers that random_get gives where the chip has no noise source
     timeout: float | None = None  # seconds of the board's clock
     fuel: int | None = None  # Arm instructions, emulated boards only
 
@@ -72,14 +74,17 @@ class Session(Protocol):
     def install(self, image: bytes) -> None:
         """Put the image into the slot."""
 
-    def begin_call(self, fuel: int | None) -> None:
-        """The call that is measured, and limited to `fuel` instructions, comes next."""
+    def limit(self, fuel: int | None) -> None:
+        """Reading raises FuelExhausted after `fuel` more Arm instructions."""
+
+    def begin_measuring(self) -> None:
+        """The call that is measured comes next."""
 
     def counts(self) -> tuple[int | None, int | None]:
         """Instructions and cycles of that call, None where the board cannot tell."""
 
-    def interrupted_at(self) -> list[tuple[int, int]]:
-        """(function, halfword) of the frames of a program that was stopped from outside, as far as they are known."""
+    def interrupt(self, image: bytes) -> None:
+        """Make the program that runs from `image` trap before its next instruction, where that is possible."""
 
 
 class SerialSession:
@@ -92,15 +97,18 @@ class SerialSession:
     def install(self, image: bytes) -> None:
         self.client.upload(image)
 
-    def begin_call(self, fuel: int | None) -> None:
+    def limit(self, fuel: int | None) -> None:
         if fuel is not None:
             raise UsageError("a real board cannot count instructions", next_action="use --timeout instead of --fuel")
+
+    def begin_measuring(self) -> None:
+        """Nothing is measured."""
 
     def counts(self) -> tuple[None, None]:
         return None, None
 
-    def interrupted_at(self) -> list[tuple[int, int]]:
-        return []
+    def interrupt(self, image: bytes) -> None:
+        """Not possible: the program stops at its next host call."""
 
 
 # --- A run ------------------------------------------------------------------------------------------------------------
@@ -118,29 +126,43 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     check_size(built.image, board)
     session.install(built.image)
     start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
+    if task.seed is not None:
+        start["seed"] = task.seed & 0xFFFFFFFF
     session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)
-    feeder = Feeder(session.client, source)
-    outcome, places = Outcome(), Places(built.map)
-    try:
-        for preparation in preparations(image, task):
-            if function is None:
-                session.begin_call(task.fuel)
-            note_end(outcome, call(session.client, preparation, b"", 0, feeder, None), places)
-        if function is not None and outcome.trap is None and outcome.ended is None:
-            session.begin_call(task.fuel)
-            slots = values.slots_of(results)
-            reply = call(session.client, function, arguments, slots, feeder, task.timeout)
-            note_end(outcome, reply, places)
-            outcome.results = results_of(reply, results)
-    except FuelExhausted as error:
-        outcome.error = error
-        outcome.trap = places.trap("stopped", session.interrupted_at())
+    session.limit(task.fuel)
+    calls: list[tuple[int, bytes, tuple[str, ...]]] = [(index, b"", ()) for index in preparations(image, task)]
+    calls += [(function, arguments, results)] if function is not None else []
+    outcome, feeder, reply = Outcome(), Feeder(session.client, source), {}
+    for number, (index, slots, kinds) in enumerate(calls, 1):
+        feeder.fill()
+        if number == len(calls):
+            session.begin_measuring()
+        reply = _call_or_stop(session, built.image, Call(session.client, index, slots, kinds), feeder, task, outcome)
+        if note_end(outcome, reply, Places(built.map)):
+            break
+    outcome.results = results_of(reply, results)
     outcome.instructions, outcome.cycles = session.counts()
     if outcome.error is None:
         outcome.stack = SLOT * session.client.read(smp.RUNTIME, smp.RUNTIME_STATUS).get("stack", 0)
     if task.invoke is None and outcome.trap is None:
         outcome.exit_status = outcome.ended or 0
     return outcome
+
+
+def _call_or_stop(
+    session: Session, image: bytes, call: Call, feeder: Feeder, task: Task, outcome: Outcome
+) -> dict[str, Any]:
+    """The call's reply; when time or fuel run out, the reply of the program that was made to stop."""
+    try:
+        return call.reply(feeder, task.timeout)
+    except FuelExhausted as error:
+        outcome.error = error
+    session.interrupt(image)
+    session.client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_START)  # ends a program that waits in a host function
+    try:
+        return call.reply(feeder, GRACE)
+    except FuelExhausted:  # a real board cannot stop a loop without host calls
+        return {"t": TRAP_NUMBERS["stopped"]}
 
 
 def reads_input(image: bytes) -> bool:
@@ -192,34 +214,41 @@ def preparations(image: Image, task: Task) -> Iterator[int]:
             yield row["index"]
 
 
-def call(
-    client: SmpClient, function: int, arguments: bytes, slots: int, feeder: Feeder, timeout: float | None
-) -> dict[str, Any]:
-    """Call and wait for the reply, which is the call's end. Raises FuelExhausted after `timeout` seconds."""
-    request = client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, f=function, a=arguments, n=slots)
-    begin = client.link.now()
-    while True:
-        reply = client.take(request)
-        if reply is not None:
-            return reply
-        left = PATIENCE if timeout is None else begin + timeout - client.link.now()
-        if left <= 0:
-            raise FuelExhausted(f"stopped after {timeout:g} seconds", next_action="give it more time with --timeout")
-        feeder.step()
-        client.receive(min(PATIENCE, left))
-        client.remind(request)
+class Call:
+    """A call that the board has been asked for. `results` are the types of what it returns."""
+
+    def __init__(self, client: SmpClient, function: int, arguments: bytes, results: tuple[str, ...]) -> None:
+        self._client = client
+        slots = values.slots_of(results)
+        self._request = client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, f=function, a=arguments, n=slots)
+
+    def reply(self, feeder: Feeder, timeout: float | None) -> dict[str, Any]:
+        """Wait for the end of the call. Raises FuelExhausted after `timeout` seconds of the board's clock."""
+        begin = self._client.link.now()
+        while True:
+            reply = self._client.take(self._request)
+            if reply is not None:
+                return reply
+            left = PATIENCE if timeout is None else begin + timeout - self._client.link.now()
+            if left <= 0:
+                raise FuelExhausted(f"stopped after {timeout:g} seconds", next_action="give it more with --timeout")
+            self._client.receive(min(PATIENCE, left))
+            self._client.remind(self._request)
+            feeder.step()
 
 
-def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> None:
-    """What a call's reply says of a trap or of a program that ended itself."""
+def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> bool:
+    """Take over what a call's reply says of a trap or of a program that ended itself; False when it returned."""
     if "t" not in reply:
-        return
+        return False
     kind = TRAPS[reply["t"]].name
-    if kind == "exit":
+    if kind == "exit" and outcome.error is None:
         outcome.ended = reply["x"]
-        return
+        return True
     frames = struct.iter_unpack("<II", reply.get("bt", b""))
+    kind = "stopped" if outcome.error else kind
     outcome.trap = places.trap(kind, [(function, position) for function, position in frames])
+    return True
 
 
 def results_of(reply: dict[str, Any], kinds: tuple[str, ...]) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, values
@@ -33,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_baud(parser)
     parser.add_argument("--invoke", nargs="+", metavar=("F", "ARG"), help="call the export F instead of _start")
     parser.add_argument("--env", action="append", default=[], metavar="K=V", help="an environment variable")
+    parser.add_argument("--seed", type=integer, metavar="N", help="let random_get answer on a chip without noise source")
     parser.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds of the board's clock")
     parser.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
     add_sizes(parser)
@@ -66,8 +68,9 @@ def execute(options: argparse.Namespace) -> int:
     task = run.Task(
         invoke=options.invoke[0] if options.invoke else None,
         arguments=tuple(options.values),
-        program_arguments=(options.app, *options.program_arguments),
+        program_arguments=(Path(options.app).name, *options.program_arguments),
         environment=tuple(options.env),
+        seed=options.seed,
         timeout=options.timeout,
         fuel=options.fuel,
     )
@@ -129,6 +132,8 @@ def _print(outcome: Outcome) -> None:
     for bits, kind in outcome.results:
         print(values.present(bits, kind))
     if outcome.error:
-        print(f"mcutool: {outcome.error}", file=sys.stderr)
+        print(f"mcutool: {outcome.error.message}", file=sys.stderr)
     if outcome.trap:
-        print(render_trap(outcome.trap), file=sys.stderr)
+        print(f"mcutool: {render_trap(outcome.trap)}", file=sys.stderr)
+    if outcome.error:
+        print(f"  next: {outcome.error.next_action}", file=sys.stderr)

@@ -11,8 +11,12 @@ from mcutool.devices import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.profile import Profile
+from mcutool.encoding import encode
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
+from mcutool.image.format import code_position, parse
+from mcutool.isa import BY_NAME, TRAP_NUMBERS
+from mcutool.listing import instructions
 
 MEASURED = "vm_call"
 START_UP = 0.1
@@ -42,18 +46,23 @@ class EmulatedSession:
     def install(self, image: bytes) -> None:
         self._machine.flash.load(self._machine.chip.map.slot.offset, image)
 
-    def begin_call(self, fuel: int | None) -> None:
+    def limit(self, fuel: int | None) -> None:
+        self._line.last_instruction = None if fuel is None else self._machine.instructions + fuel
+
+    def begin_measuring(self) -> None:
         if self._profile:
             self._profile.clear()
-        if fuel is not None:
-            self._line.last_instruction = self._machine.instructions + fuel
 
     def counts(self) -> tuple[int | None, int | None]:
-        self._line.last_instruction = None
         if self._profile is None:
             return None, None
         counts = self._profile.counts()
         return counts.instructions, counts.cycles
 
-    def interrupted_at(self) -> list[tuple[int, int]]:
-        return []
+    def interrupt(self, image: bytes) -> None:
+        """Every instruction becomes a trap, so that the firmware itself tells where the program was."""
+        self.limit(None)
+        slot = self._machine.chip.map.slot.offset
+        stopped = encode(BY_NAME["trap"], u=TRAP_NUMBERS["stopped"])[0].to_bytes(2, "little")
+        for position in instructions(parse(image)):
+            self._machine.flash.load(slot + code_position(image) + 2 * position, stopped)

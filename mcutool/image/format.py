@@ -254,6 +254,13 @@ def parse(image: bytes) -> Image:
         raise InvalidModule(f"the image is damaged: {error}", next_action="build it again") from None
 
 
+def code_position(image: bytes) -> int:
+    """The byte of a sound image at which its code begins."""
+    head = _container.parse(image)
+    section = list(RECORDS).index("code") * _section.sizeof()
+    return head.header_size + _section.parse(image[head.header_size + _header.sizeof() + section :]).offset
+
+
 def _payload(image: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
     head = _container.parse(image)
     if head.magic != CONTAINER_MAGIC:
