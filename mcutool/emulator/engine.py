@@ -25,6 +25,7 @@ from unicorn.unicorn_py3 import unicorn as binding
 from unicorn.unicorn_py3.unicorn import Uc
 
 from mcutool.emulator import stores
+from mcutool.errors import Error
 
 MODELS = {
     "cortex-m0": arm.UC_CPU_ARM_CORTEX_M0,
@@ -46,6 +47,7 @@ NEVER = 0xFFFFFFFE  # an `until` address that no program reaches
 TRANSLATION_BUFFER = 16 << 20  # bytes; Unicorn reserves a gigabyte otherwise
 EXECUTE_RETURN = 0xF0000000  # branching to or above this address in handler mode is an exception return
 
+REMEDY = "install the version that this was made for: pip install unicorn==2.1.4"
 _PROBE_ADDRESS = 0x1000_0000
 
 
@@ -113,7 +115,7 @@ class _Counters:
 
 
 def _find_counters() -> _Counters:
-    """Find the two words by running two known numbers of instructions; raises RuntimeError when that is ambiguous."""
+    """Find the two words by running two known numbers of instructions; raises Error when that is ambiguous."""
     uc = _new(arm.UC_CPU_ARM_CORTEX_M3)
     uc.mem_map(0, 0x1000)
     uc.mem_write(0, struct.pack("<H", 0xBF00) * 0x800)
@@ -125,7 +127,7 @@ def _find_counters() -> _Counters:
         candidates.append({index for index, word in enumerate(words) if word == count + 1})
     limits, counters = candidates[0] & candidates[2], candidates[1] & candidates[3]
     if len(limits) != 1 or len(counters) != 1:
-        raise RuntimeError("this build of unicorn is unknown: its instruction counter was not found")
+        raise Error("this build of unicorn is unknown: its instruction counter was not found", next_action=REMEDY)
     return _Counters(counters.pop(), limits.pop())
 
 
@@ -178,12 +180,12 @@ _proven: set[str] = set()
 
 
 def prove_model(model: str) -> None:
-    """Run the probe instruction of `model`; raises RuntimeError when Unicorn gave us another core."""
+    """Run the probe instruction of `model`; raises Error when Unicorn gave us another core."""
     if model in _proven:
         return
     code, accepted = PROBES[model]
     if accepts(model, *code) != accepted:
-        raise RuntimeError(f"this build of unicorn does not emulate {model}")
+        raise Error(f"this build of unicorn does not emulate {model}", next_action=REMEDY)
     _proven.add(model)
 
 

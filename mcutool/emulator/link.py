@@ -12,6 +12,7 @@ from mcutool.emulator.machine import Machine, Reason
 from mcutool.errors import Error, FuelExhausted
 
 LONGEST_WAIT = 1.0  # seconds of the board's clock
+LATE = 0.25  # seconds of delay after which real time starts anew
 GATHERING = 0.0005  # seconds of the board's clock
 
 
@@ -91,11 +92,10 @@ def run_in_real_time(
     """
     start_wall, start_virtual = time.monotonic(), machine.clock.seconds
     while not stopped():
-        reason = machine.run_for(step)
+        if machine.run_for(step) in (Reason.LOCKUP, Reason.EXIT):  # only a reset helps
+            wait(step)
+            continue
         ahead = machine.clock.seconds - start_virtual - (time.monotonic() - start_wall)
-        if ahead < -0.25:  # the host can't keep up: do not try to catch up later
+        if ahead < -LATE:  # the host can't keep up, or the board stood still: do not try to catch up
             start_wall, start_virtual = time.monotonic(), machine.clock.seconds
-        if reason in (Reason.LOCKUP, Reason.EXIT, Reason.IDLE):
-            ahead = step
-            start_virtual -= step  # no time passed inside, some outside
         wait(max(ahead, 0.0))

@@ -18,11 +18,12 @@ from typing import Any
 
 from mcutool.devices import Board
 from mcutool.emulator import core as exceptions
-from mcutool.emulator import devices
+from mcutool.emulator import devices, flash, pins, uarts
 from mcutool.emulator.clock import Clock
 from mcutool.emulator.core import Core, Lockup
 from mcutool.emulator.engine import SEV, Engine, Stop
 from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
+from mcutool.emulator.registers import Device, Storage
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
@@ -56,7 +57,7 @@ class Machine:
     """An emulated board with an optional firmware ELF in its flash.
 
     `uart`, `pins` and `flash` are the outside of the chip: `uart.feed`, `uart.on_output`, `pins.apply`,
-    `pins.on_change`, `flash[a:b]`. Raises RuntimeError when Unicorn does not emulate the core that the chip has.
+    `pins.on_change`, `flash[a:b]`. Raises Error when Unicorn does not emulate the core that the chip has.
     """
 
     def __init__(self, board: Board, firmware: Path | str | bytes | None = None) -> None:
@@ -69,7 +70,7 @@ class Machine:
         )
         self.core.on_reset_request = lambda: self._request_reset(devices.SOFTWARE)
         self.core.on_floating_point = self._set_floating_point
-        self.pins = devices.Pins()
+        self.pins = pins.Pins()
         self.unmodelled: set[int] = set()  # addresses of peripherals that are only storage here
         self.instructions = 0
         self.sleeping = False
@@ -83,7 +84,7 @@ class Machine:
         self._stores: list[tuple[int, int, int]] = []
         self._floating_point = self._floating_point_allowed = True
         self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
-        self._devices: dict[int, devices.Device] = {}
+        self._devices: dict[int, Device] = {}
         self._map_memory()
         self._place_devices()
         self.firmware = Firmware()
@@ -93,15 +94,15 @@ class Machine:
     # --- Putting it together ------------------------------------------------------------------------------------------
 
     def _map_memory(self) -> None:
-        flash, base = self.chip.flash, self.chip.flash.base
-        self.engine.map_code(base, flash.size, writable=flash.controller not in devices.FLASH_CONTROLLERS)
-        self.flash = devices.FlashArray(
+        memory, base = self.chip.flash, self.chip.flash.base
+        self.engine.map_code(base, memory.size, writable=memory.controller not in flash.FLASH_CONTROLLERS)
+        self.flash = flash.FlashArray(
             read=lambda offset, size: self.engine.read(base + offset, size),
             write=lambda offset, data: self.engine.write(base + offset, data),
-            size=flash.size,
-            erased=flash.erased,
+            size=memory.size,
+            erased=memory.erased,
         )
-        self.flash.load(0, bytes((flash.erased,)) * flash.size)
+        self.flash.load(0, bytes((memory.erased,)) * memory.size)
         self.flash.dirty = False
         for ram in self.chip.ram:
             self.engine.map_data(ram.base, ram.size)
@@ -112,16 +113,16 @@ class Machine:
     def _place_devices(self) -> None:
         chip = self.chip
         set_line = self.core.set_line
-        self.uart = devices.UARTS[chip.uart.kind](self.clock, set_line, chip.uart.irq, chip.uart.clock)
+        self.uart = uarts.UARTS[chip.uart.kind](self.clock, set_line, chip.uart.irq, chip.uart.clock)
         self._devices.update(devices.SURROUNDINGS.get(chip.port, lambda clock, line: {})(self.clock, set_line))
         self._devices[chip.uart.base] = self.uart
-        self.controller: devices.FlashController | None = None
-        if kind := devices.FLASH_CONTROLLERS.get(chip.flash.controller):
+        self.controller: flash.FlashController | None = None
+        if kind := flash.FLASH_CONTROLLERS.get(chip.flash.controller):
             sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
             self.controller = kind(self.clock, self.flash, sectors, self._stall)
             self._devices[chip.flash.registers] = self.controller
         if chip.gpio:
-            port, count, distance = devices.GPIOS[chip.gpio.kind]
+            port, count, distance = pins.GPIOS[chip.gpio.kind]
             for index in range(count):
                 self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
         self._bases = sorted(self._devices)
@@ -139,13 +140,13 @@ class Machine:
 
     # --- The bus ------------------------------------------------------------------------------------------------------
 
-    def _find(self, address: int) -> tuple[devices.Device, int]:
+    def _find(self, address: int) -> tuple[Device, int]:
         """The device at an address, and the offset in it; unknown places are storage."""
         index = bisect_right(self._bases, address) - 1
         if index < 0 or address - self._bases[index] >= 0x1000:
             page = address & ~0xFFF
             self.unmodelled.add(page)
-            self._devices[page] = devices.Storage()
+            self._devices[page] = Storage()
             self._bases = sorted(self._devices)
             return self._devices[page], address - page
         return self._devices[self._bases[index]], address - self._bases[index]

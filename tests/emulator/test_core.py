@@ -10,6 +10,7 @@ from unicorn import arm_const as arm
 from mcutool.emulator import engine, stores
 from mcutool.emulator.machine import Reason
 from mcutool.emulator.profile import Profile
+from mcutool.errors import Error
 
 ALL = ["mps2-an386", "mps2-an385", "mps2-m0"]
 MAINLINE = ["mps2-an386", "mps2-an385"]
@@ -54,7 +55,7 @@ def test_probe_matrix(name):
 def test_another_core_is_noticed(monkeypatch):
     monkeypatch.setitem(engine.PROBES, "cortex-m3", ((0xF240, 0x0000), False))
     monkeypatch.setattr(engine, "_proven", set())
-    with pytest.raises(RuntimeError, match="does not emulate cortex-m3"):
+    with pytest.raises(Error, match="does not emulate cortex-m3"):
         engine.prove_model("cortex-m3")
 
 

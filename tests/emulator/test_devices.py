@@ -6,7 +6,8 @@ import pytest
 from line import receive
 
 from mcutool import devices
-from mcutool.emulator.devices import PIN, POWER_ON, FlashArray
+from mcutool.emulator.devices import PIN, POWER_ON
+from mcutool.emulator.flash import FlashArray
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine, Reason
 

@@ -9,7 +9,7 @@ import hashlib
 import random
 
 from mcutool.emulator.bootroms import An3155Rom, Ram
-from mcutool.emulator.devices import FlashArray
+from mcutool.emulator.flash import FlashArray
 from mcutool.flash.protocols import smp
 from mcutool.flash.protocols.exchange import NoReply
 

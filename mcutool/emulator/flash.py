@@ -1,0 +1,207 @@
+"""Flash memory: cells that only an erase sets, and the controllers that unlock, erase and program them.
+
+This file decides what a store, a key and a command do to the cells, and how long they take. It refuses to know the
+addresses of flash and of its controller. Sources: ST RM0090 section 3; Nordic nRF51 Series Reference Manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcutool.emulator.clock import Clock
+from mcutool.emulator.registers import Device
+
+
+class FlashArray:
+    """The cells: programming clears bits, erasing sets them; every change passes `change`, the place to inject faults.
+
+    Offsets count from the start of flash. `wear` counts erases by sector offset, `violations` the offsets where a
+    program tried to set a bit that only an erase can set.
+    """
+
+    def __init__(
+        self, read: Callable[[int, int], bytes], write: Callable[[int, bytes], None], size: int, erased: int = 0xFF
+    ) -> None:
+        self._read, self._write, self.size, self.erased = read, write, size, erased
+        self.operations = 0
+        self.wear: dict[int, int] = {}
+        self.violations: list[int] = []
+        self.before_change: Callable[[str, int, bytes], bytes] = lambda kind, offset, data: data
+        self.dirty = False
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, stop, _ = span.indices(self.size)
+        return self._read(start, max(stop - start, 0))
+
+    def load(self, offset: int, data: bytes) -> None:
+        """Set cells as a debug probe or a factory would, without rules."""
+        if offset + len(data) > self.size:
+            raise IndexError(f"{len(data)} bytes at offset {offset:#x} do not fit into {self.size} bytes of flash")
+        self._write(offset, data)
+        self.dirty = True
+
+    def program(self, offset: int, data: bytes) -> None:
+        """Clear the bits that are 0 in `data`."""
+        old = self[offset : offset + len(data)]
+        new = bytes(cell & byte for cell, byte in zip(old, data, strict=True))
+        if new != data:
+            self.violations.append(offset)
+        self._change("program", offset, new)
+
+    def erase(self, offset: int, size: int) -> None:
+        self.wear[offset] = self.wear.get(offset, 0) + 1
+        self._change("erase", offset, bytes((self.erased,)) * size)
+
+    def _change(self, kind: str, offset: int, data: bytes) -> None:
+        self.operations += 1
+        self._write(offset, self.before_change(kind, offset, data))
+        self.dirty = True
+
+
+class FlashController(Device):
+    """Registers that unlock, erase and program; while busy, code in flash stands still (`stall`).
+
+    `store` gets the program's stores into flash, after the instruction: (offset, size, value).
+    """
+
+    STATE: tuple[str, ...] = ("busy_until",)
+
+    def __init__(
+        self, clock: Clock, cells: FlashArray, sectors: list[tuple[int, int]], stall: Callable[[int], None]
+    ) -> None:
+        self.clock, self.cells, self.sectors, self._stall = clock, cells, sectors, stall
+        self.busy_until = 0
+        self.reset()
+
+    def occupy(self, seconds: float) -> None:
+        """Be busy from now on for that long."""
+        self.busy_until = self.clock.now + self.clock.cycles(seconds)
+        self._stall(self.busy_until)
+
+    @property
+    def busy(self) -> bool:
+        return self.clock.now < self.busy_until
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        raise NotImplementedError
+
+
+class Stm32f4Flash(FlashController):
+    """The flash interface of STM32F2 and F4 (RM0090 section 3): two keys, sector erase, parallelism, error flags."""
+
+    KEY, STATUS, CONTROL = 0x04, 0x0C, 0x10
+    KEYS = (0x45670123, 0xCDEF89AB)
+    DONE, ALIGNMENT_ERROR, SIZE_ERROR, SEQUENCE_ERROR, BUSY = 1, 1 << 5, 1 << 6, 1 << 7, 1 << 16
+    PROGRAM, ERASE_SECTOR, ERASE_ALL, START, LOCKED = 1, 1 << 1, 1 << 2, 1 << 16, 1 << 31
+    PROGRAM_SECONDS = 16e-6
+    ERASE_SECONDS = {16 << 10: 0.25, 64 << 10: 0.55, 128 << 10: 1.0}
+    STATE = (*FlashController.STATE, "control", "status", "key_index", "registers")
+
+    def reset(self) -> None:
+        self.control = self.LOCKED
+        self.status = 0
+        self.key_index = 0
+        self.registers: dict[int, int] = {0x14: 0x0FFFAAED}
+
+    def read(self, offset: int) -> int:
+        if offset == self.STATUS:
+            return self.status | (self.BUSY if self.busy else 0)
+        return self.control if offset == self.CONTROL else self.registers.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.KEY:
+            self._unlock(value)
+        elif offset == self.STATUS:
+            self.status &= ~value
+        elif offset == self.CONTROL:
+            self._command(value)
+        else:
+            self.registers[offset] = value
+
+    def merged(self, offset: int) -> int:
+        return self.read(offset) if offset != self.STATUS else 0
+
+    def _unlock(self, key: int) -> None:
+        """The keys in order; a wrong one locks until the next reset."""
+        if self.key_index < len(self.KEYS) and key == self.KEYS[self.key_index]:
+            self.key_index += 1
+            if self.key_index == len(self.KEYS):
+                self.control &= ~self.LOCKED
+        else:
+            self.key_index = len(self.KEYS) + 1
+
+    def _command(self, value: int) -> None:
+        if self.control & self.LOCKED or self.busy:
+            return
+        self.control = value & ~self.START
+        if value & self.LOCKED:
+            self.key_index = 0
+        if value & self.START and value & (self.ERASE_SECTOR | self.ERASE_ALL):
+            self._erase(value)
+
+    def _erase(self, command: int) -> None:
+        number = command >> 3 & 0xF
+        if command & self.ERASE_ALL:
+            chosen = self.sectors
+        elif number < len(self.sectors):
+            chosen = [self.sectors[number]]
+        else:
+            self.status |= self.SEQUENCE_ERROR
+            return
+        for start, size in chosen:
+            self.cells.erase(start, size)
+        self.status |= self.DONE
+        self.occupy(sum(self.ERASE_SECONDS.get(size, 0.25) for _, size in chosen))
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        if self.control & self.LOCKED or not self.control & self.PROGRAM:
+            self.status |= self.SEQUENCE_ERROR
+        elif size != 1 << (self.control >> 8 & 3):
+            self.status |= self.SIZE_ERROR
+        elif offset % size:
+            self.status |= self.ALIGNMENT_ERROR
+        else:
+            self.cells.program(offset, value.to_bytes(size, "little"))
+            self.status |= self.DONE
+            self.occupy(self.PROGRAM_SECONDS)
+
+
+class Nrf51Flash(FlashController):
+    """The non-volatile memory controller of nRF51: a write or an erase enable, pages, whole words only."""
+
+    READY, CONFIGURATION, ERASE_PAGE, ERASE_ALL = 0x400, 0x504, 0x508, 0x50C
+    WRITE_ENABLED, ERASE_ENABLED = 1, 2
+    PROGRAM_SECONDS, ERASE_SECONDS = 46e-6, 22.3e-3
+    STATE = (*FlashController.STATE, "configuration")
+
+    def reset(self) -> None:
+        self.configuration = 0
+
+    def read(self, offset: int) -> int:
+        if offset == self.READY:
+            return int(not self.busy)
+        return self.configuration if offset == self.CONFIGURATION else 0
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.CONFIGURATION:
+            self.configuration = value & 3
+        elif self.configuration != self.ERASE_ENABLED or self.busy:
+            return
+        elif offset == self.ERASE_PAGE:
+            self._erase([sector for sector in self.sectors if sector[0] <= value < sector[0] + sector[1]])
+        elif offset == self.ERASE_ALL and value & 1:
+            self._erase(self.sectors)
+
+    def _erase(self, chosen: list[tuple[int, int]]) -> None:
+        for start, size in chosen:
+            self.cells.erase(start, size)
+        self.occupy(self.ERASE_SECONDS)
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        if self.configuration == self.WRITE_ENABLED and size == 4 and offset % 4 == 0:
+            self.cells.program(offset, value.to_bytes(4, "little"))
+            self.occupy(self.PROGRAM_SECONDS)
+
+
+# A controller that is missing here ("mps2-ram") means memory that is simply written.
+FLASH_CONTROLLERS: dict[str, type[FlashController]] = {"stm32f4": Stm32f4Flash, "nrf51": Nrf51Flash}
