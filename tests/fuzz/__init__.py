@@ -1,0 +1,1 @@
+"""Differential fuzzing: generated modules on every road against wasmtime, damaged ones against its validator."""

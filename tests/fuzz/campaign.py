@@ -1,0 +1,86 @@
+"""One seed after another on one road, until time is up; what differs is kept, smaller.
+
+This file decides what counts as a difference and what becomes of it. It refuses to know how cases are made and run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from mcutool.errors import Error
+from mcutool.ir.law import LawBroken
+from tests.fuzz import oracle
+from tests.fuzz.case import Account, Case, write_script
+from tests.fuzz.generate import Generator
+from tests.fuzz.roads import BoardRoad, PcRoad, RoadError
+from tests.fuzz.shrink import shrink
+
+FOUND = Path(__file__).with_name("found")
+Road = PcRoad | BoardRoad
+
+
+@dataclass
+class Tally:
+    """What a campaign did; `differences` are (seed, what differs)."""
+
+    cases: int = 0
+    calls: int = 0
+    unanswered: int = 0
+    differences: list[tuple[int, str]] = field(default_factory=list)
+
+
+def difference(case: Case, expected: Account, road: Road) -> str:
+    """In a few words what a road does otherwise; an empty string when nothing."""
+    try:
+        given = road.run(case)
+    except (RoadError, Error, LawBroken, AssertionError, LookupError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    for number, (ours, right) in enumerate(zip(given, expected, strict=False)):
+        if ours != right and "call stack exhausted" != ours:
+            name = f"call {number}, {case.calls[number - 1].export}" if number else "instantiation"
+            return f"{name}: gave {_shown(ours)}, expected {_shown(right)}"
+        if ours != right:
+            return ""
+    return "" if len(given) == len(expected) else f"{len(given)} outcomes, expected {len(expected)}"
+
+
+def _shown(outcome: object) -> str:
+    return outcome if isinstance(outcome, str) else " ".join(f"{bits:#x}" for bits in outcome)  # type: ignore[attr-defined]
+
+
+def run_seeds(seeds: Iterator[int], seconds: float, road: Road, tell: Callable[[str], None]) -> Tally:
+    """Cases from the seeds until `seconds` have passed."""
+    tally = Tally()
+    end = time.monotonic() + seconds
+    for seed in seeds:
+        if time.monotonic() > end:
+            break
+        case = Generator(seed).case()
+        try:
+            expected = oracle.account(case)
+        except oracle.NoAnswer:
+            tally.unanswered += 1
+            continue
+        tally.cases += 1
+        tally.calls += len(expected) - 1
+        if differs := difference(case, expected, road):
+            tally.differences.append((seed, differs))
+            tell(f"seed {seed}: {differs}")
+    return tally
+
+
+def keep_smaller(seed: int, road: Road, tell: Callable[[str], None]) -> Path:
+    """Shrink what a seed shows and write it down with what it should give."""
+    case = shrink(Generator(seed).case(), road, difference)
+    path = FOUND / f"seed{seed}.wast"
+    path.write_text(write_script(case, oracle.account(case)))
+    tell(f"{path.name}: {len(case.text)} characters")
+    return path
+
+
+def all_seeds(first: int) -> Iterator[int]:
+    return count(first)

@@ -1,0 +1,98 @@
+"""A case: a module, what is called, and the account of what happened; as an object and as a .wast file.
+
+This file decides what two roads must agree on. It refuses to know how either comes to its account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcutool import values
+from mcutool.wast.script import Action, AssertFailure, AssertModule, AssertReturn, read_script
+from tests.fuzz import edges
+
+NULLS = {"externref": "(ref.null extern)", "funcref": "(ref.null func)"}
+SAME_TRAPS = {
+    "undefined element": "out of bounds table access",
+    "not backed": "out of bounds memory access",
+}
+"""wasmtime does not tell these apart."""
+
+Outcome = str | tuple[int, ...]
+"""The trap's text, or the results' bits; a reference is 0 for null, else its number plus one."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an export with (bits, type) arguments; `results` are the types of what it returns."""
+
+    export: str
+    arguments: tuple[tuple[int, str], ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module in text format and the calls made one after another once it is instantiated."""
+
+    text: str
+    calls: tuple[Call, ...]
+
+
+Account = list[Outcome]
+"""The outcome of the instantiation, () when it succeeds, then those of the calls."""
+
+
+def trap_class(text: str) -> str:
+    """A trap's text, the same for those that nobody needs to tell apart."""
+    return SAME_TRAPS.get(text, text)
+
+
+def _value(bits: int, kind: str) -> str:
+    if kind in NULLS:
+        return f"(ref.extern {bits - 1})" if bits else NULLS[kind]
+    return edges.constant(kind, bits)
+
+
+def write_script(case: Case, account: Account) -> str:
+    """The case with what it should give, as a .wast file."""
+    first, *others = account
+    if isinstance(first, str):
+        return f'(assert_trap {case.text}\n  "{first}")\n'
+    lines = [case.text]
+    for call, outcome in zip(case.calls, others, strict=True):
+        arguments = "".join(f" {_value(*argument)}" for argument in call.arguments)
+        invoke = f'(invoke "{call.export}"{arguments})'
+        if isinstance(outcome, str):
+            lines.append(f'(assert_trap {invoke} "{outcome}")')
+        else:
+            results = "".join(f" {_value(*pair)}" for pair in zip(outcome, call.results, strict=True))
+            lines.append(f"(assert_return {invoke}{results})")
+    return "\n".join(lines) + "\n"
+
+
+def read_case(text: str) -> tuple[Case, Account]:
+    """The reverse of `write_script`."""
+    first, *others = read_script(text)
+    if isinstance(first, AssertModule):
+        return Case(first.source.contents.decode(), ()), [first.message]
+    calls: list[Call] = []
+    account: Account = [()]
+    for command in others:
+        if isinstance(command, AssertReturn):
+            expected = [one.alternatives[0] for one in command.expected]
+            calls.append(_call(command.action, tuple(one.type for one in expected)))
+            account.append(tuple(one.bits for one in expected))
+        elif isinstance(command, AssertFailure):
+            calls.append(_call(command.action, ()))
+            account.append(command.message)
+    return Case(first.source.contents.decode(), tuple(calls)), account  # type: ignore[attr-defined]
+
+
+def _call(action: Action, results: tuple[str, ...]) -> Call:
+    return Call(action.name, tuple((one.bits, one.type) for one in action.arguments), results)
+
+
+def slots(call: Call) -> bytes:
+    """The arguments as the interpreter takes them."""
+    return values.to_slots(call.arguments)

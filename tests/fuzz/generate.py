@@ -1,0 +1,293 @@
+"""Valid modules from a seed: what a module declares, and the functions through which a case calls it.
+
+This file decides which globals, tables, memories, segments and signatures a module has, and what a case calls. What
+functions do is body.py. The same seed always gives the same case.
+
+Nothing that WebAssembly leaves open is seen from outside: exports take and give integers and external references
+alone, so floats cross as bits, those that arithmetic made with every NaN made the same. Recursion and calls in loops
+are bounded by a global that counts them down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.fuzz import edges
+from tests.fuzz.body import Body
+from tests.fuzz.case import Call, Case
+
+NUMBERS = ("i32", "i64", "f32", "f64")
+REFERENCES = ("funcref", "externref")
+CALLS = 60
+"""Calls of functions that call others, before a run traps."""
+SEEN_AS = {"f32": "i32", "f64": "i64", "funcref": "i32"}
+"""Types at the border of the module, where they differ."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function's type and its number in the module."""
+
+    number: int
+    parameters: tuple[str, ...]
+    results: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"(param {' '.join(self.parameters)}) (result {' '.join(self.results)})"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function; a leaf calls no other."""
+
+    name: str
+    signature: Signature
+    is_leaf: bool
+
+
+@dataclass(frozen=True)
+class Global:
+    name: str
+    type: str
+    is_mutable: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    element: str
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A data segment of bytes (`element` empty) or an element segment of references."""
+
+    name: str
+    element: str
+    length: int
+
+
+@dataclass
+class Declared:
+    """What functions can name; `memory` is the bytes at the start, None without one."""
+
+    signatures: list[Signature] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
+    globals: list[Global] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    datas: list[Segment] = field(default_factory=list)
+    elements: list[Segment] = field(default_factory=list)
+    memory: int | None = None
+    page_log2: int = 16
+
+
+class Generator:
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.declared = Declared()
+        self.fields: list[str] = []
+        self.calls: list[Call] = []
+
+    def case(self) -> Case:
+        self._signatures()
+        self._memory()
+        self._tables()
+        self._globals()
+        self._segments()
+        for function in self.declared.functions:
+            self._function(function)
+        if self.random.random() < 0.15:
+            self._start()
+        for function in self.declared.functions:
+            self._export(function)
+        self._states()
+        text = "(module\n  " + "\n  ".join(self.fields) + ")"
+        self.random.shuffle(self.calls)
+        states = [Call(name, (), ("i64",)) for name in ("memory", "globals", "tables")]
+        return Case(text, tuple(self.calls + states))
+
+    # what there is
+
+    def _types(self, most: int) -> tuple[str, ...]:
+        kinds = NUMBERS * 4 + REFERENCES
+        return tuple(self.random.choice(kinds) for _ in range(self.random.randint(0, most)))
+
+    def _signatures(self) -> None:
+        random, declared = self.random, self.declared
+        for number in range(random.randint(3, 7)):
+            most = random.choice((2, 3, 4, 6, 6, 30))
+            results = self._types(random.choice((1, 1, 1, 2, 4))) or (random.choice(NUMBERS),)
+            declared.signatures.append(Signature(number, self._types(most), results))
+        declared.signatures.append(Signature(len(declared.signatures), (), ()))
+        self.fields += [f"(type $t{s.number} (func {s.text}))" for s in declared.signatures]
+        for number in range(random.randint(2, 6)):
+            declared.functions.append(Function(f"$f{number}", random.choice(declared.signatures), random.random() < 0.4))
+
+    def _memory(self) -> None:
+        random = self.random
+        if random.random() < 0.1:
+            return
+        if random.random() < 0.15:
+            self.declared.page_log2 = 0
+            self.declared.memory = random.choice((0, 1, 7, 8, 255, 256, 1000))
+            self.fields.append(f"(memory {self.declared.memory} {self.declared.memory + 64} (pagesize 1))")
+            return
+        pages = random.choice((0, 1, 1, 1, 1, 2))
+        self.declared.memory = pages << 16
+        self.fields.append(f"(memory {pages} {pages + random.randint(0, 1)})")
+
+    def _tables(self) -> None:
+        for number in range(self.random.randint(1, 3)):
+            minimum = self.random.choice((0, 1, 4, 4, 8, 12))
+            element = self.random.choice(("funcref", "funcref", "externref")) if number else "funcref"
+            table = Table(f"$table{number}", element, minimum, minimum + self.random.randint(0, 5))
+            self.declared.tables.append(table)
+            self.fields.append(f"(table {table.name} {minimum} {table.maximum} {element})")
+
+    def _globals(self) -> None:
+        for number in range(self.random.randint(2, 8)):
+            kind = self.random.choice(NUMBERS * 4 + REFERENCES)
+            mutable = self.random.random() < 0.8
+            self.declared.globals.append(Global(f"$g{number}", kind, mutable))
+            declared_type = f"(mut {kind})" if mutable else kind
+            self.fields.append(f"(global $g{number} {declared_type} {self._constant(kind)})")
+        self.fields.append(f"(global $fuel (mut i32) (i32.const {CALLS}))")
+
+    def _constant(self, kind: str) -> str:
+        """A constant expression."""
+        if kind == "externref":
+            return "(ref.null extern)"
+        if kind == "funcref":
+            return self._function_reference()
+        number = edges.constant(kind, edges.pattern(self.random, kind))
+        if kind in ("i32", "i64") and self.random.random() < 0.1:
+            return f"({kind}.add {number} {edges.constant(kind, edges.pattern(self.random, kind))})"
+        return number
+
+    def _function_reference(self) -> str:
+        if self.random.random() < 0.2:
+            return "(ref.null func)"
+        return f"(ref.func {self.random.choice(self.declared.functions).name})"
+
+    def _segments(self) -> None:
+        random, declared = self.random, self.declared
+        if declared.memory is not None:
+            for number in range(random.randint(0, 3)):
+                self._data(f"$data{number}", random.choice((0, 1, 5, 16, 40)), declared.memory)
+        for number in range(random.randint(1, 3)):
+            self._element(f"$elements{number}", random.randint(0, 6))
+        names = " ".join(function.name for function in declared.functions)
+        self.fields.append(f"(elem declare func {names})")
+
+    def _data(self, name: str, length: int, memory: int) -> None:
+        contents = "".join(f"\\{self.random.choice((0, 255, 128, 127, self.random.getrandbits(8))):02x}" for _ in range(length))
+        where = ""
+        if length <= memory and self.random.random() < 0.6:
+            where = f"(i32.const {self.random.choice((0, 0, 3, memory - length)) % (memory - length + 1)}) "
+        self.declared.datas.append(Segment(name, "", length))
+        self.fields.append(f'(data {name} {where}"{contents}")')
+
+    def _element(self, name: str, length: int) -> None:
+        tables = [table for table in self.declared.tables if table.element == "funcref" and table.minimum >= length]
+        items = " ".join(self._function_reference() for _ in range(length))
+        where = ""
+        if tables and self.random.random() < 0.7:
+            table = self.random.choice(tables)
+            where = f"(table {table.name}) (i32.const {self.random.randint(0, table.minimum - length)}) "
+        self.declared.elements.append(Segment(name, "funcref", length))
+        self.fields.append(f"(elem {name} {where}funcref {items})")
+
+    # functions
+
+    def _function(self, function: Function) -> None:
+        text = Body(self.random, self.declared, function.signature, function.is_leaf).text()
+        self.fields.append(f"(func {function.name} (type $t{function.signature.number}) {text})")
+
+    def _start(self) -> None:
+        text = Body(self.random, self.declared, self.declared.signatures[-1], is_leaf=False).text()
+        self.fields.append(f"(func $start {text})\n  (start $start)")
+
+    def _export(self, function: Function) -> None:
+        """Callable from outside, with integers instead of floats; and some calls of it."""
+        signature = function.signature
+        parameters = [SEEN_AS.get(kind, kind) for kind in signature.parameters]
+        results = [SEEN_AS.get(kind, kind) for kind in signature.results]
+        arguments = " ".join(_inwards(kind, f"(local.get {n})") for n, kind in enumerate(signature.parameters))
+        names = [f"$r{number}" for number in range(len(results))]
+        locals_ = " ".join(f"(local {name} {kind})" for name, kind in zip(names, signature.results, strict=True))
+        stores = " ".join(f"(local.set {name})" for name in reversed(names))
+        shown = " ".join(_outwards(kind, name) for name, kind in zip(names, signature.results, strict=True))
+        export = f"run{function.name[2:]}"
+        self.fields.append(
+            f'(func (export "{export}") (param {" ".join(parameters)}) (result {" ".join(results)}) {locals_}\n'
+            f"    (global.set $fuel (i32.const {CALLS})) (call {function.name} {arguments}) {stores} {shown})"
+        )
+        for _ in range(3):
+            given = tuple((self._argument(kind), SEEN_AS.get(kind, kind)) for kind in signature.parameters)
+            self.calls.append(Call(export, given, tuple(results)))
+
+    def _argument(self, kind: str) -> int:
+        if kind in REFERENCES:
+            return self.random.randint(0, 1 if kind == "funcref" else 9)
+        return edges.pattern(self.random, kind)
+
+    # what is left behind
+
+    def _states(self) -> None:
+        """Exports that make one number of all memory, all globals, all tables."""
+        seen = " ".join(_mixed(_outwards(g.type, f"global {g.name}"), g.type) for g in self.declared.globals)
+        self.fields.append(f'(func (export "globals") (result i64) (local $h i64) {seen} (local.get $h))')
+        self.fields.append(f'(func (export "memory") (result i64) (local $h i64) (local $p i32) {self._bytes()} (local.get $h))')
+        tables = " ".join(_elements(table) for table in self.declared.tables)
+        self.fields.append(f'(func (export "tables") (result i64) (local $h i64) (local $p i32) {tables} (local.get $h))')
+
+    def _bytes(self) -> str:
+        if self.declared.memory is None:
+            return ""
+        step, load = (8, "i64.load") if self.declared.page_log2 else (1, "i64.load8_u")
+        size = f"(i32.shl (memory.size) (i32.const {self.declared.page_log2}))"
+        return _loop(size, step, _mixed(f"({load} (local.get $p))", "i64")) + _mixed("(memory.size)", "i32")
+
+
+def _inwards(kind: str, value: str) -> str:
+    """From the type at the border."""
+    if kind == "funcref":
+        return f"(select (result funcref) (ref.func $f0) (ref.null func) {value})"
+    return f"({kind}.reinterpret_{SEEN_AS[kind]} {value})" if kind in SEEN_AS else value
+
+
+def _outwards(kind: str, name: str) -> str:
+    """To the type at the border; `name` is a local's, or `global` and a global's."""
+    value = f"(global.get {name[7:]})" if name.startswith("global ") else f"(local.get {name})"
+    if kind == "funcref":
+        return f"(ref.is_null {value})"
+    if kind in SEEN_AS:
+        other = SEEN_AS[kind]
+        return f"({other}.reinterpret_{kind} (select ({kind}.const nan) {value} ({kind}.ne {value} {value})))"
+    return value
+
+
+def _mixed(value: str, kind: str) -> str:
+    """One more value in the number $h."""
+    seen = SEEN_AS.get(kind, kind)
+    if seen == "externref":
+        value, seen = f"(ref.is_null {value})", "i32"
+    wide = value if seen == "i64" else f"(i64.extend_i32_u {value})"
+    return f"(local.set $h (i64.rotl (i64.mul (i64.xor (local.get $h) {wide}) (i64.const 0x100000001b3)) (i64.const 17)))"
+
+
+def _loop(size: str, step: int, work: str) -> str:
+    """`work` for each $p below a size."""
+    return (
+        f"(local.set $p (i32.const 0)) (block $end (loop $next (br_if $end (i32.ge_u (local.get $p) {size})) {work} "
+        f"(local.set $p (i32.add (local.get $p) (i32.const {step}))) (br $next)))"
+    )
+
+
+def _elements(table: Table) -> str:
+    element = f"(ref.is_null (table.get {table.name} (local.get $p)))"
+    return _loop(f"(table.size {table.name})", 1, _mixed(element, "i32"))

@@ -1,0 +1,83 @@
+"""What wasmtime says: the account of a case, and the verdict on a module.
+
+This file decides how wasmtime is set up and how its values and traps are read. It refuses to know mcutool's translation.
+"""
+
+from __future__ import annotations
+
+import wasmtime
+
+from tests.fuzz.case import Account, Call, Case, Outcome
+
+FUEL = 3_000_000
+"""Instructions that all calls of a case may take; so much takes emulated boards some seconds."""
+TRAPS = {
+    wasmtime.TrapCode.UNREACHABLE: "unreachable",
+    wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS: "out of bounds table access",
+    wasmtime.TrapCode.INDIRECT_CALL_TO_NULL: "uninitialized element",
+    wasmtime.TrapCode.BAD_SIGNATURE: "indirect call type mismatch",
+    wasmtime.TrapCode.INTEGER_OVERFLOW: "integer overflow",
+    wasmtime.TrapCode.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
+    wasmtime.TrapCode.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",
+}
+MASKS = {"i32": (1 << 32) - 1, "i64": (1 << 64) - 1}
+
+
+class NoAnswer(Exception):
+    """The case says nothing: it runs too long or too deep."""
+
+
+def _engine() -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    config.cranelift_opt_level = "none"
+    config.wasm_custom_page_sizes = True
+    return wasmtime.Engine(config)
+
+
+ENGINE = _engine()
+
+
+def account(case: Case) -> Account:
+    """What the case should give. Raises NoAnswer, or wasmtime.WasmtimeError when the module is not valid."""
+    module = wasmtime.Module(ENGINE, wasmtime.wat2wasm(case.text))
+    store = wasmtime.Store(ENGINE)
+    store.set_fuel(FUEL)
+    try:
+        instance = wasmtime.Instance(store, module, [])
+    except wasmtime.Trap as trap:
+        return [_trap(trap)]
+    exports = instance.exports(store)
+    return [(), *(_call(store, exports[call.export], call) for call in case.calls)]
+
+
+def _call(store: wasmtime.Store, function: object, call: Call) -> Outcome:
+    assert isinstance(function, wasmtime.Func)
+    try:
+        results = function(store, *(_argument(*argument) for argument in call.arguments))
+    except wasmtime.Trap as trap:
+        return _trap(trap)
+    if results is None and not call.results:
+        return ()
+    listed = results if isinstance(results, list) else [results]
+    return tuple(_bits(value, kind) for value, kind in zip(listed, call.results, strict=True))
+
+
+def _trap(trap: wasmtime.Trap) -> str:
+    text = TRAPS.get(trap.trap_code)  # type: ignore[arg-type]
+    if text is None:
+        raise NoAnswer(trap.message)
+    return text
+
+
+def _argument(bits: int, kind: str) -> object:
+    if kind == "externref":
+        return wasmtime.Val.externref(bits - 1 if bits else None)
+    return bits - (MASKS[kind] + 1) if bits > MASKS[kind] >> 1 else bits
+
+
+def _bits(value: object, kind: str) -> int:
+    if kind == "externref":
+        return 0 if value is None else int(value) + 1  # type: ignore[call-overload]
+    return int(value) & MASKS[kind]  # type: ignore[call-overload]
