@@ -7,6 +7,7 @@ The one in C runs at the engine's speed; the one in Python gives the same counts
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from unicorn.unicorn_py3 import unicorn as binding
 
 from mcutool.emulator import helper
 from mcutool.emulator.engine import Engine
+
+log = logging.getLogger("mcutool")
 
 NOWHERE = (1 << 64) - 1
 _IT_SLOTS = 4
@@ -155,7 +158,6 @@ class SlowCounter:
         self.calls = 0
         self.running = False
         self._previous = self._next = self._end = self._stack = NOWHERE
-        self._was_sequential = False
 
     def suspend(self, suspended: bool) -> None:
         self._suspended = suspended
@@ -202,7 +204,7 @@ class SlowCounter:
         if not in_order and self._previous != NOWHERE:
             self._jumped(address)
         site = self._site(address)
-        self._previous, self._next, self._was_sequential = address, address + site.size, in_order
+        self._previous, self._next = address, address + site.size
         site.executed += 1
         site.sequential += in_order
 
@@ -222,20 +224,16 @@ class SlowCounter:
         self._previous = self._next = NOWHERE
 
     def settle(self, address: int, completed: bool) -> None:
-        if not self.running or self._suspended or self._previous == NOWHERE:
-            return
-        if completed or self._previous != address:
+        # Unicorn's own counter comes first: what it does not begin is not announced here, so there is nothing to undo.
+        if completed and self.running and not self._suspended:
             self._close_sequence(address)
-            return
-        site = self._sites[address]
-        site.executed -= 1
-        site.sequential -= self._was_sequential
-        self._previous, self._next = NOWHERE, address if self._was_sequential else NOWHERE
 
 
 def make_counter(engine: Engine, spans: list[tuple[int, int]], begin: int) -> FastCounter | SlowCounter:
     """The best counter that this computer can run; `spans` are (address, bytes) of code, the first two count."""
     loaded = helper.library()
+    if loaded is None:
+        log.warning("no C compiler and no built helper: counting instructions in Python, slower, with the same result")
     made = FastCounter(engine, loaded, spans[:2], begin) if loaded else SlowCounter(engine, begin)
     engine.uc.ctl_flush_tb()  # type: ignore[attr-defined]  # made at run time
     return made

@@ -223,9 +223,9 @@ void counter_settle(struct counter *counter, uint64_t address, bool completed)
 {
     if (!counter->running || counter->suspended || counter->previous == NOWHERE)
         return;
-    if (completed || counter->previous != address)
+    if (completed)
         close_sequence(counter, address);
-    else
+    else if (counter->previous == address)
         take_back(counter, address);
 }
 

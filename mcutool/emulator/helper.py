@@ -60,13 +60,5 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
-@cache
-def note() -> str:
-    """One line for the user when counting is slow, else an empty string."""
-    if library():
-        return ""
-    return "note: no C compiler and no built helper, so instructions are counted in Python (slower, same counts)"
-
-
 if __name__ == "__main__":  # helper.py FOLDER builds for a wheel
     sys.exit(0 if build(Path(sys.argv[1]) / LIBRARY.name) else "no C compiler: the wheel will do without the helper")

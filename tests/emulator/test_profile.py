@@ -84,7 +84,9 @@ def test_both_counters_agree(build, board, monkeypatch):
     assert sum(part.cycles for part in fast.functions.values()) == fast.cycles
 
 
-def test_slices_and_interrupts_change_nothing(build):
+@pytest.mark.parametrize("library", [helper.library(), None], ids=["c", "python"])
+def test_slices_and_interrupts_change_nothing(build, monkeypatch, library):
+    monkeypatch.setattr(helper, "library", lambda: library)
     quiet, ticking = (build("mps2-an386", source, ("-DREPEAT=3",)) for source in (WORK, TICKING))
     undisturbed, whole = measure(quiet)
     for slices in (1, 7, 1001):
