@@ -300,6 +300,7 @@ class Engine:
         self._running = True
         status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, self._prepare_counter(count))
         self._running = False
+        self._raise_from_callbacks()
         if self._misaligned_index is not None and self._words[self._misaligned_index]:
             self._forced = Stop.UNALIGNED
         self.executed, limit = self._words[self._counter_index], self._words[self._limit_index]
@@ -310,6 +311,12 @@ class Engine:
             self.executed -= 1  # the counter includes the instruction that was not begun any more
             return Stop.LIMIT
         return self._classify(status)
+
+    def _raise_from_callbacks(self) -> None:
+        """An exception in a peripheral has stopped the engine, and the binding has put it aside."""
+        error, self.uc._hook_exception = self.uc._hook_exception, None
+        if error is not None:
+            raise error
 
     def _prepare_counter(self, count: int) -> int:
         """Set the limit; returns the count that Unicorn is to watch, 0 when another counter does it."""

@@ -90,3 +90,13 @@ def test_runs_repeat_to_the_digit(boot):
         return machine.instructions, machine.clock.now
 
     assert once() == once()
+
+
+def test_a_mistake_in_a_callback_is_not_swallowed(boot):
+    def refuse(data):
+        raise ValueError("this probe is broken")
+
+    machine = boot("mps2-an386", HELLO)
+    machine.uart.on_output = refuse
+    with pytest.raises(ValueError, match="broken"):
+        machine.run()
