@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -39,4 +40,12 @@ def build_firmware(folder: Path) -> None:
         raise SystemExit("the wheel carries built firmware, and that could not be built; see the message above")
 
 
-setup(cmdclass={"build_py": BuildWithFirmware})
+class PlatformWheel(bdist_wheel):
+    """The helper is for this kind of computer, all the rest for every Python 3."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.plat_name_supplied = True
+
+
+setup(cmdclass={"build_py": BuildWithFirmware, "bdist_wheel": PlatformWheel})
