@@ -47,6 +47,7 @@ NEVER = 0xFFFFFFFE  # an `until` address that no program reaches
 TRANSLATION_BUFFER = 16 << 20  # bytes; Unicorn reserves a gigabyte otherwise
 EXECUTE_RETURN = 0xF0000000  # branching to or above this address in handler mode is an exception return
 
+SHORT = 1000  # instructions
 REMEDY = "install the version that this was made for: pip install unicorn==2.1.4"
 _PROBE_ADDRESS = 0x1000_0000
 
@@ -295,7 +296,7 @@ class Engine:
         """Execute at most `count` instructions (an IT block is not divided) and say why it ended."""
         self._interrupt = None
         self._forced = None
-        if self._change_stores:
+        if self._change_stores and self.executed > SHORT:  # the last slice may have met new pages
             self._change_stores(True)
         self._running = True
         status = binding.uclib.uc_emu_start(self.handle, pc | 1, NEVER, 0, self._prepare_counter(count))
