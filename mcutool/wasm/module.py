@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 
 from mcutool.wasm.opcodes import Opcode
 
-ValueType = str  # "i32", "i64", "f32", "f64", "funcref" or "externref"
-REFERENCE_TYPES = ("funcref", "externref")
+ValueType = str  # "i32", "i64", "f32", "f64", "funcref", "externref", or another reference type, see types.py
 PAGE_SIZE = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionType:
+    """`is_recursive` says that it refers to itself, and not from outside to another type that looks the same."""
+
     parameters: tuple[ValueType, ...] = ()
     results: tuple[ValueType, ...] = ()
+    is_recursive: bool = False
 
     def __str__(self) -> str:
         return f"[{' '.join(self.parameters)}] -> [{' '.join(self.results)}]"
@@ -80,10 +82,11 @@ class Instruction:
 
     Immediates by instruction:
       block, loop, if            (FunctionType,)
-      br, br_if                  (depth,)
+      br, br_if, br_on_null, br_on_non_null (depth,)
       br_table                   (tuple of depths, default depth)
       call, return_call, ref.func           (function,)
       call_indirect, return_call_indirect   (FunctionType, table)
+      call_ref, return_call_ref             (FunctionType,)
       select_t                   (value type,); the untyped select has none
       local.*, global.*          (index,)
       loads and stores           (log2 of the alignment, offset, memory)
@@ -160,6 +163,7 @@ class Module:
     imports: list[Import] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     tables: list[TableType] = field(default_factory=list)
+    table_values: list[Expression | None] = field(default_factory=list)  # what each begins with, None for null
     memories: list[MemoryType] = field(default_factory=list)
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)

@@ -251,6 +251,13 @@ _TABLE = {
         12    return_call        function      ?
         13    return_call_indirect type_table  ?
     """,
+    "typed function references": """
+        14    call_ref           type          ?
+        15    return_call_ref    type          ?
+        d4    ref.as_non_null    -             ?
+        d5    br_on_null         label         ?
+        d6    br_on_non_null     label         ?
+    """,
 }
 
 
@@ -275,11 +282,9 @@ BY_CODE = {(row.prefix, row.code): row for row in OPCODES}
 # prefix, first code, last code, name of the proposal.
 _LATER = [
     (0x00, 0x06, 0x0A, "exception handling"),
-    (0x00, 0x14, 0x15, "typed function references"),
     (0x00, 0x18, 0x19, "exception handling"),
     (0x00, 0x1F, 0x1F, "exception handling"),
     (0x00, 0xD3, 0xD3, "garbage collection"),
-    (0x00, 0xD4, 0xD6, "typed function references"),
     (0x00, 0xE0, 0xE6, "stack switching"),
     (0xFB, 0x00, 0x1E, "garbage collection"),
     (0xFC, 0x12, 0x12, "memory control"),

@@ -6,13 +6,12 @@ that have a signature need no code here beyond the check of their immediates. It
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mcutool.errors import InvalidModule
 from mcutool.wasm.module import (
-    REFERENCE_TYPES,
     Expression,
     FunctionType,
     GlobalType,
@@ -22,6 +21,7 @@ from mcutool.wasm.module import (
     ValueType,
 )
 from mcutool.wasm.opcodes import BY_CODE
+from mcutool.wasm.types import BOTTOM, all_match, has_default, is_reference, matches, non_null, reference
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ _CONSTANT |= {f"{kind}.{operation}" for kind in ("i32", "i64") for operation in 
 class Context:
     """What an expression may refer to; lists hold imports first."""
 
+    type_numbers: Mapping[FunctionType, int] = field(default_factory=dict)
     functions: Sequence[FunctionType] = ()
     tables: Sequence[TableType] = ()
     memories: Sequence[MemoryType] = ()
@@ -45,11 +46,12 @@ class Context:
 
 @dataclass(slots=True)
 class _Frame:
-    """A block that is open: its opcode, its type, and the operand stack's height at its entry."""
+    """A block that is open: its opcode, its type, and at its entry the operand stack's height and the locals set."""
 
     opener: str
     type: FunctionType
     height: int
+    locals_set: int = 0
     unreachable: bool = False
 
     @property
@@ -61,7 +63,10 @@ def check_function(
     context: Context, kind: FunctionType, declared: tuple[ValueType, ...], body: Expression, name: str
 ) -> None:
     """Raises InvalidModule unless the body computes the function's results from its parameters."""
-    _Checker(context, kind.parameters + declared, kind.results, name).check(body)
+    checker = _Checker(context, kind.parameters + declared, kind.results, name)
+    first = len(kind.parameters)
+    checker.unset = {index for index, item in enumerate(declared, first) if not has_default(item)}
+    checker.check(body)
 
 
 def check_constant(context: Context, expression: Expression, result: ValueType) -> None:
@@ -82,6 +87,8 @@ class _Checker:
         self.context = context
         self.locals = local_types
         self.name = name
+        self.unset: set[int] = set()  # locals that may not be read yet
+        self.locals_set: list[int] = []  # those that were among them, in order
         self.stack: list[ValueType] = []
         self.frames = [_Frame("block", FunctionType((), results), 0)]
         self.instruction: Instruction | None = None
@@ -94,9 +101,9 @@ class _Checker:
             opcode = instruction.opcode
             if check := checks.get(opcode.immediates):
                 check(*instruction.immediates)
-            if opcode.parameters is None or opcode.results is None:
-                effects[opcode.name](*instruction.immediates)
-            else:
+            if effect := effects.get(opcode.name):
+                effect(*instruction.immediates)
+            elif opcode.parameters is not None and opcode.results is not None:
                 self.apply(opcode.parameters, opcode.results)
 
     def error(self, message: str) -> InvalidModule:
@@ -120,17 +127,25 @@ class _Checker:
                 return UNKNOWN
             raise self.error(f"type mismatch, expected {_operand(expected)} but the stack is empty")
         actual = self.stack.pop()
-        if actual != expected and UNKNOWN not in (actual, expected):
+        if actual != expected and UNKNOWN not in (actual, expected) and not matches(actual, expected):
             raise self.error(f"type mismatch, expected {expected} but found {actual}")
         return actual
 
     def pop_all(self, expected: Sequence[ValueType]) -> list[ValueType]:
         return [self.pop(kind) for kind in reversed(expected)][::-1]
 
+    def pop_reference(self) -> ValueType:
+        kind = self.pop()
+        if kind == UNKNOWN:
+            return BOTTOM
+        if not is_reference(kind):
+            raise self.error(f"type mismatch, expected a reference but found {kind}")
+        return kind
+
     # Blocks
 
     def open(self, opener: str, kind: FunctionType) -> None:
-        self.frames.append(_Frame(opener, kind, len(self.stack)))
+        self.frames.append(_Frame(opener, kind, len(self.stack), len(self.locals_set)))
         self.stack.extend(kind.parameters)
 
     def close(self) -> _Frame:
@@ -138,6 +153,8 @@ class _Checker:
         self.pop_all(frame.type.results)
         if len(self.stack) != frame.height:
             raise self.error(f"type mismatch, {len(self.stack) - frame.height} values remain on the stack")
+        self.unset.update(self.locals_set[frame.locals_set :])  # a branch may have skipped what set them
+        del self.locals_set[frame.locals_set :]
         return self.frames.pop()
 
     def unreachable(self) -> None:
@@ -184,7 +201,7 @@ class _Checker:
         self.known(range(self.context.datas), index, "data segment")
 
     def check_type_table(self, _: FunctionType, table: int) -> None:
-        if self.known(self.context.tables, table, "table").element != "funcref":
+        if not matches(self.known(self.context.tables, table, "table").element, "funcref"):
             raise self.error("type mismatch, an indirect call needs a table of funcref")
 
     def check_memarg(self, alignment: int, offset: int, memory: int) -> None:
@@ -213,7 +230,7 @@ class _Checker:
         self.same_element(source_type, self.known(tables, destination, "table").element)
 
     def same_element(self, source: ValueType, destination: ValueType) -> None:
-        if source != destination:
+        if not matches(source, destination):
             raise self.error(f"type mismatch, {source} elements cannot go to a table of {destination}")
 
     _IMMEDIATES: dict[str, Callable] = {
@@ -253,7 +270,7 @@ class _Checker:
 
     def end(self) -> None:
         frame = self.close()
-        if frame.opener == "if" and frame.type.parameters != frame.type.results:
+        if frame.opener == "if" and not all_match(frame.type.parameters, frame.type.results):
             raise self.error(f"type mismatch, an if of type {frame.type} needs an else")
         self.stack.extend(frame.type.results)
 
@@ -288,6 +305,14 @@ class _Checker:
         self.pop("i32")
         self.apply(kind.parameters, kind.results)
 
+    def call_ref(self, kind: FunctionType) -> None:
+        self.pop_function(kind)
+        self.apply(kind.parameters, kind.results)
+
+    def pop_function(self, kind: FunctionType) -> None:
+        """The operand that says which function of that type to call."""
+        self.pop(reference(str(self.context.type_numbers[kind]), nullable=True))
+
     def return_call(self, index: int) -> None:
         self.leave(self.context.functions[index])
 
@@ -295,10 +320,14 @@ class _Checker:
         self.pop("i32")
         self.leave(kind)
 
+    def return_call_ref(self, kind: FunctionType) -> None:
+        self.pop_function(kind)
+        self.leave(kind)
+
     def leave(self, kind: FunctionType) -> None:
         """A tail call of a function of that type: what it gives is what this function returns."""
         wanted = self.frames[0].type.results
-        if kind.results != wanted:
+        if not all_match(kind.results, wanted):
             raise self.error(f"type mismatch, the callee gives {_list(kind.results)} but {_list(wanted)} is returned")
         self.pop_all(kind.parameters)
         self.unreachable()
@@ -311,7 +340,7 @@ class _Checker:
         second = self.pop()
         first = self.pop(second)
         kind = second if first == UNKNOWN else first
-        if kind in REFERENCE_TYPES:
+        if is_reference(kind):
             raise self.error(f"type mismatch, select without a type takes numbers but found {kind}")
         self.stack.append(kind)
 
@@ -319,13 +348,19 @@ class _Checker:
         self.apply((kind, kind, "i32"), (kind,))
 
     def local_get(self, index: int) -> None:
+        if index in self.unset:
+            raise self.error(f"uninitialized local {index}")
         self.stack.append(self.locals[index])
 
     def local_set(self, index: int) -> None:
         self.pop(self.locals[index])
+        if index in self.unset:
+            self.unset.remove(index)
+            self.locals_set.append(index)
 
     def local_tee(self, index: int) -> None:
-        self.apply((self.locals[index],), (self.locals[index],))
+        self.local_set(index)
+        self.stack.append(self.locals[index])
 
     def global_get(self, index: int) -> None:
         self.stack.append(self.context.globals[index].value)
@@ -352,15 +387,32 @@ class _Checker:
         self.stack.append(kind)
 
     def ref_is_null(self) -> None:
-        kind = self.pop()
-        if kind not in (*REFERENCE_TYPES, UNKNOWN):
-            raise self.error(f"type mismatch, expected a reference but found {kind}")
+        self.pop_reference()
         self.stack.append("i32")
+
+    def ref_as_non_null(self) -> None:
+        self.stack.append(non_null(self.pop_reference()))
+
+    def ref_func(self, index: int) -> None:
+        number = self.context.type_numbers[self.context.functions[index]]
+        self.stack.append(reference(str(number), nullable=False))
+
+    def br_on_null(self, depth: int) -> None:
+        kind, types = self.pop_reference(), self.label_types(depth)
+        self.apply(types, (*types, non_null(kind)))
+
+    def br_on_non_null(self, depth: int) -> None:
+        kind, types = self.pop_reference(), self.label_types(depth)
+        self.stack.append(non_null(kind))
+        self.pop_all(types)
+        if not types or not is_reference(types[-1]):
+            raise self.error(f"type mismatch, label {depth} takes no reference as its last value")
+        self.stack.extend(types[:-1])
 
     _PYTHON_KEYWORDS = {"if", "else", "return"}
     _EFFECTS: dict[str, Callable] = {}
     for _opcode in BY_CODE.values():
-        if _opcode.parameters is None:
+        if _opcode.parameters is None or _opcode.name == "ref.func":  # whose result is more precise than its row
             _method = _opcode.name.replace(".", "_") + ("_" if _opcode.name in _PYTHON_KEYWORDS else "")
             _EFFECTS[_opcode.name] = locals()[_method]
 

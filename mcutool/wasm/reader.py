@@ -11,14 +11,8 @@ from collections.abc import Callable, Set
 
 from mcutool.errors import InvalidModule
 from mcutool.wasm.cursor import Cursor
-from mcutool.wasm.expressions import (
-    ExpressionReader,
-    read_reference_type,
-    read_value_type,
-    type_at,
-    unsupported,
-)
-from mcutool.wasm.features import MULTIPLE_MEMORIES, UNTRANSLATED
+from mcutool.wasm.expressions import ExpressionReader
+from mcutool.wasm.features import MULTIPLE_MEMORIES, TYPED_REFERENCES, UNTRANSLATED
 from mcutool.wasm.module import (
     PAGE_SIZE,
     Data,
@@ -27,7 +21,6 @@ from mcutool.wasm.module import (
     Expression,
     ExternalType,
     Function,
-    FunctionType,
     Global,
     GlobalType,
     Import,
@@ -39,6 +32,8 @@ from mcutool.wasm.module import (
     ValueType,
 )
 from mcutool.wasm.opcodes import BY_CODE
+from mcutool.wasm.type_reader import TypeReader, unsupported
+from mcutool.wasm.types import reference
 
 _MAGIC = b"\0asm"
 _VERSION = b"\1\0\0\0"
@@ -48,13 +43,14 @@ _ORDER = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)  # the order in which secti
 _MAXIMUM_LOCALS = 50_000  # the limit of the WebAssembly JavaScript interface, so no engine takes more
 _EXTERNAL_KINDS = ("function", "table", "memory", "global")
 _TAG = 4
+_TABLE_WITH_VALUE = b"\x40\0"  # in front of a table's type
 _FUNCTION_NAMES = 1  # the subsection of the name section
-_LATER_TYPE_FORMS = dict.fromkeys([0x4E, 0x4F, 0x50, 0x5E, 0x5F], "garbage collection") | {0x5D: "stack switching"}
 
 # Bits of the limits byte, and of the flags of an element segment.
 _HAS_MAXIMUM, _SHARED, _IS_64, _PAGE_SIZE = 1, 2, 4, 8
 _NOT_ACTIVE, _EXPLICIT, _EXPRESSIONS = 1, 2, 4
 
+_FUNCTIONS = reference("func", nullable=False)  # the type of elements that are given by function indices
 _REF_FUNC = BY_CODE[0, 0xD2]
 _END = BY_CODE[0, 0x0B]
 
@@ -71,9 +67,9 @@ def read_module(data: bytes, refused: Set[str] = UNTRANSLATED) -> Module:
 class _Reader:
     def __init__(self, data: bytes, refused: Set[str]) -> None:
         self.cursor = Cursor(data)
-        self.refused = refused
         self.module = Module(size=len(data))
-        self.expressions = ExpressionReader(self.cursor, self.module.types, refused)
+        self.types = TypeReader(self.cursor, self.module.types, refused)
+        self.expressions = ExpressionReader(self.types)
         self.type_indices: list[int] = []  # what the function section says
         self.data_count: int | None = None
 
@@ -130,19 +126,7 @@ class _Reader:
             self.module.function_names = read_function_names(contents)
 
     def _types(self) -> None:
-        for _ in range(self.cursor.u32()):  # each at once, so that types may be looked up while reading
-            self.module.types.append(self._function_type())
-
-    def _function_type(self) -> FunctionType:
-        offset, form = self.cursor.position, self.cursor.byte()
-        if form in _LATER_TYPE_FORMS:
-            raise unsupported(_LATER_TYPE_FORMS[form], offset)
-        if form != 0x60:
-            raise InvalidModule(f"malformed function type {form:#04x}", offset)
-        return FunctionType(self._value_types(), self._value_types())
-
-    def _value_types(self) -> tuple[ValueType, ...]:
-        return tuple(self.cursor.vector(lambda: read_value_type(self.cursor)))
+        self.types.read_types()
 
     def _imports(self) -> None:
         self.module.imports = self.cursor.vector(self._import)
@@ -153,7 +137,7 @@ class _Reader:
         module, name = self.cursor.name(), self.cursor.name()
         kind = self._external_kind("import")
         read: dict[str, Callable[[], ExternalType]] = {
-            "function": lambda: self._type_use()[1],
+            "function": lambda: self.types.type_use()[1],
             "table": self._table_type,
             "memory": self._memory_type,
             "global": self._global_type,
@@ -167,10 +151,6 @@ class _Reader:
         if code > _TAG:
             raise InvalidModule(f"malformed {what} kind {code:#04x}", offset)
         return _EXTERNAL_KINDS[code]
-
-    def _type_use(self) -> tuple[int, FunctionType]:
-        offset, index = self.cursor.position, self.cursor.u32()
-        return index, type_at(self.module.types, index, offset)
 
     def _limits(self, allowed: int) -> tuple[Limits, int]:
         """Limits and their flags; `allowed` are the flags that this kind of limits may have."""
@@ -186,7 +166,7 @@ class _Reader:
 
     def _table_type(self) -> TableType:
         offset = self.cursor.position
-        element = read_reference_type(self.cursor)
+        element = self.types.reference_type()
         return TableType(element, self._limits(_HAS_MAXIMUM | _IS_64)[0], offset)
 
     def _memory_type(self) -> MemoryType:
@@ -201,22 +181,27 @@ class _Reader:
         return 1 << exponent
 
     def _global_type(self) -> GlobalType:
-        value = read_value_type(self.cursor)
+        value = self.types.value_type()
         offset, mutable = self.cursor.position, self.cursor.byte()
         if mutable > 1:
             raise InvalidModule("malformed mutability", offset)
         return GlobalType(value, bool(mutable))
 
     def _functions(self) -> None:
-        self.type_indices = self.cursor.vector(lambda: self._type_use()[0])
+        self.type_indices = self.cursor.vector(lambda: self.types.type_use()[0])
 
     def _tables(self) -> None:
         self.module.tables = self.cursor.vector(self._table)
 
     def _table(self) -> TableType:
-        if self.cursor.data[self.cursor.position : self.cursor.end][:2] == b"\x40\0":  # a table with an initial value
-            raise unsupported("typed function references", self.cursor.position)
-        return self._table_type()
+        cursor, offset = self.cursor, self.cursor.position
+        has_value = cursor.data[offset : cursor.end][:2] == _TABLE_WITH_VALUE
+        if has_value:
+            self.types.refuse(TYPED_REFERENCES, offset)
+            cursor.position += len(_TABLE_WITH_VALUE)
+        table = self._table_type()
+        self.module.table_values.append(self.expressions.read() if has_value else None)
+        return table
 
     def _memories(self) -> None:
         self.module.memories = self.cursor.vector(self._memory_type)
@@ -224,11 +209,7 @@ class _Reader:
 
     def _check_memories(self, offset: int) -> None:
         if len(self.module.memory_types) > 1:
-            self._refuse(MULTIPLE_MEMORIES, offset)
-
-    def _refuse(self, feature: str, offset: int) -> None:
-        if feature in self.refused:
-            raise unsupported(feature, offset)
+            self.types.refuse(MULTIPLE_MEMORIES, offset)
 
     def _tags(self) -> None:
         if self.cursor.u32():
@@ -271,13 +252,13 @@ class _Reader:
 
     def _element_type(self, flags: int) -> ValueType:
         if not flags & (_NOT_ACTIVE | _EXPLICIT):
-            return "funcref"
+            return "funcref" if flags & _EXPRESSIONS else _FUNCTIONS
         if flags & _EXPRESSIONS:
-            return read_reference_type(self.cursor)
+            return self.types.reference_type()
         offset = self.cursor.position
         if self.cursor.byte() != 0:
             raise InvalidModule("malformed element kind", offset)
-        return "funcref"
+        return _FUNCTIONS
 
     def _function_reference(self) -> Expression:
         """A function index, as the constant expression that it stands for."""
@@ -310,7 +291,7 @@ class _Reader:
 
     def _locals(self) -> tuple[ValueType, ...]:
         offset = self.cursor.position
-        groups = self.cursor.vector(lambda: (self.cursor.u32(), read_value_type(self.cursor)))
+        groups = self.cursor.vector(lambda: (self.cursor.u32(), self.types.value_type()))
         total = sum(count for count, _ in groups)
         if total >= 1 << 32:
             raise InvalidModule("too many locals", offset)

@@ -16,12 +16,13 @@ from mcutool.wasm.module import (
     Export,
     Expression,
     FunctionType,
+    GlobalType,
     Limits,
     MemoryType,
     Module,
-    TableType,
 )
 from mcutool.wasm.operands import Context, check_constant, check_function
+from mcutool.wasm.types import has_default, matches
 
 _MOST_PAGES = {1: (1 << 32) - 1, PAGE_SIZE: 1 << 16}  # by page size; other page sizes are not valid
 _TABLE_SIZE = (1 << 32) - 1  # elements of a table
@@ -30,6 +31,7 @@ _TABLE_SIZE = (1 << 32) - 1  # elements of a table
 def validate(module: Module) -> None:
     """Raises InvalidModule, with the byte offset of the first thing that is not valid."""
     context = Context(
+        type_numbers={kind: number for number, kind in reversed(list(enumerate(module.types)))},
         functions=module.function_types,
         tables=module.table_types,
         memories=module.memory_types,
@@ -37,7 +39,7 @@ def validate(module: Module) -> None:
         datas=len(module.datas),
         references=_declared_references(module),
     )
-    _check_tables(context.tables)
+    _check_tables(module, context)
     _check_memories(context.memories)
     _check_globals(module, context)
     _check_exports(module, context)
@@ -50,7 +52,7 @@ def validate(module: Module) -> None:
 
 
 def _declared_references(module: Module) -> set[int]:
-    """The functions that ref.func may name in code: those exported, in an element segment or in a global."""
+    """The functions that ref.func may name in code: those exported, and those that a global or an element names."""
     exported = {export.index for export in module.exports if export.kind == "function"}
     return exported | {
         instruction.immediates[0]
@@ -62,13 +64,20 @@ def _declared_references(module: Module) -> set[int]:
 
 def _initial_values(module: Module) -> Iterator[Expression]:
     yield from (item.expression for item in module.globals)
+    yield from filter(None, module.table_values)
     for element in module.elements:
         yield from element.expressions
 
 
-def _check_tables(tables: Sequence[TableType]) -> None:
-    for table in tables:
+def _check_tables(module: Module, context: Context) -> None:
+    for table in context.tables:
         _check_limits(table.limits, _TABLE_SIZE, "table size must be at most 2^32 - 1 elements", table.offset)
+    context.globals = _imported_globals(module)
+    for table, value in zip(module.tables, module.table_values, strict=True):
+        if value is not None:
+            check_constant(context, value, table.element)
+        elif not has_default(table.element):
+            raise InvalidModule(f"type mismatch: a table of {table.element} needs an initial value", table.offset)
 
 
 def _check_limits(limits: Limits, most: int, message: str, offset: int) -> None:
@@ -88,11 +97,14 @@ def _check_memories(memories: Sequence[MemoryType]) -> None:
 
 def _check_globals(module: Module, context: Context) -> None:
     """A global's expression sees the imported globals and those before it; everything later sees all of them."""
-    visible = [item.type for item in module.imported("global")]
-    context.globals = visible  # type: ignore[assignment]  # an import of kind "global" has a GlobalType
+    context.globals = visible = _imported_globals(module)
     for item in module.globals:
         check_constant(context, item.expression, item.type.value)
         visible.append(item.type)
+
+
+def _imported_globals(module: Module) -> list[GlobalType]:
+    return module.global_types[: len(module.imported("global"))]
 
 
 def _check_exports(module: Module, context: Context) -> None:
@@ -130,7 +142,7 @@ def _check_element(element: Element, context: Context) -> None:
         if element.table >= len(context.tables):
             raise InvalidModule(f"unknown table {element.table}", element.offset)
         kind = context.tables[element.table].element
-        if kind != element.type:
+        if not matches(element.type, kind):
             raise InvalidModule(
                 f"type mismatch: {element.type} elements cannot go to a table of {kind}", element.offset
             )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mcutool import values
 from mcutool.errors import UsageError
 from mcutool.wasm.text import assemble
+from mcutool.wasm.types import matches
 from mcutool.wast.sexpr import Atom, Group, Node, String, read_groups
 
 _NUMBERS = {f"{kind}.const": kind for kind in ("i32", "i64", "f32", "f64")}
@@ -35,7 +36,7 @@ class Value:
 
     def matches(self, type: str, bits: int) -> bool:
         """Whether a result of that type and those bits is what this value stands for."""
-        if self.type not in ("", type):
+        if self.type and not matches(type, self.type):
             return False
         match self.pattern:
             case "":

@@ -25,6 +25,7 @@ def test_each_feature_has_all_of_its_instructions() -> None:
         "bulk memory": 7,
         "reference types": 9,
         "tail calls": 2,
+        "typed function references": 5,
     }
 
 

@@ -128,7 +128,7 @@ MALFORMED = {
     "opcode": (module_with_body(b"\xff\x0b"), "illegal opcode ff", 0x17),
     "prefixed opcode": (module_with_body(b"\xfc\x7f\x0b"), "illegal opcode fc 7f", 0x17),
     "alignment flags": (module_with_body(b"\x28\x80\1\0\x0b"), "malformed memop flags", 0x18),
-    "reference type": (module_with_body(b"\xd0\x7f\x1a\x0b"), "malformed reference type 0x7f", 0x18),
+    "reference type": (module_with_body(b"\xd0\x7f\x1a\x0b"), "malformed heap type 0x7f", 0x18),
     "select of two": (module_with_body(b"\x1c\2\x7f\x7f\x0b"), "invalid result arity", 0x18),
     "locals": (
         module_with_body(b"\x0b", local_groups=b"\2\xff\xff\xff\xff\x0f\x7f\2\x7e"),

@@ -40,6 +40,41 @@ VALID = {
         (memory.copy 0 $b (i32.const 0) (i32.const 0) (i32.const 0)) (drop (memory.grow 1 (memory.size 1)))
         (memory.fill $b (i32.const 0) (i32.const 0) (i32.const 0))
         (memory.init $b $p (i32.const 0) (i32.const 0) (i32.const 0)))""",
+    "call of a reference": """(type $t (func (param i32) (result i64)))
+        (func (param (ref null $t)) (result i64) (call_ref $t (i32.const 1) (local.get 0)))""",
+    "tail call of a reference": """(type $t (func (param i32) (result (ref func))))
+        (func (param (ref $t)) (result funcref) (return_call_ref $t (i32.const 1) (local.get 0)))""",
+    "a function's type is known": """(type $t (func (result i32))) (elem declare func $f)
+        (func $f (type $t) (call_ref $t (ref.func $f)))""",
+    "equal structures": """(type $a (func (param i32))) (type $b (func (param i32)))
+        (type $c (func (result (ref $a)))) (type $d (func (result (ref $b))))
+        (func (param (ref $c)) (result (ref null $d)) (local.get 0))""",
+    "types that refer to themselves": """(type $a (func (param (ref null $a)))) (type $b (func (param (ref null $b))))
+        (func $f (type $a) (call_ref $b (local.get 0) (ref.null $a)))""",
+    "references match what is more general": """(type $t (func))
+        (func (param (ref $t)) (result (ref null $t) (ref func) funcref) (local.get 0) (local.get 0) (local.get 0))""",
+    "null and not null": """(func (param externref) (result (ref extern))
+        (block (result (ref extern)) (br_on_non_null 0 (local.get 0)) (ref.as_non_null (local.get 0))))""",
+    "branch on null": """(func (param funcref) (result (ref func)) (local (ref func))
+        (block (local.set 1 (br_on_null 0 (local.get 0))) (return (local.get 1))) unreachable)""",
+    "references in unreachable code": """(type $t (func)) (func unreachable br_on_null 0 call_ref $t)
+        (func (result externref) unreachable ref.as_non_null) (func unreachable ref.is_null drop)""",
+    "a local is set before it is read": """(func (param (ref func)) (local (ref func) (ref null func))
+        (drop (local.get 2)) (block (drop (local.tee 1 (local.get 0))) (block (drop (local.get 1))))
+        (local.set 1 (local.get 0)) (drop (local.get 1)))""",
+    "typed select": """(func (param (ref func))
+        (drop (select (result funcref) (local.get 0) (local.get 0) (i32.const 0))))""",
+    "table with an initial value": """(import "m" "g" (global $g (ref extern))) (func $f)
+        (table 3 (ref func) (ref.func $f)) (table 3 (ref extern) (global.get $g)) (func (drop (ref.func $f)))""",
+    "elements of a typed table": """(type $t (func)) (func $f) (table 1 (ref null $t)) (table 1 funcref)
+        (elem (table 0) (i32.const 0) (ref $t) (ref.func $f)) (elem $p (ref $t) (ref.func $f))
+        (func (table.init 0 $p (i32.const 0) (i32.const 0) (i32.const 1))
+        (table.copy 1 0 (i32.const 0) (i32.const 0) (i32.const 1))
+        (table.set 0 (i32.const 0) (ref.func $f)) (call_indirect 0 (type $t) (i32.const 0)))""",
+    "function indices are never null": """(func $f) (table 1 (ref func) (ref.func $f))
+        (elem (table 0) (i32.const 0) func $f)""",
+    "an if that widens": "(func (param (ref func)) (result funcref) (local.get 0) "
+    "(if (param (ref func)) (result funcref) (i32.const 0) (then)))",
     "data count without data": "(memory 1) (data) (func (data.drop 0))",
 }
 
@@ -106,7 +141,34 @@ INVALID = {
     "(elem (i32.const 0) func)": "unknown table 0",
     '(data (i32.const 0) "")': "unknown memory 0",
     '(memory 1) (data (i64.const 0) "")': "type mismatch",
-    "(table 1 externref) (func $f) (elem (i32.const 0) $f)": "funcref elements cannot go to a table of externref",
+    "(table 1 externref) (func $f) (elem (i32.const 0) $f)": "(ref func) elements cannot go to a table of externref",
+    "(type $t (func)) (func $f (param funcref) (call $f (ref.null extern)))": "expected funcref but found externref",
+    "(type $t (func)) (func (param funcref) (call_ref $t (local.get 0)))": "expected (ref null 0) but found funcref",
+    "(type $t (func (param i32))) (func (call_ref $t (ref.null $t)))": "expected i32 but the stack is empty",
+    "(type $a (func)) (type $b (func (param i32))) (func (param (ref $a)) (call_ref $b (local.get 0)))": (
+        "expected (ref null 1) but found (ref 0)"
+    ),
+    "(type $t (func (result i32))) (func (param (ref $t)) (return_call_ref $t (local.get 0)))": "but [] is returned",
+    "(func (param (ref null func)) (result (ref func)) (local.get 0))": "expected (ref func) but found funcref",
+    "(func (drop (ref.as_non_null (i32.const 0))))": "expected a reference but found i32",
+    "(func unreachable ref.as_non_null i32.eqz drop)": "expected i32 but found (ref bottom)",
+    "(func (local (ref func)) (drop (local.get 0)))": "uninitialized local 0",
+    "(func (local (ref extern)) (block (local.set 0 (unreachable))) (drop (local.get 0)))": "uninitialized local 0",
+    """(func (param (ref func)) (local (ref func)) (if (i32.const 1) (then (local.set 1 (local.get 0)))
+        (else (drop (local.get 1)))))""": "uninitialized local 1",
+    "(func (block (br_on_null 0 (i32.const 0)) (drop)))": "expected a reference but found i32",
+    "(func (param funcref) (block (br_on_non_null 0 (local.get 0))))": "label 0 takes no reference as its last value",
+    "(func (param funcref) (result i32) (br_on_non_null 0 (local.get 0)) unreachable)": "found (ref func)",
+    "(func (param funcref) (result externref) (br_on_null 0 (local.get 0)))": "the stack is empty",
+    "(table 1 (ref func))": "a table of (ref func) needs an initial value",
+    "(table 1 (ref func) (ref.null func))": "expected (ref func) but found funcref",
+    "(global funcref (ref.null func)) (table 1 funcref (global.get 0))": "unknown global 0",
+    "(type $t (func)) (table 1 (ref null $t)) (elem (i32.const 0) funcref)": "funcref elements cannot go to a table of",
+    "(type $t (func)) (table 1 funcref) (table 1 (ref null $t)) (func (table.copy 1 0 (i32.const 0) (i32.const 0) "
+    "(i32.const 0)))": "funcref elements cannot go to a table of (ref null 0)",
+    "(type $t (func (param i32))) (func $f) (global (ref $t) (ref.func $f))": "expected (ref 0) but found (ref 1)",
+    "(type $a (func (param (ref $a)))) (type $b (func (param (ref $a)))) (func (param (ref $a)) (result (ref $b)) "
+    "(local.get 0))": "expected (ref 1) but found (ref 0)",
     "(table 1 funcref) (elem (i32.const 0) funcref (ref.null extern))": "type mismatch",
 }
 
