@@ -21,7 +21,13 @@ _SIGNATURES = {
     for opcode in OPCODES
     if opcode.parameters is not None and opcode.results is not None
 }
-_EDGES = {"br": (1, 1), "br_if": (2, 2), "br_table": (1, 1 << 32), **dict.fromkeys(LEAVING, (0, 0))}
+_EDGES = {
+    "br": (1, 1),
+    "br_if": (2, 2),
+    "br_table": (1, 1 << 32),
+    "unwind": (1, 1 << 32),
+    **dict.fromkeys(LEAVING, (0, 0)),
+}
 """Fewest and most edges of each terminator."""
 
 
@@ -36,14 +42,12 @@ def check_ssa(function: Function) -> None:
     """
     if [v.type for v in function.entry.parameters] != list(function.type.parameters):
         raise LawBroken(f"{function.name}: the entry's parameters are not the function's")
-    defined = _definitions(function)
-    dominators = Dominators(function)
     known = set(function.blocks)
     for block in function.blocks:
-        if not block.is_terminated or block.terminator.op not in _EDGES:
-            raise LawBroken(f"{function.name}: b{block.number} does not end in a terminator")
-        for edge in block.edges:
-            _check_edge(function, block, edge.target, edge.arguments, known)
+        _check_end(function, block, known)
+    defined = _definitions(function)
+    dominators = Dominators(function)
+    for block in function.blocks:
         if dominators.reaches(block):
             _check_uses(function, block, defined, dominators)
         for instruction in block.everything:
@@ -63,11 +67,17 @@ def _definitions(function: Function) -> dict[Value, tuple[Block, int]]:
     return defined
 
 
-def _check_edge(function: Function, block: Block, target: Block, arguments: list[Value], known: set[Block]) -> None:
-    if target not in known or target is function.entry:
-        raise LawBroken(f"{function.name}: b{block.number} jumps to b{target.number}, which is no target")
-    if [v.slots for v in arguments] != [v.slots for v in target.parameters]:
-        raise LawBroken(f"{function.name}: the arguments from b{block.number} do not fit b{target.number}")
+def _check_end(function: Function, block: Block, known: set[Block]) -> None:
+    """A terminator with as many edges as it takes, to blocks of the function, with arguments for their parameters."""
+    op, edges = (block.terminator.op, block.edges) if block.is_terminated else ("", [])
+    fewest, most = _EDGES.get(op, (1, 0))
+    if not fewest <= len(edges) <= most:
+        raise LawBroken(f"{function.name}: b{block.number} does not end in a terminator")
+    for edge in edges:
+        if edge.target not in known or edge.target is function.entry:
+            raise LawBroken(f"{function.name}: b{block.number} jumps to b{edge.target.number}, which is no target")
+        if [v.slots for v in edge.arguments] != [v.slots for v in edge.target.parameters]:
+            raise LawBroken(f"{function.name}: the arguments from b{block.number} do not fit b{edge.target.number}")
 
 
 def _check_uses(
