@@ -150,6 +150,16 @@ static inline double get_double(const uint32_t *slot) {
     vm_leave_tail(VM);    \
     LOAD_STATE();         \
     NEXT(0)
+#define THROW(place, tag)                                            \
+    SAVE_STATE();                                                    \
+    TRY(vm_throw(VM, frame + (place), tag, pc + length));            \
+    LOAD_STATE();                                                    \
+    NEXT(0)
+#define THROW_REFERENCE(place)                                       \
+    SAVE_STATE();                                                    \
+    TRY(vm_throw_reference(VM, frame[place], pc + length));          \
+    LOAD_STATE();                                                    \
+    NEXT(0)
 #define USE_MEMORY(index)           \
     vm_use_memory(VM, (index));     \
     LOAD_STATE_OF_MEMORY()

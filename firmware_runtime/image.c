@@ -100,6 +100,8 @@ static const uint8_t record_sizes[IMAGE_SECTIONS] = {
     [IMAGE_TABLES] = sizeof(struct image_table),
     [IMAGE_DATAS] = sizeof(struct image_data),
     [IMAGE_ELEMENTS] = sizeof(struct image_element),
+    [IMAGE_TAGS] = sizeof(struct image_tag),
+    [IMAGE_HANDLERS] = sizeof(struct image_handler),
     [IMAGE_STRINGS] = 1,
 };
 
@@ -173,6 +175,20 @@ static const char *check_modules(const struct vm *vm) {
         }
     }
     return NULL;
+}
+
+static const char *check_handlers(const struct vm *vm) {
+    const struct image_handler *handlers = image_section(vm, IMAGE_HANDLERS);
+    const struct image_tag *tags = image_section(vm, IMAGE_TAGS);
+    bool good = true;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_HANDLERS].count; i++) {
+        good = good && handlers[i].target < vm->sections[IMAGE_CODE].count &&
+               (i == 0 || handlers[i].site >= handlers[i - 1].site);
+    }
+    for (uint32_t i = 0; i < vm->sections[IMAGE_TAGS].count; i++) {
+        good = good && tags[i].slots <= vm->exception_slots;
+    }
+    return good ? NULL : "the image is damaged: its exception handlers are wrong";
 }
 
 static bool names_match(const struct vm *vm, const struct image_import *import, const struct host_function *host) {
@@ -279,7 +295,8 @@ static const char *lay_out(struct vm *vm, const struct image_header *header, uin
     vm->dropped = take(&arena, (segments + 7) / 8);
     const bool placed = vm->globals != NULL && vm->dropped != NULL && place_tables(vm, &arena) &&
                         place_memories(vm, &arena);
-    vm->stack = placed ? take(&arena, (size_t)header->stack_slots * 4) : NULL;
+    vm->exceptions = placed ? take(&arena, VM_EXCEPTION_SIZE(vm) * header->exceptions) : NULL;
+    vm->stack = vm->exceptions != NULL ? take(&arena, (size_t)header->stack_slots * 4) : NULL;
     if (vm->stack == NULL) {
         return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
     }
@@ -301,6 +318,9 @@ static const char *check_payload(struct vm *vm, uint32_t payload_size, const cha
     }
     if (wrong == NULL) {
         wrong = check_modules(vm);
+    }
+    if (wrong == NULL) {
+        wrong = check_handlers(vm);
     }
     if (wrong == NULL) {
         wrong = check_imports(vm, detail);
@@ -326,6 +346,8 @@ const char *image_load(struct vm *vm, const uint8_t *container, size_t available
     vm->sections = (const struct image_section *)(header + 1);
     vm->code = image_section(vm, IMAGE_CODE);
     vm->functions = image_section(vm, IMAGE_FUNCTIONS);
+    vm->exception_count = header->exceptions;
+    vm->exception_slots = header->exception_slots;
     wrong = check_payload(vm, head->image_size, detail);
     return wrong == NULL ? lay_out(vm, header, arena, arena_size) : wrong;
 }

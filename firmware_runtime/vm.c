@@ -248,6 +248,130 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
     return count;
 }
 
+/// Exceptions ///
+
+/* A reference to an exception is its number below a mark that other values seldom bear, since the stack is searched for
+ * references without knowing which slots hold one. */
+#define EXCEPTION_MARK 0xE5C00000u
+
+static uint32_t *exception_at(const struct vm *vm, uint32_t number) {
+    return vm->exceptions + number * (VM_EXCEPTION_SIZE(vm) / sizeof(uint32_t));
+}
+
+static void mark_exceptions(const struct vm *vm, const uint32_t *words, const uint32_t *end) {
+    for (; words < end; words++) {
+        const uint32_t number = *words - EXCEPTION_MARK;
+        if (number < vm->exception_count) {
+            *exception_at(vm, number) |= 1u << 31;
+        }
+    }
+}
+
+/* Frees the exceptions that no slot below `top`, no global and no table refers to. */
+static void collect_exceptions(struct vm *vm, const uint32_t *top) {
+    const struct image_header *header = (const struct image_header *)vm->payload;
+    mark_exceptions(vm, vm->stack, top);
+    mark_exceptions(vm, vm->globals, vm->globals + header->global_slots);
+    for (uint32_t i = 0; i < vm->sections[IMAGE_TABLES].count; i++) {
+        mark_exceptions(vm, vm->tables[i].elements, vm->tables[i].elements + vm->tables[i].size);
+    }
+    for (uint32_t i = 0; i < vm->exception_count; i++) {
+        uint32_t *exception = exception_at(vm, i);
+        *exception = (*exception >> 31) != 0 ? *exception & ~(1u << 31) : 0;
+    }
+}
+
+static bool find_free_exception(const struct vm *vm, uint32_t *number) {
+    for (*number = 0; *number < vm->exception_count; ++*number) {
+        if (*exception_at(vm, *number) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first handler for a site, or the end of the handlers. */
+static const struct image_handler *first_handler(const struct vm *vm, uint32_t site) {
+    const struct image_handler *handlers = image_section(vm, IMAGE_HANDLERS);
+    uint32_t low = 0;
+    uint32_t high = vm->sections[IMAGE_HANDLERS].count;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (handlers[middle].site < site) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return handlers + low;
+}
+
+static bool catch_here(struct vm *vm, uint32_t *frame, const uint16_t *site, uint32_t number) {
+    const struct image_handler *end =
+        (const struct image_handler *)image_section(vm, IMAGE_HANDLERS) + vm->sections[IMAGE_HANDLERS].count;
+    const struct image_tag *tags = image_section(vm, IMAGE_TAGS);
+    const uint32_t *exception = exception_at(vm, number);
+    const uint32_t offset = (uint32_t)(site - vm->code);
+    for (const struct image_handler *handler = first_handler(vm, offset); handler < end && handler->site == offset;
+         handler++) {
+        const bool any = handler->tag == IMAGE_NONE;
+        if (!any && handler->tag + 1u != exception[0]) {
+            continue;
+        }
+        const uint32_t slots = any ? 0 : tags[handler->tag].slots;
+        memcpy(frame + handler->base, exception + 1, slots * sizeof *frame);
+        if ((handler->flags & 1) != 0) {
+            frame[handler->base + slots] = EXCEPTION_MARK + number;
+        }
+        vm->frame = frame;
+        vm->pc = vm->code + handler->target;
+        return true;
+    }
+    return false;
+}
+
+/* Goes up the frames from where execution would go on after the throw. */
+static uint32_t unwind(struct vm *vm, uint32_t number, const uint16_t *site) {
+    struct vm_memory *memory = vm->memory;
+    uint32_t *frame = vm->frame;
+    while (!catch_here(vm, frame, site, number)) {
+        const uint16_t *link = VM_FROM_LINK(vm, frame[-1]);
+        if (link == vm->code + VM_STUB_HALT) {
+            select_memory(vm, memory);
+            return VM_TRAP_UNCAUGHT_EXCEPTION;
+        }
+        site = link;
+        if (link == vm->code + VM_STUB_LEAVE_CROSS || link == vm->code + VM_STUB_LEAVE_TAIL) {
+            select_memory(vm, frame[-4] == IMAGE_NONE ? NULL : &vm->memories[frame[-4]]);
+            site = link == vm->code + VM_STUB_LEAVE_CROSS ? VM_FROM_LINK(vm, frame[-3]) : vm->code;
+            frame -= frame[-5];
+        } else {
+            frame -= frame[-2];
+        }
+    }
+    return 0;
+}
+
+uint32_t vm_throw(struct vm *vm, const uint32_t *values, uint32_t tag, const uint16_t *site) {
+    const struct image_tag *tags = image_section(vm, IMAGE_TAGS);
+    uint32_t number;
+    if (!find_free_exception(vm, &number)) {
+        collect_exceptions(vm, values + tags[tag].slots);
+        if (!find_free_exception(vm, &number)) {
+            return VM_TRAP_EXCEPTIONS_EXHAUSTED;
+        }
+    }
+    uint32_t *exception = exception_at(vm, number);
+    exception[0] = tag + 1;
+    memcpy(exception + 1, values, tags[tag].slots * sizeof *values);
+    return unwind(vm, number, site);
+}
+
+uint32_t vm_throw_reference(struct vm *vm, uint32_t reference, const uint16_t *site) {
+    const uint32_t number = reference - EXCEPTION_MARK;
+    return number < vm->exception_count ? unwind(vm, number, site) : VM_TRAP_NULL_REFERENCE;
+}
+
 /// Linear memory ///
 
 /* Whether [address, address + size) lies in the window. */

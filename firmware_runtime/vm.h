@@ -60,8 +60,14 @@ struct vm {
     uint8_t *dropped;  /* one bit a segment: data, then elements */
     uint32_t *stack;
     uint32_t *stack_end;
+    uint32_t *exceptions; /* each a tag + 1 (0: free) and exception_slots values */
+    uint16_t exception_count;
+    uint16_t exception_slots;
     size_t arena_used;
 };
+
+/* Bytes of one exception in the arena. */
+#define VM_EXCEPTION_SIZE(vm) ((1u + (size_t)(vm)->exception_slots) * sizeof(uint32_t))
 
 /* A host function: arguments in slots, results over them; returns a trap kind, 0 for none. */
 typedef uint32_t (*vm_host_function)(struct vm *vm, uint32_t *slots);
@@ -119,6 +125,8 @@ uint32_t vm_enter_reference(struct vm *vm, uint32_t *callee, uint32_t distance, 
                             uint32_t reference);
 uint32_t vm_tail_indirect(struct vm *vm, uint32_t distance, uint32_t index, uint32_t signature, uint32_t table);
 uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference);
+uint32_t vm_throw(struct vm *vm, const uint32_t *values, uint32_t tag, const uint16_t *site);
+uint32_t vm_throw_reference(struct vm *vm, uint32_t reference, const uint16_t *site);
 void vm_leave_cross(struct vm *vm);
 void vm_leave_tail(struct vm *vm);
 void vm_use_memory(struct vm *vm, uint32_t memory);

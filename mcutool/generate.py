@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcutool import hostapi, isa
+from mcutool import hostapi, isa, readme
 from mcutool.encoding import ESCAPE, Field, fields
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
@@ -91,7 +91,7 @@ def _fetch(row: Row) -> Iterator[str]:
             continue
         ctype = "int32_t" if operand.signed else "uint32_t"
         yield f"const {ctype} {letter} = {_extract(operand)};"
-    if any(letter in row.bits for letter in "k") or "call" in row.name:
+    if any(letter in row.bits for letter in "k") or "call" in row.name or "throw" in row.name:
         yield f"enum {{ length = {row.halfwords} }};"
     for letter, slot_type in row.slot_types.items():
         place = _extract(fields(row)[letter])
@@ -158,6 +158,7 @@ OUTPUTS = {
     "examples/include/mcu.h": hostapi.render_guest_header,
     "examples/HOST_FUNCTIONS.md": hostapi.render_manual,
     "firmware_runtime/SPEC.md": render_specification,
+    "README.md": readme.render,
 }
 
 

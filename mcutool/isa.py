@@ -9,7 +9,7 @@ itself, any other letter is an operand:
     d          slot written                     k   slot where the callee's frame begins
     a b c      slots read                       f   function      s  signature    t y  table
     i          signed immediate                 g   global slot   x  segment      h    host import
-                                                m q linear memory
+                                                m q linear memory    v  tag of an exception
     u n        unsigned immediate, count        z   slot of a frame too large for eight bits
     j          signed distance in halfwords from the first halfword of this instruction to the target
     e          end of an access: its constant offset + its size in bytes
@@ -45,6 +45,7 @@ RELOCATIONS = {
     "h": "import",
     "m": "memory",
     "q": "memory",
+    "v": "tag",
 }
 """Operands that name something by its index; `x` is `data` or `element` by the row's name."""
 
@@ -100,6 +101,8 @@ FORMATS = {
     "x:f": "oooooooo 11111111 ffffffff ffffffff",
     "x:ka": "oooooooo 11111111 kkkkkkkk kkkkkkkk 00000000 aaaaaaaa",
     "x:none": "oooooooo 11111111",
+    "x:kv": "oooooooo 11111111 kkkkkkkk kkkkkkkk vvvvvvvv vvvvvvvv",
+    "x:k": "oooooooo 11111111 kkkkkkkk kkkkkkkk",
     "x:m": "oooooooo 11111111 mmmmmmmm mmmmmmmm",
     "x:abcmq": "oooooooo 11111111 bbbbbbbb aaaaaaaa 00000000 cccccccc mmmmmmmm mmmmmmmm qqqqqqqq qqqqqqqq",
     "x:dt": "oooooooo 11111111 dddddddd 00000000 tttttttt tttttttt",
@@ -178,6 +181,8 @@ TRAPS = [
             ("illegal_instruction", "illegal instruction"),
             ("null_reference", "null reference"),
             ("null_function_reference", "null function reference"),
+            ("uncaught_exception", "uncaught exception"),
+            ("exceptions_exhausted", "too many exceptions are alive"),
         ]
     )
 ]
@@ -567,6 +572,11 @@ _row(
     "TRY(vm_memory_copy_between(VM, m, q, a, b, c))",
     "Copies c bytes from b of memory q to a of memory m.",
 )
+
+# exceptions ---------------------------------------------------------------------------------------------------------
+
+_row("throw", "x:kv", "", "THROW(k, v)", "Throws an exception with tag v whose values lie at slot k.")
+_row("throw_ref", "x:k", "", "THROW_REFERENCE(k)", "Throws the exception that slot k refers to again.")
 
 ROWS: tuple[Row, ...] = tuple(_rows)
 BY_NAME = {row.name: row for row in ROWS}

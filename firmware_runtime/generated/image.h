@@ -45,6 +45,8 @@ struct image_header {
     uint32_t stack_slots;
     uint32_t global_slots;
     uint32_t ram;
+    uint16_t exceptions;
+    uint16_t exception_slots;
 };
 
 struct image_section {
@@ -101,6 +103,20 @@ struct image_element {
     uint32_t count;
 };
 
+struct image_tag {
+    uint16_t slots;
+    uint16_t reserved;
+};
+
+struct image_handler {
+    uint32_t site;
+    uint32_t target;
+    uint16_t tag;
+    uint16_t base;
+    uint16_t flags;
+    uint16_t reserved;
+};
+
 struct image_memory {
     uint32_t minimum;
     uint32_t maximum;
@@ -121,6 +137,8 @@ enum image_section_number {
     IMAGE_TABLES,
     IMAGE_DATAS,
     IMAGE_ELEMENTS,
+    IMAGE_TAGS,
+    IMAGE_HANDLERS,
     IMAGE_STRINGS,
     IMAGE_SECTIONS
 };

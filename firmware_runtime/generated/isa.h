@@ -26,6 +26,8 @@ enum vm_trap {
     VM_TRAP_ILLEGAL_INSTRUCTION = 15,
     VM_TRAP_NULL_REFERENCE = 16,
     VM_TRAP_NULL_FUNCTION_REFERENCE = 17,
+    VM_TRAP_UNCAUGHT_EXCEPTION = 18,
+    VM_TRAP_EXCEPTIONS_EXHAUSTED = 19,
 };
 
 /* name, opcode: straight code on every core */
@@ -282,7 +284,9 @@ enum vm_trap {
     X(tail_call_ref, 0x5b) \
     X(leave_tail, 0x5c) \
     X(memory_use, 0x5d) \
-    X(memory_copy_between, 0x5e)
+    X(memory_copy_between, 0x5e) \
+    X(throw, 0x5f) \
+    X(throw_ref, 0x60)
 
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02

@@ -40,6 +40,21 @@ class Relocation:
 
 
 @dataclass(frozen=True)
+class Handler:
+    """Where an exception goes on that comes out of a call or throw.
+
+    `site` (where that would go on itself) and `target` are halfwords, `tag` is the module's own number or None for any,
+    `base` the slot at which the area of the call begins; there lie its values.
+    """
+
+    site: int
+    target: int
+    tag: int | None
+    base: int
+    with_reference: bool
+
+
+@dataclass
 class CompiledFunction:
     """`positions` are (halfword, byte offset in the .wasm), ascending: where code of another source begins."""
 
@@ -49,6 +64,7 @@ class CompiledFunction:
     halfwords: list[int]
     relocations: list[Relocation]
     positions: list[tuple[int, int]]
+    handlers: list[Handler] = field(default_factory=list)
 
 
 def compile_function(function: Function, allocation: Allocation) -> CompiledFunction:
@@ -63,6 +79,8 @@ def compile_function(function: Function, allocation: Allocation) -> CompiledFunc
         if piece.offset != offset:
             offset = piece.offset
             compiled.positions.append((position, offset))
+        if isinstance(piece, _Site):
+            compiled.handlers += piece.handlers(position, targets, emitter.onward)
         compiled.halfwords.extend(piece.encode(position, targets))
         compiled.relocations.extend(Relocation(position + r.position, r.kind, r.index) for r in piece.relocations)
     return compiled
@@ -88,6 +106,27 @@ class _Fixed:
 
     def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
         return self.halfwords
+
+
+@dataclass(slots=True)
+class _Site:
+    """Behind a call or throw whose exceptions are caught here: no code, but handlers, the innermost first."""
+
+    base: int
+    clauses: list[tuple[Block, int | None, bool]]
+    offset: int
+    relocations: tuple = ()
+    length: int = 0
+
+    def grow(self, position: int, targets: dict[Block, int]) -> bool:
+        return False
+
+    def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
+        return []
+
+    def handlers(self, position: int, targets: dict[Block, int], onward: dict[Block, Block]) -> Iterator[Handler]:
+        for block, tag, with_reference in self.clauses:
+            yield Handler(position, targets[onward.get(block, block)], tag, self.base, with_reference)
 
 
 def _jump_forms(name: str) -> list[tuple[str, ...]]:
@@ -181,7 +220,7 @@ class _Table:
         return encode(BY_NAME["br_table"], table, a=self.index, n=len(table) - 1) + jumps
 
 
-_Piece = _Fixed | _Jump | _Table
+_Piece = _Fixed | _Jump | _Table | _Site
 
 
 def _settle(pieces: list[_Piece], starts: dict[Block, int]) -> list[int]:
@@ -207,11 +246,17 @@ class _Emitter:
         self.slot = allocation.slot
         self.starts: dict[Block, int] = {}
         self.pieces: list[_Piece] = []
+        self.onward: dict[Block, Block] = {}
+        self.sites: dict[Instruction, list[tuple[Block, int | None, bool]]] = {}
+        self.caught_at: dict[Block, int] = {}
         self.offset = 0
 
     def run(self) -> list[_Piece]:
+        for block in self.function.blocks:
+            if block.terminator.op == "unwind":
+                self._note_site(block)
         bodies = {block: self._body(block) for block in self.function.blocks}
-        onward = _forwarded({block for block, body in bodies.items() if not body}, self.function.entry)
+        onward = self.onward = _forwarded({block for block, body in bodies.items() if not body}, self.function.entry)
         order = [block for block in self.function.blocks if block not in onward]
         self.pieces = []
         for block, following in zip(order, [*order[1:], None], strict=True):
@@ -220,6 +265,14 @@ class _Emitter:
             self._leave(block.terminator, [onward.get(e.target, e.target) for e in block.edges], following)
         return self.pieces
 
+    def _note_site(self, block: Block) -> None:
+        """The last call of the block is the one whose exceptions its terminator's edges catch."""
+        call = next(i for i in reversed(block.instructions) if i.is_call)
+        clauses = block.terminator.immediates
+        blocks = [edge.target for edge in block.edges[len(block.edges) - len(clauses) :]]
+        self.sites[call] = [(target, *clause) for target, clause in zip(blocks, clauses, strict=True)]
+        self.caught_at.update(dict.fromkeys(blocks, self.allocation.base[call]))
+
     def _body(self, block: Block) -> list[_Piece]:
         self.pieces = []
         if block is self.function.entry:
@@ -227,7 +280,10 @@ class _Emitter:
             self._copies([Copy(self.slot[v], home, v.slots) for v, home in offsets_of(block.parameters)])
         for instruction in block.instructions:
             self.offset = instruction.offset
-            self._instruction(instruction)
+            if instruction.op == "caught":
+                self._take_results(instruction, self.caught_at[block])
+            else:
+                self._instruction(instruction)
         self.offset = block.terminator.offset
         if len(block.edges) == 1:
             pairs = zip(block.edges[0].target.parameters, block.edges[0].arguments, strict=True)
@@ -269,7 +325,7 @@ class _Emitter:
 
     def _call(self, call: Instruction, immediates: dict[str, int]) -> None:
         base = self.allocation.base[call]
-        indirect = call.op == "call_indirect"
+        indirect = call.op in ("call_indirect", "call_ref")
         arguments = call.operands[: len(call.operands) - indirect]
         copies = [Copy(base + place, self.slot[v], v.slots) for v, place in offsets_of(arguments)]
         operands = {"k": base, **immediates}
@@ -282,7 +338,12 @@ class _Emitter:
             operands["a"] = index
         self._copies(copies)
         self._row(call.op, operands)
-        self._copies([Copy(self.slot[v], base + place, v.slots) for v, place in offsets_of(call.results)])
+        if call in self.sites:
+            self.pieces.append(_Site(base, self.sites[call], self.offset))
+        self._take_results(call, base)
+
+    def _take_results(self, instruction: Instruction, base: int) -> None:
+        self._copies([Copy(self.slot[v], base + place, v.slots) for v, place in offsets_of(instruction.results)])
 
     def _return_values(self, values: list[Value]) -> None:
         scratch = self.allocation.scratch
@@ -365,8 +426,10 @@ class _Emitter:
             self._simple("return")
         elif terminator.op in TAIL_CALLS:
             pass  # the call itself has left
+        elif terminator.op == "unwind":
+            self._branch(terminator, targets[: len(targets) - len(terminator.immediates)], following)
         elif terminator.op == "unreachable":
-            self._simple("trap", u=TRAP_NUMBERS["unreachable"])
+            self._simple("trap", u=TRAP_NUMBERS[(*terminator.immediates, "unreachable")[0]])
         elif terminator.op == "br_table":
             index, _ = self._bring_near(BY_NAME["br_table"], {"a": self.slot[terminator.operands[0]]})
             if len(targets) > 1 << 16:
@@ -378,7 +441,9 @@ class _Emitter:
     def _branch(self, terminator: Instruction, targets: list[Block], following: Block | None) -> None:
         """A jump, or a branch to the first target when it holds and to the other when not."""
         name = terminator.op
-        if name != "br" and targets[0] is not targets[1]:
+        if not targets:
+            return
+        if name not in ("br", "unwind") and targets[0] is not targets[1]:
             if targets[0] is following:
                 name, targets = opposite_branch(name), targets[::-1]
             letters = BY_NAME[name].slot_types

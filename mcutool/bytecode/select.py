@@ -23,7 +23,14 @@ from mcutool.wasm.opcodes import OPCODES
 
 TARGET = Target(
     reach=MAXIMUM_SLOT + 1,
-    links={"call": LINK_SLOTS, "call_host": CROSS_LINK_SLOTS, "call_indirect": CROSS_LINK_SLOTS},
+    links={
+        "call": LINK_SLOTS,
+        "call_host": CROSS_LINK_SLOTS,
+        "call_indirect": CROSS_LINK_SLOTS,
+        "call_ref": CROSS_LINK_SLOTS,
+        "throw": 0,
+        "throw_ref": 0,
+    },
 )
 HOISTED_CONSTANTS = 24
 """How many constants of a function may wait in slots outside its loops."""
@@ -74,6 +81,10 @@ LETTERS = {
     "call_indirect": "st",
     "tail_call": "f",
     "tail_call_indirect": "st",
+    "call_ref": "",
+    "tail_call_ref": "",
+    "throw": "v",
+    "throw_ref": "",
 }
 """What an operation's immediates name, in the letters of its row; what has no letter is the memory."""
 COMMUTATIVE = frozenset(("add", "mul", "and", "or", "xor", "eq", "ne"))
@@ -159,7 +170,10 @@ class _Selector:
             self._terminator(block.terminator)
             block.instructions = self.done
         for block, constants in self.hoisted.items():
-            block.instructions += constants
+            end = len(block.instructions)
+            if block.terminator.op == "unwind":  # before what may throw
+                end = max(index for index, instruction in enumerate(block.instructions) if instruction.is_call)
+            block.instructions[end:end] = constants
 
     # operands
 
@@ -247,7 +261,7 @@ class _Selector:
         self._emit(name, operands, instruction.results, *letters)
 
     def _call(self, instruction: Instruction) -> None:
-        count = len(instruction.operands) - (instruction.op == "call_indirect")
+        count = len(instruction.operands) - (instruction.op in ("call_indirect", "call_ref"))
         operands = [self._passed(value) for value in instruction.operands[:count]]
         operands += [self._operand(value) for value in instruction.operands[count:]]
         immediates = zip(LETTERS[instruction.op], instruction.immediates, strict=True)

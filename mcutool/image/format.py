@@ -24,7 +24,7 @@ NONE = 0xFFFF
 """In a record: no memory, no start function; as the module of a function: the host."""
 UNLIMITED = 0xFFFFFFFF
 
-EXPORT_KINDS = ("function", "table", "memory", "global")
+EXPORT_KINDS = ("function", "table", "memory", "global", "tag")
 
 FEATURES = {"i64": 1, "f32": 2, "f64": 4}
 """Bits of the header's feature word: what the code computes with, so that a smaller firmware can refuse it."""
@@ -56,8 +56,11 @@ HEADER = [
     (_U32, "stack_slots"),
     (_U32, "global_slots"),
     (_U32, "ram"),
+    (_U16, "exceptions"),
+    (_U16, "exception_slots"),
 ]
-"""`ram`: bytes of the arena that the module needs at its start, everything included."""
+"""`ram`: bytes of the arena that the module needs at its start, everything included. `exceptions`: how many may be
+alive at a time, `exception_slots`: the values that each has room for."""
 SECTION = [(_U32, "offset"), (_U32, "count")]
 
 RECORDS: dict[str, list[tuple[str, str]]] = {
@@ -78,13 +81,17 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
     "tables": [(_U32, "minimum"), (_U32, "maximum"), (_U32, "capacity")],
     "datas": [(_U32, "offset"), (_U32, "size")],
     "elements": [(_U32, "offset"), (_U32, "count")],
+    "tags": [(_U16, "slots"), (_U16, "reserved")],
+    "handlers": [(_U32, "site"), (_U32, "target"), (_U16, "tag"), (_U16, "base"), (_U16, "flags"), (_U16, "reserved")],
     "strings": [(_U8, "byte")],
 }
 """The sections in the order of the directory, each an array of records of these fields.
 
 Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
 capacity is how many bytes it may grow to. Functions: `code` is the halfword offset of the frame size that precedes
-the instructions, or the import's index for a host function. Globals of exports: `index` is a slot.
+the instructions, or the import's index for a host function. Globals of exports: `index` is a slot. Handlers, ascending
+by `site`, which is where a call or throw would go on: an exception with `tag` (NONE: any) goes on at `target`, its
+values at slot `base`, followed by a reference to it if bit 0 of `flags` is set.
 """
 
 
@@ -126,6 +133,10 @@ class Image:
     tables: list[dict] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
     elements: list[list[int]] = field(default_factory=list)
+    tags: list[dict] = field(default_factory=list)
+    handlers: list[dict] = field(default_factory=list)
+    exceptions: int = 0
+    exception_slots: int = 0
 
     def build(self) -> bytes:
         """The image as bytes, hashed."""
@@ -200,6 +211,8 @@ def _build_payload(image: Image) -> bytes:
             stack_slots=image.stack_slots,
             global_slots=image.global_slots,
             ram=image.ram,
+            exceptions=image.exceptions,
+            exception_slots=image.exception_slots,
         )
     )
     body = bytearray(head + directory)
@@ -284,7 +297,8 @@ def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
         for row in sections[name]:
             row.update({key: text[row[key] : text.index(0, row[key])].decode() for key in keys})
     result = Image(head.stack_slots, head.global_slots, head.ram, head.features, head.isa, version)
-    for name in ("signatures", "functions", "imports", "exports", "modules", "memories", "tables"):
+    result.exceptions, result.exception_slots = head.exceptions, head.exception_slots
+    for name in ("signatures", "functions", "imports", "exports", "modules", "memories", "tables", "tags", "handlers"):
         setattr(result, name, sections[name])
     result.code = [row["halfword"] for row in sections["code"]]
     result.datas = [payload[row["offset"] : row["offset"] + row["size"]] for row in sections["datas"]]

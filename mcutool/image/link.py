@@ -7,10 +7,10 @@ import. It refuses to know how code is made or where a byte of the image lies.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mcutool import hostapi
-from mcutool.bytecode.layout import CompiledFunction
+from mcutool.bytecode.layout import CompiledFunction, Handler
 from mcutool.encoding import ESCAPE, STUB_CODE, disassemble
 from mcutool.errors import Unsupported
 from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
@@ -18,6 +18,7 @@ from mcutool.isa import BY_NAME, ISA_VERSION
 from mcutool.wasm.module import (
     ExternalType,
     FunctionType,
+    GlobalType,
     Import,
     Instruction,
     Limits,
@@ -25,10 +26,13 @@ from mcutool.wasm.module import (
     Module,
     TableType,
 )
+from mcutool.wasm.types import Structures, matches, renamed, renamed_function
 
-LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e"}
+LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e", "exnref": "x"}
 """Value types in the signature strings of an image, as in "ii>l"."""
 SLOTS = {"i64": 2, "f64": 2}
+EXCEPTIONS = 32
+"""Exceptions that may be alive at a time in a bundle that has tags."""
 TABLE_RECORD, MEMORY_RECORD, MEMORY_GUARD = 12, 20, 8
 """Bytes of the arena that struct vm_table, struct vm_memory and the guard before a memory take."""
 
@@ -68,12 +72,13 @@ class _Spaces:
     globals: list[int] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     memories: list[int] = field(default_factory=list)
+    tags: list[int] = field(default_factory=list)
     datas: int = 0
     elements: int = 0
 
     def of(self, kind: str) -> list[int]:
-        """The space of "function", "table", "memory" or "global"."""
-        spaces = dict(function=self.functions, table=self.tables, memory=self.memories)
+        """The space of "function", "table", "memory", "global" or "tag"."""
+        spaces = dict(function=self.functions, table=self.tables, memory=self.memories, tag=self.tags)
         return spaces.get(kind, self.globals)
 
 
@@ -82,9 +87,16 @@ def slots(types: tuple[str, ...]) -> int:
     return sum(SLOTS.get(type_, 1) for type_ in types)
 
 
+def letter_of(type_: str) -> str:
+    """How an image spells a type: what a typed reference refers to does not show."""
+    if type_ in LETTERS:
+        return LETTERS[type_]
+    return LETTERS["externref" if "extern" in type_ else "exnref" if "exn" in type_ else "funcref"]
+
+
 def signature_text(type_: FunctionType) -> str:
     """A function type as an image spells it."""
-    return f"{''.join(LETTERS[t] for t in type_.parameters)}>{''.join(LETTERS[t] for t in type_.results)}"
+    return f"{''.join(map(letter_of, type_.parameters))}>{''.join(map(letter_of, type_.results))}"
 
 
 class Linker:
@@ -97,6 +109,7 @@ class Linker:
         self.positions: list[tuple[int, int]] = []
         self._modules: list[tuple[CompiledModule, _Spaces]] = []
         self._signatures: dict[FunctionType, int] = {}
+        self._structures = Structures()
         self._imports: dict[tuple[int, int], int] = {}
         self._table_room = table_room
 
@@ -130,9 +143,27 @@ class Linker:
         export = theirs.module.export(item.name)
         if export is None:
             raise LinkError(f'unknown import: "{item.module}" has no "{item.name}"')
-        if export.kind != item.kind or not _matches(_type_of(theirs.module, export.kind, export.index), item.type):
+        given, wanted = self._renamed(theirs.module), self._renamed(compiled.module)
+        if export.kind != item.kind or not _matches(
+            given(_type_of(theirs.module, export.kind, export.index)), wanted(item.type)
+        ):
             raise LinkError(f'incompatible import type: "{item.module}" "{item.name}"')
         return spaces, export.index
+
+    def _renamed(self, module: Module) -> Callable[[ExternalType], ExternalType]:
+        """Writes a type so that it can be compared with one of another module."""
+        names = self._structures.names(module.types)
+
+        def rename(type_: ExternalType) -> ExternalType:
+            if isinstance(type_, FunctionType):
+                return renamed_function(type_, names)
+            if isinstance(type_, TableType):
+                return replace(type_, element=renamed(type_.element, names))
+            if isinstance(type_, GlobalType):
+                return replace(type_, value=renamed(type_.value, names))
+            return type_
+
+        return rename
 
     def _resolve(self, item: Import, compiled: CompiledModule, spaces: _Spaces) -> None:
         satisfier = self._satisfier(item, compiled)
@@ -141,7 +172,7 @@ class Linker:
             spaces.of(item.kind).append(theirs.of(item.kind)[index])
             return
         assert isinstance(item.type, FunctionType)
-        signature = self._signature(item.type)
+        signature = self._signature(item.type, compiled.module)
         record = self._imports.setdefault((satisfier.number, signature), len(self.image.imports))
         if record == len(self.image.imports):
             self.image.imports.append(
@@ -151,9 +182,10 @@ class Linker:
 
     # definitions
 
-    def _signature(self, type_: FunctionType) -> int:
-        if type_ not in self._signatures:
-            self._signatures[type_] = len(self.image.signatures)
+    def _signature(self, type_: FunctionType, module: Module) -> int:
+        key = renamed_function(type_, self._structures.names(module.types))
+        if key not in self._signatures:
+            self._signatures[key] = len(self.image.signatures)
             self.image.signatures.append(
                 dict(
                     parameter_slots=slots(type_.parameters),
@@ -161,7 +193,7 @@ class Linker:
                     text=signature_text(type_),
                 )
             )
-        return self._signatures[type_]
+        return self._signatures[key]
 
     def _function(self, code: int, signature: int, module: int, name: str) -> int:
         index = len(self.image.functions)
@@ -172,7 +204,7 @@ class Linker:
     def _define(self, compiled: CompiledModule, spaces: _Spaces, number: int) -> None:
         module = compiled.module
         for function in compiled.functions:
-            index = self._function(0, self._signature(function.type), number, function.name)
+            index = self._function(0, self._signature(function.type, module), number, function.name)
             spaces.functions.append(index)
         instantiate = spaces.functions.pop()
         for global_ in module.globals:
@@ -184,6 +216,9 @@ class Linker:
         for memory, plan in zip(module.memories, compiled.memories, strict=True):
             spaces.memories.append(len(self.image.memories))
             self.image.memories.append(_memory(memory, plan))
+        for tag in getattr(module, "tags", []):
+            spaces.tags.append(len(self.image.tags))
+            self.image.tags.append(dict(slots=slots(tag.parameters), reserved=0))
         start = module.export("_start")
         self.image.modules.append(
             dict(
@@ -209,6 +244,7 @@ class Linker:
             start = len(self.image.code)
             self.image.code += self._relocated(function, compiled, spaces)
             self.positions += [(start + position, offset) for position, offset in function.positions]
+            self.image.handlers += [_handler(handler, start, spaces) for handler in function.handlers]
 
     def _relocated(self, function: CompiledFunction, compiled: CompiledModule, spaces: _Spaces) -> list[int]:
         code = list(function.halfwords)
@@ -238,12 +274,13 @@ class Linker:
     def _number(self, kind: str, index: int, compiled: CompiledModule, spaces: _Spaces) -> int:
         spaces_by_kind: dict[str, Callable[[int], int]] = {
             "function": lambda i: spaces.functions[i],
-            "signature": lambda i: self._signature(compiled.module.types[i]),
+            "signature": lambda i: self._signature(compiled.module.types[i], compiled.module),
             "global": lambda i: spaces.globals[i],
             "table": lambda i: spaces.tables[i],
             "memory": lambda i: spaces.memories[i],
             "data": lambda i: spaces.datas + i,
             "element": lambda i: spaces.elements + i,
+            "tag": lambda i: spaces.tags[i],
         }
         return spaces_by_kind[kind](index)
 
@@ -288,6 +325,9 @@ class Linker:
 
     def finish(self) -> Image:
         """The image, with the RAM that it needs at its start."""
+        if self.image.tags:
+            self.image.exceptions = EXCEPTIONS
+            self.image.exception_slots = max(tag["slots"] for tag in self.image.tags)
         self.image.ram = arena_bytes(self.image)
         return self.image
 
@@ -322,6 +362,7 @@ def arena_bytes(image: Image) -> int:
     sizes += [len(image.tables) * TABLE_RECORD, *(table["capacity"] * 4 for table in image.tables)]
     sizes += [len(image.memories) * MEMORY_RECORD]
     sizes += [MEMORY_GUARD + memory["capacity"] for memory in image.memories]
+    sizes += [(1 + image.exception_slots) * 4 * image.exceptions]
     used = 0
     for size in [*sizes, image.stack_slots * 4]:
         used = (used + 7 & ~7) + size
@@ -340,6 +381,17 @@ def _host_function(item: Import) -> hostapi.HostFunction:
     return function
 
 
+def _handler(handler: Handler, start: int, spaces: _Spaces) -> dict:
+    return dict(
+        site=start + handler.site,
+        target=start + handler.target,
+        tag=NONE if handler.tag is None else spaces.tags[handler.tag],
+        base=handler.base,
+        flags=int(handler.with_reference),
+        reserved=0,
+    )
+
+
 def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
     pages = 0x1_0000_0000 // memory.page_size
     maximum = pages if memory.limits.maximum is None else min(memory.limits.maximum, pages)
@@ -354,6 +406,8 @@ def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
 
 
 def _type_of(module: Module, kind: str, index: int) -> ExternalType:
+    if kind == "tag":
+        return getattr(module, "tag_types", [])[index]
     spaces: dict[str, Sequence[ExternalType]] = {
         "function": module.function_types,
         "table": module.table_types,
@@ -369,6 +423,8 @@ def _matches(given: object, wanted: object) -> bool:
         return given.element == wanted.element and _limits_match(given.limits, wanted.limits)
     if isinstance(given, MemoryType) and isinstance(wanted, MemoryType):
         return given.page_size == wanted.page_size and _limits_match(given.limits, wanted.limits)
+    if isinstance(given, GlobalType) and isinstance(wanted, GlobalType) and not wanted.mutable:
+        return not given.mutable and matches(given.value, wanted.value)
     return given == wanted
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
 from mcutool.wasm import module as wasm
 from mcutool.wasm.opcodes import OPCODES
+from mcutool.wasm.types import NUMBER_TYPES
 
 INSTANTIATE = "instantiate"
 """Name of the function that sets globals, copies active segments and calls the start function."""
 _BY_NAME = {opcode.name: opcode for opcode in OPCODES}
 _NOTHING = wasm.FunctionType()
+_OPENING = ("block", "loop", "if", "try_table")
 
 
 @dataclass
@@ -32,6 +34,7 @@ class _Frame:
     locals: list[Value] = field(default_factory=list)
     otherwise: Block | None = None
     arguments: list[Value] = field(default_factory=list)
+    catches: list[tuple[int | None, bool, _Frame]] = field(default_factory=list)
 
 
 def build(module: wasm.Module) -> list[Function]:
@@ -52,6 +55,7 @@ class _Context:
         self.function_types = module.function_types
         self.table_types = module.table_types
         self.global_types = module.global_types
+        self.tag_types = getattr(module, "tag_types", [])
         self.imported_functions = len(module.imported("function"))
         self.type_numbers: dict[wasm.FunctionType, int] = {}
         for number, type_ in enumerate(module.types):
@@ -64,6 +68,11 @@ def _instantiation(module: wasm.Module) -> wasm.Function:
     first = len(module.imported("global"))
     for number, global_ in enumerate(module.globals):
         body += _without_end(global_.expression) + [_instruction("global.set", first + number)]
+    first = len(module.imported("table"))
+    for number, (table, value) in enumerate(zip(module.tables, module.table_values, strict=True)):
+        if value is not None:
+            body += [_instruction("i32.const", 0), *_without_end(value)]
+            body += [_instruction("i32.const", table.limits.minimum), _instruction("table.fill", first + number)]
     for number, element in enumerate(module.elements):
         if element.mode == "active" and element.offset_expression:
             body += _segment(element.offset_expression, len(element.expressions))
@@ -98,7 +107,7 @@ def _assigned_locals(body: wasm.Expression) -> dict[int, list[int]]:
     opened: list[int] = []
     for index, instruction in enumerate(body):
         name = instruction.opcode.name
-        if name in ("block", "loop", "if"):
+        if name in _OPENING:
             opened.append(index)
             found[index] = set()
         elif name in ("local.set", "local.tee") and opened:
@@ -141,7 +150,7 @@ class _Builder:
             name = instruction.opcode.name
             self.offset = instruction.offset
             if self.block is None:
-                if name in ("block", "loop", "if"):
+                if name in _OPENING:
                     skipped += 1
                 elif name == "end" and skipped:
                     skipped -= 1
@@ -161,7 +170,7 @@ class _Builder:
         return instruction.results
 
     def _zero(self, type_: str) -> Value:
-        if type_ in ("funcref", "externref"):
+        if type_ not in NUMBER_TYPES:
             return self._emit("ref.null", [], (type_,))[0]
         return self._emit(f"{type_}.const", [], (type_,), 0)[0]
 
@@ -231,11 +240,69 @@ class _Builder:
         type_ = self.context.function_types[index]
         op = "call_import" if index < self.context.imported_functions else "call"
         self.stack += self._emit(op, self._pop(len(type_.parameters)), type_.results, index)
+        self._may_throw()
 
     def _call_indirect(self, name: str, immediates: tuple) -> None:
         type_, table = immediates
         operands = self._pop(len(type_.parameters) + 1)
         self.stack += self._emit(name, operands, type_.results, self.context.type_numbers[type_], table)
+        self._may_throw()
+
+    def _call_ref(self, name: str, immediates: tuple) -> None:
+        type_ = immediates[0]
+        self.stack += self._emit(name, self._pop(len(type_.parameters) + 1), type_.results)
+        self._may_throw()
+
+    def _as_non_null(self, name: str, immediates: tuple) -> None:
+        null, after = self.function.new_block(), self.function.new_block()
+        null.terminator = Instruction("unreachable", [], ("null_reference",), self.offset)
+        self.exits.append(null)
+        self._branch_if_null(self.stack[-1], Edge(null), Edge(after))
+        self._start(after)
+
+    # exceptions
+
+    def _may_throw(self, goes_on: bool = True) -> None:
+        """End the block behind a call or throw whose exceptions a try_table around it catches."""
+        clauses = [clause for frame in reversed(self.frames) for clause in frame.catches]
+        if not clauses:
+            return
+        edges = [Edge(self._pad(*clause)) for clause in clauses]
+        after = self.function.new_block()
+        immediates = [(tag, with_reference) for tag, with_reference, _ in clauses]
+        self._terminate("unwind", [], [Edge(after)] * goes_on + edges, *immediates)
+        if goes_on:
+            self._start(after)
+
+    def _pad(self, tag: int | None, with_reference: bool, target: _Frame) -> Block:
+        """The block in which an exception arrives; it takes its values to the label."""
+        types = () if tag is None else self.context.tag_types[tag].parameters
+        pad = self.function.new_block()
+        caught = self.function.new_instruction("caught", [], (*types, *("exnref",) * with_reference), (), self.offset)
+        pad.instructions.append(caught)
+        pad.terminator = Instruction("br", [], (), self.offset, edges=[self._edge(target, caught.results)])
+        self.exits.append(pad)
+        return pad
+
+    def _throw(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        tag = instruction.immediates[0]
+        self._emit("throw", self._pop(len(self.context.tag_types[tag].parameters)), (), tag)
+        self._leave_by_throwing()
+
+    def _throw_ref(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        self._emit("throw_ref", self._pop(1))
+        self._leave_by_throwing()
+
+    def _leave_by_throwing(self) -> None:
+        self._may_throw(goes_on=False)
+        if self.block is not None:
+            self._terminate("unreachable", [], [])
+
+    def _try_table(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        """Its clauses name labels as seen from outside of it."""
+        type_, clauses = instruction.immediates
+        catches = [(tag, kind.endswith("_ref"), self.frames[-1 - depth]) for kind, tag, depth in clauses]
+        self._open("block", type_, assigned).catches = catches
 
     # control
 
@@ -261,7 +328,7 @@ class _Builder:
         self.function.blocks.append(block)
         self.block = block
 
-    def _terminate(self, op: str, operands: list[Value], edges: list[Edge], *immediates: int) -> None:
+    def _terminate(self, op: str, operands: list[Value], edges: list[Edge], *immediates: object) -> None:
         assert self.block is not None
         self.block.terminator = Instruction(op, operands, immediates, self.offset, edges=edges)
         self.block = None
@@ -327,18 +394,19 @@ class _Builder:
             frame.label = self.function.new_block([*types, *(frame.locals[i].type for i in frame.assigned)])
         return frame.label
 
-    def _edge(self, frame: _Frame) -> Edge:
+    def _edge(self, frame: _Frame, stack: list[Value] | None = None) -> Edge:
         """A branch to a frame's label with what lies on the stack now; to a return of its own for the outermost."""
+        stack = self.stack if stack is None else stack
         if frame.kind == "function":
             block = self.function.new_block()
             count = len(frame.type.results)
-            values = self.stack[len(self.stack) - count :]
+            values = stack[len(stack) - count :]
             block.terminator = Instruction("return", values, (), self.offset)
             self.exits.append(block)
             return Edge(block)
         label = self._label(frame)
         operands = len(label.parameters) - len(frame.assigned)
-        values = self.stack[len(self.stack) - operands :]
+        values = stack[len(stack) - operands :]
         return Edge(label, values + [self.locals[i] for i in frame.assigned])
 
     def _br(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
@@ -357,6 +425,28 @@ class _Builder:
         edges = {depth: self._edge(self.frames[-1 - depth]) for depth in set(depths)}
         copies = [Edge(edges[depth].target, list(edges[depth].arguments)) for depth in depths]
         self._terminate("br_table", [index], copies)
+
+    def _branch_if_null(self, value: Value, null: Edge, other: Edge) -> None:
+        condition = self._emit("ref.is_null", [value], ("i32",))[0]
+        self._terminate("br_if", [condition], [null, other])
+
+    def _br_on_null(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        value = self.stack.pop()
+        after = self.function.new_block()
+        edge = self._edge(self.frames[-1 - instruction.immediates[0]])
+        self._branch_if_null(value, edge, Edge(after))
+        self._start(after)
+        self.stack.append(value)
+
+    def _br_on_non_null(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        after = self.function.new_block()
+        edge = self._edge(self.frames[-1 - instruction.immediates[0]])
+        self._branch_if_null(self.stack.pop(), Edge(after), edge)
+        self._start(after)
+
+    def _return_call_ref(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
+        type_ = instruction.immediates[0]
+        self._terminate("tail_call_ref", self._pop(len(type_.parameters) + 1), [])
 
     def _return(self, instruction: wasm.Instruction, assigned: list[int]) -> None:
         self._terminate("return", self._pop(len(self.source.type.results)), [])
@@ -378,6 +468,12 @@ _CONTROL = {
     "unreachable": _Builder._unreachable,
     "return_call": _Builder._return_call,
     "return_call_indirect": _Builder._return_call_indirect,
+    "return_call_ref": _Builder._return_call_ref,
+    "br_on_null": _Builder._br_on_null,
+    "br_on_non_null": _Builder._br_on_non_null,
+    "try_table": _Builder._try_table,
+    "throw": _Builder._throw,
+    "throw_ref": _Builder._throw_ref,
 }
 _PLAIN = {
     "local.get": _Builder._local_get,
@@ -397,4 +493,6 @@ _PLAIN = {
     "ref.is_null": _Builder._ref_is_null,
     "call": _Builder._call,
     "call_indirect": _Builder._call_indirect,
+    "call_ref": _Builder._call_ref,
+    "ref.as_non_null": _Builder._as_non_null,
 }

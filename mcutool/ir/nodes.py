@@ -8,8 +8,12 @@ is encoded. Operations carry WebAssembly's names; our own are:
     br_if            edges: when not zero, otherwise
     br_table         edges: for 0, 1, ..., otherwise
     return, unreachable, br
-    tail_call, tail_call_indirect
+    tail_call, tail_call_indirect, tail_call_ref
                      end a block too: the callee returns to our caller
+    unwind           ends a block whose last call may throw; edges: one to go on unless it is a throw, then one for each
+                     handler, whose tag (None: any) and wish for a reference are the immediates; without arguments
+    caught           begins a handler: the values of the exception, then the reference to it
+    unreachable      with the name of a trap
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from dataclasses import dataclass, field
 
 from mcutool.wasm.module import FunctionType
 
-TAIL_CALLS = ("tail_call", "tail_call_indirect")
+TAIL_CALLS = ("tail_call", "tail_call_indirect", "tail_call_ref")
 LEAVING = ("return", "unreachable", *TAIL_CALLS)
 """Terminators after which the function is done."""
 WIDE_TYPES = frozenset(("i64", "f64"))
@@ -70,7 +74,7 @@ class Instruction:
 
     @property
     def is_call(self) -> bool:
-        return self.op.startswith("call")
+        return self.op.startswith(("call", "throw"))
 
     @property
     def result(self) -> Value:

@@ -17,7 +17,7 @@ LONGEST_CHAIN = 16
 ROUNDS = 4
 """Passes open ways for each other; after so many rounds what is left is not worth the time."""
 _EFFECTS = re.compile(
-    r"call|trap|\w+\.(load|store|div_|rem_|trunc_f)|memory\.|table\.|data\.|elem\.|global\.set", re.ASCII
+    r"call|throw|trap|\w+\.(load|store|div_|rem_|trunc_f)|memory\.|table\.|data\.|elem\.|global\.set", re.ASCII
 )
 
 

@@ -10,4 +10,4 @@ TAIL_CALLS = "tail calls"
 MULTIPLE_MEMORIES = "multiple memories"
 TYPED_REFERENCES = "typed function references"
 
-UNTRANSLATED = frozenset({TYPED_REFERENCES})
+UNTRANSLATED: frozenset[str] = frozenset()
