@@ -159,6 +159,7 @@ OUTPUTS = {
     "examples/HOST_FUNCTIONS.md": hostapi.render_manual,
     "firmware_runtime/SPEC.md": render_specification,
     "README.md": readme.render,
+    "README.md": readme.render,
 }
 
 
