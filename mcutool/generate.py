@@ -159,7 +159,6 @@ OUTPUTS = {
     "examples/HOST_FUNCTIONS.md": hostapi.render_manual,
     "firmware_runtime/SPEC.md": render_specification,
     "README.md": readme.render,
-    "README.md": readme.render,
 }
 
 
