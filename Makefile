@@ -2,12 +2,11 @@
 # system as root or through sudo, packages of Python into .venv.
 
 PYTHON := .venv/bin/python
-MCUTOOL := .venv/bin/mcutool
 
-# What must be on PATH, and the packages that bring it: for everything, and for the tests.
+# What must be on PATH or be a file, and the packages that bring it: for everything, and for the tests.
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
-TEST_TOOLS := qemu-system-arm stm32flash clang wasm-ld rustc
+TEST_TOOLS := qemu-system-arm stm32flash clang wasm-ld rustc /usr/lib/wasm32-wasi/libc.a
 TEST_PACKAGES := qemu-system-arm stm32flash clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32
 
 .DEFAULT_GOAL := help
@@ -27,7 +26,9 @@ bench: firmware .venv/test-tools ## print the figures of the benchmarks
 
 firmware: mcutool/firmware/built ## build the runtime of every board into mcutool/firmware
 
-mcutool/firmware/built: .venv/installed $(shell find firmware_runtime targets boards -type f)
+FIRMWARE_SOURCES := $(shell find firmware_runtime targets boards -type f -not -name '*.pyc') mcutool/devices.py
+
+mcutool/firmware/built: .venv/installed $(FIRMWARE_SOURCES)
 	$(PYTHON) firmware_runtime/build.py
 	touch $@
 
@@ -45,6 +46,6 @@ clean: ## remove what was built
 	$(PYTHON) -m pip install --quiet --editable '.[test]'
 	touch $@
 
-.venv/test-tools: .venv/installed
+.venv/test-tools: .venv/installed Makefile
 	@.ci/packages "$(TEST_TOOLS)" "$(TEST_PACKAGES)"
 	touch $@
