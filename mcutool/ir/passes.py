@@ -7,8 +7,10 @@ data (rules.py). It refuses to know the target: what it leaves holds for any.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from mcutool.ir.dominance import reverse_postorder
+from mcutool.ir.liveness import reads
 from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value, resolve
 from mcutool.ir.rewrite import simplify
 
@@ -33,6 +35,7 @@ def optimise(function: Function) -> None:
         if not changed:
             break
     remove_unreachable_blocks(function)
+    sink_next_values(function)
 
 
 def has_effect(instruction: Instruction) -> bool:
@@ -199,3 +202,23 @@ def _thread_jumps(function: Function) -> bool:
                 edge.target, edge.arguments = onward.target, list(onward.arguments)
                 changed = True
     return changed
+
+
+def sink_next_values(function: Function) -> None:
+    """Move what only a block's own terminator and edges read down to its end.
+
+    A loop variable's next value then comes after the last use of this one, so that both can share a slot.
+    """
+    uses = Counter(value for block in function.blocks for i in block.everything for value in reads(i))
+    for block in function.blocks:
+        last = Counter(reads(block.terminator))
+        sunk = [i for i in block.instructions if _is_last(i, last, uses)]
+        if sunk:
+            moved = set(sunk)
+            block.instructions = [i for i in block.instructions if i not in moved] + sunk
+
+
+def _is_last(instruction: Instruction, last: Counter[Value], uses: Counter[Value]) -> bool:
+    if has_effect(instruction) or not instruction.operands:
+        return False
+    return all(value in last and last[value] == uses[value] for value in instruction.results)
