@@ -16,6 +16,7 @@ from mcutool.wasm.opcodes import BY_CODE, PREFIXES, Opcode, later_feature
 from mcutool.wasm.type_reader import TypeReader, unsupported
 
 _MEMORY_INDEX_FLAG = 0x40
+_CATCHES = ("catch", "catch_ref", "catch_all", "catch_all_ref")  # by their codes
 
 
 class _Immediates:
@@ -33,6 +34,17 @@ class _Immediates:
 
     def block_type(self) -> tuple:
         return (self.types.block_type(),)
+
+    def catches(self) -> tuple:
+        return self.types.block_type(), tuple(self.cursor.vector(self._catch))
+
+    def _catch(self) -> tuple[str, int | None, int]:
+        offset, code = self.cursor.position, self.cursor.byte()
+        if code >= len(_CATCHES):
+            raise InvalidModule(f"malformed catch {code:#04x}", offset)
+        kind = _CATCHES[code]
+        tag = None if kind.startswith("catch_all") else self.cursor.u32()
+        return kind, tag, self.cursor.u32()
 
     def labels(self) -> tuple:
         return tuple(self.cursor.vector(self.cursor.u32)), self.cursor.u32()
@@ -74,9 +86,9 @@ class _Immediates:
 
 
 _TWO_INDICES = ("data_memory", "memory_memory", "element_table", "table_table")
-_ONE_INDEX = ("label", "function", "declared", "local", "global", "table", "memory", "data", "element")
+_ONE_INDEX = ("label", "function", "declared", "local", "global", "table", "memory", "data", "element", "tag")
 _METHODS = dict.fromkeys(_TWO_INDICES, "two_indices") | dict.fromkeys(_ONE_INDEX, "index")
-_NESTING = {"block", "loop", "if", "else", "end"}
+_NESTING = {"block", "loop", "if", "else", "end", "try_table"}
 
 
 class ExpressionReader:

@@ -9,5 +9,6 @@ from __future__ import annotations
 TAIL_CALLS = "tail calls"
 MULTIPLE_MEMORIES = "multiple memories"
 TYPED_REFERENCES = "typed function references"
+EXCEPTIONS = "exception handling"
 
-UNTRANSLATED: frozenset[str] = frozenset()
+UNTRANSLATED = frozenset({EXCEPTIONS})

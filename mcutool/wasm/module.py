@@ -59,7 +59,10 @@ ExternalType = FunctionType | TableType | MemoryType | GlobalType
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """`kind` is "function", "table", "memory" or "global"; `offset` is where the import stands in the file."""
+    """`kind` is "function", "table", "memory", "global" or "tag"; the type of a tag is that of a function.
+
+    `offset` is where the import stands in the file.
+    """
 
     module: str
     name: str
@@ -82,6 +85,9 @@ class Instruction:
 
     Immediates by instruction:
       block, loop, if            (FunctionType,)
+      try_table                  (FunctionType, tuple of (kind, tag or None, depth)), kind "catch", "catch_ref",
+                                 "catch_all" or "catch_all_ref", depths counted from outside of the block
+      throw                      (tag,); throw_ref has none
       br, br_if, br_on_null, br_on_non_null (depth,)
       br_table                   (tuple of depths, default depth)
       call, return_call, ref.func           (function,)
@@ -165,6 +171,8 @@ class Module:
     tables: list[TableType] = field(default_factory=list)
     table_values: list[Expression | None] = field(default_factory=list)  # what each begins with, None for null
     memories: list[MemoryType] = field(default_factory=list)
+    tags: list[FunctionType] = field(default_factory=list)
+    tags_offset: int = 0  # where the tag section's contents begin
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
     start: int | None = None
@@ -197,6 +205,10 @@ class Module:
     @property
     def global_types(self) -> list[GlobalType]:
         return self._imported_types("global") + [item.type for item in self.globals]
+
+    @property
+    def tag_types(self) -> list[FunctionType]:
+        return self._imported_types("tag") + self.tags
 
     def export(self, name: str) -> Export | None:
         """The export of that name, or None."""

@@ -258,6 +258,11 @@ _TABLE = {
         d5    br_on_null         label         ?
         d6    br_on_non_null     label         ?
     """,
+    "exception handling": """
+        08    throw              tag           ?
+        0a    throw_ref          -             ?
+        1f    try_table          catches       ?
+    """,
 }
 
 
@@ -281,9 +286,9 @@ BY_CODE = {(row.prefix, row.code): row for row in OPCODES}
 # Opcodes of later proposals, so that a module using one is told its name instead of "illegal opcode":
 # prefix, first code, last code, name of the proposal.
 _LATER = [
-    (0x00, 0x06, 0x0A, "exception handling"),
-    (0x00, 0x18, 0x19, "exception handling"),
-    (0x00, 0x1F, 0x1F, "exception handling"),
+    (0x00, 0x06, 0x07, "legacy exception handling"),
+    (0x00, 0x09, 0x09, "legacy exception handling"),
+    (0x00, 0x18, 0x19, "legacy exception handling"),
     (0x00, 0xD3, 0xD3, "garbage collection"),
     (0x00, 0xE0, 0xE6, "stack switching"),
     (0xFB, 0x00, 0x1E, "garbage collection"),

@@ -26,6 +26,7 @@ from mcutool.wasm.types import BOTTOM, all_match, has_default, is_reference, mat
 T = TypeVar("T")
 
 UNKNOWN = "unknown"  # the type of an operand that unreachable code takes from an empty stack
+_CAUGHT = reference("exn", nullable=False)
 _CONSTANT = {f"{kind}.const" for kind in ("i32", "i64", "f32", "f64")} | {"ref.null", "ref.func", "global.get", "end"}
 _CONSTANT |= {f"{kind}.{operation}" for kind in ("i32", "i64") for operation in ("add", "sub", "mul")}
 
@@ -38,6 +39,7 @@ class Context:
     functions: Sequence[FunctionType] = ()
     tables: Sequence[TableType] = ()
     memories: Sequence[MemoryType] = ()
+    tags: Sequence[FunctionType] = ()
     globals: Sequence[GlobalType] = ()
     elements: Sequence[ValueType] = ()
     datas: int = 0
@@ -194,6 +196,9 @@ class _Checker:
     def check_memory(self, index: int) -> None:
         self.known(self.context.memories, index, "memory")
 
+    def check_tag(self, index: int) -> None:
+        self.known(self.context.tags, index, "tag")
+
     def check_element(self, index: int) -> None:
         self.known(self.context.elements, index, "elem segment")
 
@@ -240,6 +245,7 @@ class _Checker:
         "global": check_global,
         "table": check_table,
         "memory": check_memory,
+        "tag": check_tag,
         "element": check_element,
         "data": check_data,
         "type_table": check_type_table,
@@ -273,6 +279,29 @@ class _Checker:
         if frame.opener == "if" and not all_match(frame.type.parameters, frame.type.results):
             raise self.error(f"type mismatch, an if of type {frame.type} needs an else")
         self.stack.extend(frame.type.results)
+
+    def try_table(self, kind: FunctionType, catches: Iterable[tuple[str, int | None, int]]) -> None:
+        self.pop_all(kind.parameters)
+        for catch, tag, depth in catches:
+            self.check_catch(catch, tag, depth)
+        self.open("try_table", kind)
+
+    def check_catch(self, catch: str, tag: int | None, depth: int) -> None:
+        """What a catch clause gives must be what its label takes; labels are those outside of the block."""
+        given = () if tag is None else self.known(self.context.tags, tag, "tag").parameters
+        if catch.endswith("_ref"):
+            given = (*given, _CAUGHT)
+        wanted = self.label_types(depth)
+        if not all_match(given, wanted):
+            raise self.error(f"type mismatch, {catch} gives {_list(given)} but label {depth} takes {_list(wanted)}")
+
+    def throw(self, tag: int) -> None:
+        self.pop_all(self.context.tags[tag].parameters)
+        self.unreachable()
+
+    def throw_ref(self) -> None:
+        self.pop("exnref")
+        self.unreachable()
 
     def br(self, depth: int) -> None:
         self.pop_all(self.label_types(depth))

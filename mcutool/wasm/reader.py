@@ -12,7 +12,7 @@ from collections.abc import Callable, Set
 from mcutool.errors import InvalidModule
 from mcutool.wasm.cursor import Cursor
 from mcutool.wasm.expressions import ExpressionReader
-from mcutool.wasm.features import MULTIPLE_MEMORIES, TYPED_REFERENCES, UNTRANSLATED
+from mcutool.wasm.features import EXCEPTIONS, MULTIPLE_MEMORIES, TYPED_REFERENCES, UNTRANSLATED
 from mcutool.wasm.module import (
     PAGE_SIZE,
     Data,
@@ -21,6 +21,7 @@ from mcutool.wasm.module import (
     Expression,
     ExternalType,
     Function,
+    FunctionType,
     Global,
     GlobalType,
     Import,
@@ -41,8 +42,7 @@ _COMPONENT_LAYER = b"\1\0"
 _CUSTOM, _CODE = 0, 10
 _ORDER = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)  # the order in which sections must stand
 _MAXIMUM_LOCALS = 50_000  # the limit of the WebAssembly JavaScript interface, so no engine takes more
-_EXTERNAL_KINDS = ("function", "table", "memory", "global")
-_TAG = 4
+_EXTERNAL_KINDS = ("function", "table", "memory", "global", "tag")
 _TABLE_WITH_VALUE = b"\x40\0"  # in front of a table's type
 _FUNCTION_NAMES = 1  # the subsection of the name section
 
@@ -141,15 +141,16 @@ class _Reader:
             "table": self._table_type,
             "memory": self._memory_type,
             "global": self._global_type,
+            "tag": self._tag_type,
         }
         return Import(module, name, kind, read[kind](), offset)
 
     def _external_kind(self, what: str) -> str:
         offset, code = self.cursor.position, self.cursor.byte()
-        if code == _TAG:
-            raise unsupported("exception handling", offset)
-        if code > _TAG:
+        if code >= len(_EXTERNAL_KINDS):
             raise InvalidModule(f"malformed {what} kind {code:#04x}", offset)
+        if _EXTERNAL_KINDS[code] == "tag":
+            self.types.refuse(EXCEPTIONS, offset)
         return _EXTERNAL_KINDS[code]
 
     def _limits(self, allowed: int) -> tuple[Limits, int]:
@@ -212,8 +213,15 @@ class _Reader:
             self.types.refuse(MULTIPLE_MEMORIES, offset)
 
     def _tags(self) -> None:
-        if self.cursor.u32():
-            raise unsupported("exception handling", self.cursor.position)
+        self.module.tags_offset = self.cursor.position
+        self.module.tags = self.cursor.vector(self._tag_type)
+
+    def _tag_type(self) -> FunctionType:
+        offset, attribute = self.cursor.position, self.cursor.byte()
+        self.types.refuse(EXCEPTIONS, offset)
+        if attribute != 0:
+            raise InvalidModule("malformed tag attribute", offset)
+        return self.types.type_use()[1]
 
     def _globals(self) -> None:
         self.module.globals = self.cursor.vector(self._global)

@@ -11,19 +11,20 @@ from typing import NoReturn, TypeVar
 
 from mcutool.errors import InvalidModule, Unsupported
 from mcutool.wasm.cursor import Cursor
-from mcutool.wasm.features import TYPED_REFERENCES
+from mcutool.wasm.features import EXCEPTIONS, TYPED_REFERENCES
 from mcutool.wasm.module import FunctionType, ValueType
 from mcutool.wasm.types import OWN, reference, renamed_function
 
-_HEAP_CODES = {0x70: "func", 0x6F: "extern"}
+_EXCEPTION = 0x69
+_HEAP_CODES = {0x70: "func", 0x6F: "extern", _EXCEPTION: "exn"}
 _REFERENCE_CODES = {code: reference(heap, nullable=True) for code, heap in _HEAP_CODES.items()}
 _VALUE_CODES = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", **_REFERENCE_CODES}
 _NULLABLE, _NOT_NULL = 0x63, 0x64  # in front of a heap type
 _EMPTY_BLOCK_TYPE = 0x40
 
 # Codes of later proposals.
-_LATER_TYPES = {0x7B: "SIMD", 0x69: "exception handling", 0x74: "exception handling", 0x68: "stack switching"}
-_LATER_TYPES |= dict.fromkeys([0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x71, 0x72, 0x73], "garbage collection")
+_LATER_TYPES = {0x7B: "SIMD", 0x68: "stack switching"}
+_LATER_TYPES |= dict.fromkeys([0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x71, 0x72, 0x73, 0x74], "garbage collection")
 _LATER_FORMS = dict.fromkeys([0x4E, 0x4F, 0x50, 0x5E, 0x5F], "garbage collection") | {0x5D: "stack switching"}
 
 T = TypeVar("T")
@@ -82,6 +83,8 @@ class TypeReader:
 
     def _coded(self, codes: dict[int, ValueType], what: str) -> ValueType:
         offset, code = self.cursor.position, self.cursor.byte()
+        if code == _EXCEPTION:
+            self.refuse(EXCEPTIONS, offset)
         if code in codes:
             return codes[code]
         if code in (_NULLABLE, _NOT_NULL):
@@ -92,6 +95,8 @@ class TypeReader:
     def _heap_type(self) -> str:
         cursor, offset = self.cursor, self.cursor.position
         code = cursor.byte()
+        if code == _EXCEPTION:
+            self.refuse(EXCEPTIONS, offset)
         if code in _HEAP_CODES:
             return _HEAP_CODES[code]
         if code in _LATER_TYPES:

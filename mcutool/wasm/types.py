@@ -1,9 +1,9 @@
 """Reference types as text: how they are written, and which of them may stand for another.
 
-A nullable reference to any function is "funcref", one to an external value "externref". The others are written as in
-the text format: "(ref func)" and "(ref extern)" are never null, "(ref null 3)" and "(ref 3)" refer to functions of the
-module's type 3. Of several types with the same structure the first gives the number, so that within a module equal
-types are equal texts; `Structures` compares the types of several modules.
+A nullable reference to any function is "funcref", one to an external value "externref", one to a caught exception
+"exnref". The others are written as in the text format: "(ref func)", "(ref extern)" and "(ref exn)" are never null,
+"(ref null 3)" and "(ref 3)" refer to functions of the module's type 3. Of several types with the same structure the
+first gives the number, so that within a module equal types are equal texts; `Structures` compares several modules.
 
 This file decides matching (core specification, section "Validation", "Matching"). It refuses to know how types are
 encoded (type_reader.py).
@@ -19,18 +19,18 @@ from mcutool.wasm.module import FunctionType, ValueType
 NUMBER_TYPES = ("i32", "i64", "f32", "f64")
 BOTTOM = "(ref bottom)"  # matches every reference; only the validator meets it, in code that cannot be reached
 OWN = "self"  # what a type calls itself in its structure
-_SHORT = {"(ref null func)": "funcref", "(ref null extern)": "externref"}
+_SHORT = {"(ref null func)": "funcref", "(ref null extern)": "externref", "(ref null exn)": "exnref"}
 _LONG = {short: long for long, short in _SHORT.items()}
 
 
 def reference(heap: str, *, nullable: bool) -> ValueType:
-    """The reference type for a heap type: "func", "extern" or the number of a function type."""
+    """The reference type for a heap type: "func", "extern", "exn" or the number of a function type."""
     text = f"(ref null {heap})" if nullable else f"(ref {heap})"
     return _SHORT.get(text, text)
 
 
 def heap_type(kind: ValueType) -> str:
-    """What a reference type refers to: "func", "extern" or the number of a function type."""
+    """What a reference type refers to: "func", "extern", "exn" or the number of a function type."""
     return _LONG.get(kind, kind).split()[-1][:-1]
 
 

@@ -35,12 +35,14 @@ def validate(module: Module) -> None:
         functions=module.function_types,
         tables=module.table_types,
         memories=module.memory_types,
+        tags=module.tag_types,
         elements=[element.type for element in module.elements],
         datas=len(module.datas),
         references=_declared_references(module),
     )
     _check_tables(module, context)
     _check_memories(context.memories)
+    _check_tags(module)
     _check_globals(module, context)
     _check_exports(module, context)
     _check_start(module, context)
@@ -95,6 +97,13 @@ def _check_memories(memories: Sequence[MemoryType]) -> None:
         _check_limits(memory.limits, most, f"memory size must be at most {most} pages (4 GiB)", memory.offset)
 
 
+def _check_tags(module: Module) -> None:
+    offsets = [item.offset for item in module.imported("tag")] + [module.tags_offset] * len(module.tags)
+    for index, (kind, offset) in enumerate(zip(module.tag_types, offsets, strict=True)):
+        if kind.results:
+            raise InvalidModule(f"non-empty tag result type: tag {index} has type {kind}", offset)
+
+
 def _check_globals(module: Module, context: Context) -> None:
     """A global's expression sees the imported globals and those before it; everything later sees all of them."""
     context.globals = visible = _imported_globals(module)
@@ -122,6 +131,7 @@ def _check_export_index(export: Export, context: Context) -> None:
         "table": context.tables,
         "memory": context.memories,
         "global": context.globals,
+        "tag": context.tags,
     }
     if export.index >= len(spaces[export.kind]):
         raise InvalidModule(f"unknown {export.kind} {export.index} in export {export.name!r}", export.offset)

@@ -16,7 +16,7 @@ from mcutool.wasm.types import matches
 from mcutool.wast.sexpr import Atom, Group, Node, String, read_groups
 
 _NUMBERS = {f"{kind}.const": kind for kind in ("i32", "i64", "f32", "f64")}
-_NULLS = {"func": "funcref", "extern": "externref"}
+_NULLS = {"func": "funcref", "extern": "externref", "exn": "exnref"}
 _REFERENCES = {"ref.func": "funcref", "ref.extern": "externref"}
 _EXPONENTS = {"f32": 0x7F80_0000, "f64": 0x7FF0_0000_0000_0000}
 _QUIET_BITS = {"f32": 0x0040_0000, "f64": 0x0008_0000_0000_0000}

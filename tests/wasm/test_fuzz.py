@@ -21,7 +21,7 @@ OPCODES = [*range(0xC5), 0xD0, 0xD1, 0xD2, 0xD4, 0xD5, 0xD6, 0xFC]
 
 def engine() -> Engine:
     config = Config()
-    features = "memory64 multi_memory custom_page_sizes wide_arithmetic tail_call function_references"
+    features = "memory64 multi_memory custom_page_sizes wide_arithmetic tail_call function_references exceptions"
     for feature in features.split():
         setattr(config, f"wasm_{feature}", True)
     return Engine(config)

@@ -26,6 +26,7 @@ def test_each_feature_has_all_of_its_instructions() -> None:
         "reference types": 9,
         "tail calls": 2,
         "typed function references": 5,
+        "exception handling": 3,
     }
 
 

@@ -9,7 +9,7 @@ from mcutool.wasm.module import FunctionType, GlobalType, Limits, MemoryType, Ta
 from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble
 from mcutool.wasm.validate import validate
-from tests.wasm.binary import HEADER, SAMPLE, leb, module, module_with_body, section, vector
+from tests.wasm.binary import HEADER, PROPOSALS, SAMPLE, leb, module, module_with_body, section, vector
 
 TYPE = section(1, vector(b"\x60\0\0"))
 
@@ -49,6 +49,28 @@ def test_immediates_are_bits_and_resolved_types() -> None:
     assert seen["select_t"] == ("externref",)
     choose = [item.immediates for item in sample.functions[2].body if str(item.opcode) == "f32.const"]
     assert choose[0] == (0x7FA00001,) and choose[2] == (0x80000000,)
+
+
+def test_immediates_of_the_proposals() -> None:
+    sample = read_module(assemble(PROPOSALS), refused=frozenset())
+    validate(sample)
+    seen = {str(item.opcode): item.immediates for function in sample.functions for item in function.body}
+    binary = FunctionType(("i32", "i32"), ("i32",))
+    reference = FunctionType(("(ref null 0)", "externref"), ("(ref func)",))
+    assert seen["return_call"] == (2,)
+    assert seen["return_call_indirect"] == (binary, 0)
+    assert seen["call_ref"] == (binary,) and seen["return_call_ref"] == (reference,)
+    assert seen["ref.null"] == ("(ref null 0)",)
+    assert seen["br_on_null"] == seen["br_on_non_null"] == (0,)
+    assert seen["throw"] == (0,) and seen["throw_ref"] == ()
+    tables = [item.immediates for item in sample.functions[1].body if str(item.opcode) == "try_table"]
+    catches = (("catch_ref", 0, 0), ("catch", 1, 1), ("catch_all_ref", None, 2))
+    assert tables == [(FunctionType((), ("i32",)), catches), (FunctionType(), (("catch_all", None, 0),))]
+    assert seen["i64.store8"] == (0, 1, 1) and seen["memory.copy"] == (0, 1)
+    assert sample.tag_types == [FunctionType(("i32",)), FunctionType(("i64", "externref"))]
+    assert sample.tags == sample.tag_types[1:]
+    assert [(item.kind, item.index) for item in sample.exports if item.name == "error"] == [("tag", 1)]
+    assert [str(value[0]) if value else None for value in sample.table_values] == [None, "ref.func 2"]
 
 
 def test_offsets_point_at_opcodes() -> None:
@@ -135,6 +157,17 @@ MALFORMED = {
         "too many locals",
         0x16,
     ),
+    "heap type": (module(section(6, vector(b"\x63\x7f\0\xd0\x70\x0b"))), "malformed heap type 0x7f", 12),
+    "reference to no type": (module(section(6, vector(b"\x63\0\0\xd0\0\x0b"))), "unknown type 0", 12),
+    "reference to a later type": (
+        module(section(1, vector(b"\x60\1\x64\1\0", b"\x60\0\0"))),
+        "unknown type 1",
+        14,
+    ),
+    "value of a table": (module(section(4, vector(b"\x40\1\x70\0\0"))), "malformed reference type 0x40", 11),
+    "tag attribute": (module(TYPE, section(13, vector(b"\1\0"))), "malformed tag attribute", 17),
+    "type of a tag": (module(TYPE, section(13, vector(b"\0\1"))), "unknown type 1", 18),
+    "catch": (module_with_body(b"\x1f\x40\1\4\0\x0b\x0b"), "malformed catch 0x04", 0x1A),
     "vector beyond the end": (module(section(1, leb(2**32 - 1))), "unexpected end", 15),
 }
 
@@ -143,7 +176,7 @@ MALFORMED = {
 def test_a_malformed_module_is_refused_with_its_offset(name: str) -> None:
     data, message, offset = MALFORMED[name]
     with pytest.raises(InvalidModule) as caught:
-        read_module(data)
+        read_module(data, refused=frozenset())
     assert message in str(caught.value)
     assert caught.value.offset == offset
 

@@ -22,6 +22,7 @@ ORDERED = [  # each of a line matches those after it
     ["(ref 3)", "(ref null 3)", "funcref"],
     ["(ref 3)", "(ref func)", "funcref"],
     ["(ref extern)", "externref"],
+    ["(ref exn)", "exnref"],
     ["i32"],
 ]
 
@@ -34,7 +35,7 @@ def test_matching_is_the_order_of_the_specification() -> None:
             assert matches(actual, expected) == ((actual, expected) in allowed), (actual, expected)
 
 
-@pytest.mark.parametrize("heap", ["func", "extern", "12"])
+@pytest.mark.parametrize("heap", ["func", "extern", "exn", "12"])
 @pytest.mark.parametrize("nullable", [False, True])
 def test_a_reference_is_taken_apart_again(heap: str, nullable: bool) -> None:
     kind = reference(heap, nullable=nullable)

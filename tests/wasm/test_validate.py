@@ -75,6 +75,21 @@ VALID = {
         (elem (table 0) (i32.const 0) func $f)""",
     "an if that widens": "(func (param (ref func)) (result funcref) (local.get 0) "
     "(if (param (ref func)) (result funcref) (i32.const 0) (then)))",
+    "throw": "(tag $e (param i32 i64)) (func (result f32) (throw $e (i32.const 1) (i64.const 2)))",
+    "throw a caught exception": "(func (param exnref) (result i32) (throw_ref (local.get 0)))",
+    "catch": """(import "m" "e" (tag $e (param i32 i64))) (tag $f (export "f"))
+        (func (result i32 i64) (block $f (block $e (result i32 i64)
+          (try_table (result f32) (catch $e $e) (catch $f $f) (catch_all $f) (f32.const 0)) (drop) (br $f)) (return))
+        (throw $f))""",
+    "catch with a reference": """(tag $e (param i32)) (func (result i32 exnref)
+        (block (result (ref exn)) (try_table (result i32) (catch_ref $e 1) (catch_all_ref 0) (i32.const 1))
+        (ref.null exn) (return)) (i32.const 0) (throw_ref (ref.null exn)))""",
+    "try_table takes parameters": """(func (param i32) (local.get 0)
+        (try_table (param i32) (br_if 0 (local.get 0)) (drop)))""",
+    "labels of catches are outside": "(func (result i32) (block (try_table (catch_all 0) (br 1))) (i32.const 1))",
+    "exnref in tables, locals and globals": """(table 1 exnref) (global (mut exnref) (ref.null exn))
+        (func (local exnref) (table.set (i32.const 0) (local.get 0)) (global.set 0 (local.get 0))
+        (drop (ref.is_null (global.get 0))))""",
     "data count without data": "(memory 1) (data) (func (data.drop 0))",
 }
 
@@ -100,6 +115,21 @@ INVALID = {
     "(func (drop (select (i32.const 1) (i64.const 1) (i32.const 0))))": "type mismatch",
     "(func (drop (ref.is_null (i32.const 1))))": "expected a reference",
     "(func (drop (local.get 0)))": "unknown local 0",
+    "(func (throw 0))": "unknown tag 0",
+    "(tag $e (param i32)) (func (throw $e (i64.const 0)))": "expected i32 but found i64: throw in function 0",
+    "(type $t (func (result i32))) (tag (type $t))": "non-empty tag result type: tag 0 has type [] -> [i32]",
+    '(import "m" "t" (tag (result i32)))': "non-empty tag result type",
+    '(tag) (export "e" (tag 1))': "unknown tag 1 in export 'e'",
+    "(func (throw_ref (ref.null extern)))": "expected exnref but found externref",
+    "(func (throw_ref))": "the stack is empty",
+    "(func (try_table (catch 0 0)))": "unknown tag 0",
+    "(func (try_table (catch_all 1)))": "unknown label 1",
+    "(tag (param i32)) (func (try_table (catch 0 0)))": "catch gives [i32] but label 0 takes []",
+    "(tag (param i32)) (func (result i32) (try_table (catch_ref 0 0)) unreachable)": "gives [i32 (ref exn)] but",
+    "(func (result exnref) (try_table (catch_all 0)) unreachable)": "catch_all gives [] but label 0 takes [exnref]",
+    "(func (result externref) (try_table (catch_all_ref 0)) unreachable)": "catch_all_ref gives [(ref exn)] but",
+    "(func (result i32) (try_table (result i32)))": "the stack is empty",
+    "(func (local (ref exn)) (drop (local.get 0)))": "uninitialized local 0",
     "(func $f (param i32) (return_call $f (i64.const 0)))": "expected i32 but found i64: return_call in function 0",
     "(func (return_call 1))": "unknown function 1",
     "(func $f (result i32 i64) unreachable) (func (result i64) (return_call $f))": "gives [i32 i64] but [i64] is",
