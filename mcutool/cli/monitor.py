@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from mcutool import devices
-from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port
+from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, seconds
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
     parser.add_argument("--until", metavar="REGEX", help="end when the output matches")
-    parser.add_argument("--timeout", type=float, metavar="S", help="end after S seconds; with --until that is an error")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
 
 
 def execute(options: argparse.Namespace) -> int:

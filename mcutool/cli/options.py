@@ -11,9 +11,30 @@ DEFAULT_BAUD = 115200  # what every board's console starts with
 def integer(text: str) -> int:
     """A number of bytes or an address: decimal, hexadecimal with 0x, or with k for 1024."""
     try:
-        return int(text[:-1], 0) * 1024 if text[-1:] in ("k", "K") else int(text, 0)
+        value = int(text[:-1], 0) * 1024 if text[-1:] in ("k", "K") else int(text, 0)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A duration, longer than nothing."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not longer than nothing")
+    return value
+
+
+def assignment(text: str) -> str:
+    """An environment variable with its value."""
+    if not text.partition("=")[0] or "=" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form K=V")
+    return text
 
 
 def add_board(parser: argparse.ArgumentParser, default: str | None = DEFAULT_BOARD) -> None:

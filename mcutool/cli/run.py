@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, values
 from mcutool.cli import error_object
-from mcutool.cli.options import add_baud, add_board, add_port, add_sizes, integer, sizes
+from mcutool.cli.options import add_baud, add_board, add_port, add_sizes, assignment, integer, seconds, sizes
 
 if TYPE_CHECKING:
     from mcutool.pipeline import Built
@@ -32,10 +32,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_port(parser)
     add_baud(parser)
-    parser.add_argument("--invoke", nargs="+", metavar=("F", "ARG"), help="call the export F instead of _start")
-    parser.add_argument("--env", action="append", default=[], metavar="K=V", help="an environment variable")
-    parser.add_argument("--seed", type=integer, metavar="N", help="let random_get answer on a chip without noise source")
-    parser.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds of the board's clock")
+    parser.add_argument("--invoke", metavar="F ARG...", help="call the export F instead of _start")
+    parser.add_argument("--env", action="append", type=assignment, default=[], metavar="K=V", help="set a variable")
+    parser.add_argument("--seed", type=integer, metavar="N", help="let random_get answer without a noise source")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the board's clock")
     parser.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
     add_sizes(parser)
     parser.add_argument("--json", action="store_true", help="print one object on the last line")
@@ -44,7 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """The words before `--` without the values after --invoke F, which may look like options."""
     end = words.index("--") if "--" in words else len(words)
-    ours, given = _without_values(words[:end])
+    split = [part for word in words[:end] for part in (word.split("=") if word.startswith("--invoke=") else [word])]
+    ours, given = _without_values(split)
     options = parser.parse_args(ours)
     options.program_arguments = words[end + 1 :]
     options.values = given
@@ -66,7 +67,7 @@ def execute(options: argparse.Namespace) -> int:
     board = devices.board(options.board)
     built = program.load(options.app, board, **sizes(options))
     task = run.Task(
-        invoke=options.invoke[0] if options.invoke else None,
+        invoke=options.invoke,
         arguments=tuple(options.values),
         program_arguments=(Path(options.app).name, *options.program_arguments),
         environment=tuple(options.env),
