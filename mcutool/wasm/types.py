@@ -96,7 +96,8 @@ class Structures:
         found: dict[FunctionType, str] = {}
         for index, kind in enumerate(types):
             if kind not in found:
-                structure = renamed_function(kind, {**names, str(index): OWN})
+                names[str(index)] = OWN
+                structure = renamed_function(kind, names)
                 found[kind] = str(self._numbers.setdefault(structure, len(self._numbers)))
             names[str(index)] = found[kind]
         return names
