@@ -23,6 +23,7 @@ from elftools.elf.elffile import ELFFile  # noqa: E402
 from mcutool import __version__, devices  # noqa: E402
 from mcutool.devices import Board  # noqa: E402
 from mcutool.errors import Error  # noqa: E402
+from mcutool.isa import FEATURES  # noqa: E402
 
 COMPILER = "arm-none-eabi-gcc"
 INSTALL = "sudo apt-get install -y gcc-arm-none-eabi libnewlib-arm-none-eabi"
@@ -134,8 +135,8 @@ def run(command: list[str], directory: Path) -> None:
         raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
 
 
-def build(board: Board, output: Path) -> Path:
-    """The board's ELF in the folder `output`. Raises Error."""
+def build(board: Board, output: Path, without: str = "") -> Path:
+    """The board's ELF in the folder `output`, without one of isa.FEATURES if that is named. Raises Error."""
     core = board.chip.core
     output.mkdir(parents=True, exist_ok=True)
     elf = output / f"{board.name}.elf"
@@ -145,6 +146,8 @@ def build(board: Board, output: Path) -> Path:
         (work / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
+        if without:
+            flags.append(f"-DVM_WITH_{without.upper()}=0")
         objects = compile_into(work, [*flags, "-O2"], HOT) + compile_into(work, [*flags, "-Os"], cold_sources(board))
         run([COMPILER, *core.gcc_flags, *LINK_FLAGS, "-T", "link.ld", *objects, "-lm", "-o", str(elf)], work)
     return elf
@@ -158,10 +161,15 @@ def sizes(elf: Path) -> dict[str, int]:
         }
 
 
+def flash_of(elf: Path) -> int:
+    size = sizes(elf)
+    return size[".text"] + size.get(".data", 0)
+
+
 def report(board: Board, elf: Path) -> str:
     """One line: flash and RAM of a firmware."""
     size = sizes(elf)
-    flash = size[".text"] + size.get(".data", 0)
+    flash = flash_of(elf)
     static = sum(size.get(name, 0) for name in (".data", ".bss", ".noinit"))
     return (
         f"{board.name:12} {board.chip.core.name:12} flash {flash:6} of {board.chip.map.runtime.size:7}   "
@@ -169,14 +177,29 @@ def report(board: Board, elf: Path) -> str:
     )
 
 
+def feature_costs(boards: list[Board]) -> str:
+    """A line for each part of WebAssembly that a firmware can be built without: bytes of flash that this saves."""
+    lines = [f"{'without':20}" + "".join(f"{board.name:>12}" for board in boards)]
+    with TemporaryDirectory() as name:
+        whole = [flash_of(build(board, Path(name))) for board in boards]
+        for feature in FEATURES:
+            saved = [w - flash_of(build(b, Path(name), feature)) for w, b in zip(whole, boards, strict=True)]
+            lines.append(f"{feature:20}" + "".join(f"{bytes_:12}" for bytes_ in saved))
+    return "\n".join(lines)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Builds the firmware of the boards named, or of all.")
     parser.add_argument("board", nargs="*", help="a board's name")
     parser.add_argument("--into", type=Path, default=ROOT / "mcutool" / "firmware", help="folder for the ELF files")
+    parser.add_argument("--costs", action="store_true", help="only print what each optional part costs in flash")
     options = parser.parse_args(arguments)
     try:
         require_compiler()
         boards = [devices.board(name) for name in options.board] or list(devices.boards())
+        if options.costs:
+            print(feature_costs(boards))
+            return 0
         with ThreadPoolExecutor() as pool:
             elves = list(pool.map(lambda board: build(board, options.into.resolve()), boards))
     except Error as error:

@@ -120,6 +120,9 @@ static const char *check_header(const struct image_header *header, uint32_t payl
     if (header->isa > ISA_VERSION) {
         return "the image needs a newer firmware; install it with: mcutool flash --runtime";
     }
+    if ((header->features & ~(uint32_t)(VM_FEATURES)) != 0) {
+        return "the image uses a part of WebAssembly that this firmware was built without";
+    }
     return header->size == payload_size ? NULL : "the image is damaged: its size is wrong";
 }
 

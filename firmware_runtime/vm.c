@@ -101,6 +101,7 @@ void vm_leave_cross(struct vm *vm) {
     vm->frame = callee - callee[-5];
 }
 
+#if VM_WITH_TAIL_CALLS
 void vm_leave_tail(struct vm *vm) {
     uint32_t *callee = vm->frame;
     uint32_t *frame = callee - callee[-5];
@@ -110,6 +111,7 @@ void vm_leave_tail(struct vm *vm) {
     vm->pc = VM_FROM_LINK(vm, frame[-1]);
     vm->frame = frame - frame[-2];
 }
+#endif
 
 /* The function that an element of a table refers to, if its signature is the expected one. */
 static uint32_t find_element(const struct vm *vm, uint32_t index, uint32_t signature, uint32_t table,
@@ -128,10 +130,12 @@ static uint32_t find_element(const struct vm *vm, uint32_t index, uint32_t signa
     return 0;
 }
 
+#if VM_WITH_TYPED_REFERENCES || VM_WITH_TAIL_CALLS
 static uint32_t find_reference(const struct vm *vm, uint32_t reference, uint32_t *function) {
     *function = reference - 1;
     return reference == 0 || reference > vm->sections[IMAGE_FUNCTIONS].count ? VM_TRAP_NULL_FUNCTION_REFERENCE : 0;
 }
+#endif
 
 static uint32_t enter_any(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
     const struct image_function *function = &vm->functions[index];
@@ -145,6 +149,7 @@ static uint32_t enter_any(struct vm *vm, uint32_t *callee, uint32_t distance, co
     return vm_enter_cross(vm, callee, distance, back, index);
 }
 
+#if VM_WITH_TAIL_CALLS
 /* The parameters lie in slot 0 and up. */
 static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
     const struct image_function *function = &vm->functions[index];
@@ -174,6 +179,7 @@ static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
     }
     return kind;
 }
+#endif
 
 uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index,
                            uint32_t signature, uint32_t table) {
@@ -182,24 +188,30 @@ uint32_t vm_enter_indirect(struct vm *vm, uint32_t *callee, uint32_t distance, c
     return kind != 0 ? kind : enter_any(vm, callee, distance, back, function);
 }
 
+#if VM_WITH_TYPED_REFERENCES
 uint32_t vm_enter_reference(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back,
                             uint32_t reference) {
     uint32_t function;
     const uint32_t kind = find_reference(vm, reference, &function);
     return kind != 0 ? kind : enter_any(vm, callee, distance, back, function);
 }
+#endif
 
+#if VM_WITH_TAIL_CALLS
 uint32_t vm_tail_indirect(struct vm *vm, uint32_t distance, uint32_t index, uint32_t signature, uint32_t table) {
     uint32_t function;
     const uint32_t kind = find_element(vm, index, signature, table, &function);
     return kind != 0 ? kind : tail_any(vm, distance, function);
 }
+#endif
 
+#if VM_WITH_TAIL_CALLS
 uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference) {
     uint32_t function;
     const uint32_t kind = find_reference(vm, reference, &function);
     return kind != 0 ? kind : tail_any(vm, distance, function);
 }
+#endif
 
 uint32_t vm_stack_high_water(const struct vm *vm) {
     const uint32_t *top = vm->stack_end;
@@ -248,6 +260,7 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
     return count;
 }
 
+#if VM_WITH_EXCEPTIONS
 /// Exceptions ///
 
 /* A reference to an exception is its number below a mark that other values seldom bear, since the stack is searched for
@@ -371,6 +384,7 @@ uint32_t vm_throw_reference(struct vm *vm, uint32_t reference, const uint16_t *s
     const uint32_t number = reference - EXCEPTION_MARK;
     return number < vm->exception_count ? unwind(vm, number, site) : VM_TRAP_NULL_REFERENCE;
 }
+#endif
 
 /// Linear memory ///
 
@@ -444,6 +458,7 @@ uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
     return old;
 }
 
+#if VM_WITH_MULTIPLE_MEMORIES
 void vm_use_memory(struct vm *vm, uint32_t memory) {
     select_memory(vm, &vm->memories[memory]);
 }
@@ -463,6 +478,7 @@ uint32_t vm_memory_copy_between(struct vm *vm, uint32_t to_memory, uint32_t from
     }
     return to_fault != 0 ? to_fault : from_fault;
 }
+#endif
 
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size) {
     if (!backed(vm, to, size)) {

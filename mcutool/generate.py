@@ -44,15 +44,37 @@ def render_isa_header() -> str:
     lines += [f"#define ISA_VERSION {isa.ISA_VERSION}", f"#define ISA_ESCAPE {ESCAPE:#x}"]
     lines += [f"#define VM_LINK_SLOTS {isa.LINK_SLOTS}", f"#define VM_CROSS_LINK_SLOTS {isa.CROSS_LINK_SLOTS}"]
     lines += ["", "enum vm_trap {", *(f"    VM_TRAP_{t.name.upper()} = {t.number}," for t in TRAPS), "};"]
+    lines += ["", "/* Parts that a firmware may be built without: -DVM_WITH_NAME=0. Bits as in an image's header. */"]
+    lines += [line for name, bit in isa.FEATURES.items() for line in _feature_switch(name)]
+    present = " + ".join(f"VM_WITH_{name.upper()} * {bit}" for name, bit in isa.FEATURES.items())
+    lines += [f"#define VM_FEATURES ({present})"]
     for name in GROUPS:
         rows = [row for row in ROWS if group(row) == name]
-        lines += ["", f"/* name, opcode: {GROUPS[name]} */", f"#define ISA_{name}(X) \\"]
-        lines += [f"    X({c_name(row)}, {row.opcode:#04x}) \\" for row in rows[:-1]]
-        lines += [f"    X({c_name(rows[-1])}, {rows[-1].opcode:#04x})"]
+        featured = [f"    ISA_{f.upper()}(X)" for f in isa.FEATURES if name == "ESCAPED"]
+        items = [f"    X({c_name(row)}, {row.opcode:#04x})" for row in rows if not row.feature] + featured
+        lines += ["", f"/* name, opcode: {GROUPS[name]} */", " \\\n".join([f"#define ISA_{name}(X)", *items])]
     lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def _feature_switch(name: str) -> list[str]:
+    """The rows of a feature, all of the escape page, as a list that is empty in a firmware without it."""
+    rows = [row for row in ROWS if row.feature == name]
+    assert all(row.escaped for row in rows)
+    items = " ".join(f"X({c_name(row)}, {row.opcode:#04x})" for row in rows)
+    upper = name.upper()
+    return [
+        f"#ifndef VM_WITH_{upper}",
+        f"#define VM_WITH_{upper} 1",
+        "#endif",
+        f"#if VM_WITH_{upper}",
+        f"#define ISA_{upper}(X) {items}",
+        "#else",
+        f"#define ISA_{upper}(X)",
+        "#endif",
+    ]
 
 
 def render_trap_texts() -> str:
@@ -67,8 +89,12 @@ def render_handlers() -> str:
         lines.append(f"#{'if' if number == 0 else 'elif'} defined(HANDLERS_{name})")
         for row in ROWS:
             if group(row) == name:
-                lines += render_handler(row)
+                lines += _optional(row.feature, render_handler(row))
     return "\n".join([*lines, "#endif", ""])
+
+
+def _optional(feature: str, lines: list[str]) -> list[str]:
+    return [f"#if VM_WITH_{feature.upper()}", *lines, "#endif"] if feature else lines
 
 
 def render_handler(row: Row) -> list[str]:

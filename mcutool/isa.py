@@ -34,6 +34,9 @@ CROSS_LINK_SLOTS = 5
 MAXIMUM_SLOT = 255
 """Highest slot that an eight-bit operand names."""
 
+FEATURES = {"tail_calls": 1, "typed_references": 2, "multiple_memories": 4, "exceptions": 8}
+"""Parts of WebAssembly that cost flash of their own, with their bits in the header of an image that uses them."""
+
 SLOT_LETTERS = "dabc"
 SIGNED_LETTERS = "ij"
 RELOCATIONS = {
@@ -126,6 +129,8 @@ class Row:
     """Whether the handler needs the C stack, for a library call or for want of registers: "" for straight code,
     "soft" on a core without FPU, "always"."""
     since: int = 1
+    feature: str = ""
+    """One of FEATURES that a firmware may be built without; "" for what every firmware has."""
 
     @cached_property
     def bits(self) -> str:
@@ -192,10 +197,10 @@ _rows: list[Row] = []
 _next = {False: 1, True: 1}
 
 
-def _row(name: str, form: str, types: str, meaning: str, sentence: str, library: str = "") -> None:
+def _row(name: str, form: str, types: str, meaning: str, sentence: str, library: str = "", feature: str = "") -> None:
     """Append a row; opcodes follow the order of the table, 0 stays free on both pages."""
     escaped = form.startswith("x:")
-    _rows.append(Row(name, _next[escaped], form, types, meaning, sentence, library))
+    _rows.append(Row(name, _next[escaped], form, types, meaning, sentence, library, feature=feature))
     _next[escaped] += 1
 
 
@@ -551,6 +556,7 @@ _row(
     "",
     "TAIL(f)",
     "Goes on in a function of the same module, whose parameters lie in slot 0 and up.",
+    feature="tail_calls",
 )
 _row(
     "tail_call_indirect",
@@ -558,25 +564,67 @@ _row(
     "i32",
     "TAIL_INDIRECT(k, a, s, t)",
     "Goes on in the a-th function of table t; slot k is above this frame, for a callee of another module.",
+    feature="tail_calls",
 )
-_row("call_ref", "x:ka", "i32", "ENTER_REFERENCE(k, a)", "Calls the function that a refers to; k as for call.")
-_row("tail_call_ref", "x:ka", "i32", "TAIL_REFERENCE(k, a)", "Goes on in the function that a refers to.")
 _row(
-    "leave_tail", "x:none", "", "LEAVE_TAIL()", "Returns from a tail call into another module; the third and last stub."
+    "call_ref",
+    "x:ka",
+    "i32",
+    "ENTER_REFERENCE(k, a)",
+    "Calls the function that a refers to; k as for call.",
+    feature="typed_references",
 )
-_row("memory.use", "x:m", "", "USE_MEMORY(m)", "Makes m the linear memory of the accesses that follow.")
+_row(
+    "tail_call_ref",
+    "x:ka",
+    "i32",
+    "TAIL_REFERENCE(k, a)",
+    "Goes on in the function that a refers to.",
+    feature="tail_calls",
+)
+_row(
+    "leave_tail",
+    "x:none",
+    "",
+    "LEAVE_TAIL()",
+    "Returns from a tail call into another module; the third and last stub.",
+    feature="tail_calls",
+)
+_row(
+    "memory.use",
+    "x:m",
+    "",
+    "USE_MEMORY(m)",
+    "Makes m the linear memory of the accesses that follow.",
+    feature="multiple_memories",
+)
 _row(
     "memory.copy_between",
     "x:abcmq",
     "i32 i32 i32",
     "TRY(vm_memory_copy_between(VM, m, q, a, b, c))",
     "Copies c bytes from b of memory q to a of memory m.",
+    feature="multiple_memories",
 )
 
 # exceptions ---------------------------------------------------------------------------------------------------------
 
-_row("throw", "x:kv", "", "THROW(k, v)", "Throws an exception with tag v whose values lie at slot k.")
-_row("throw_ref", "x:k", "", "THROW_REFERENCE(k)", "Throws the exception that slot k refers to again.")
+_row(
+    "throw",
+    "x:kv",
+    "",
+    "THROW(k, v)",
+    "Throws an exception with tag v whose values lie at slot k.",
+    feature="exceptions",
+)
+_row(
+    "throw_ref",
+    "x:k",
+    "",
+    "THROW_REFERENCE(k)",
+    "Throws the exception that slot k refers to again.",
+    feature="exceptions",
+)
 
 ROWS: tuple[Row, ...] = tuple(_rows)
 BY_NAME = {row.name: row for row in ROWS}

@@ -30,6 +30,41 @@ enum vm_trap {
     VM_TRAP_EXCEPTIONS_EXHAUSTED = 19,
 };
 
+/* Parts that a firmware may be built without: -DVM_WITH_NAME=0. Bits as in an image's header. */
+#ifndef VM_WITH_TAIL_CALLS
+#define VM_WITH_TAIL_CALLS 1
+#endif
+#if VM_WITH_TAIL_CALLS
+#define ISA_TAIL_CALLS(X) X(tail_call, 0x58) X(tail_call_indirect, 0x59) X(tail_call_ref, 0x5b) X(leave_tail, 0x5c)
+#else
+#define ISA_TAIL_CALLS(X)
+#endif
+#ifndef VM_WITH_TYPED_REFERENCES
+#define VM_WITH_TYPED_REFERENCES 1
+#endif
+#if VM_WITH_TYPED_REFERENCES
+#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x5a)
+#else
+#define ISA_TYPED_REFERENCES(X)
+#endif
+#ifndef VM_WITH_MULTIPLE_MEMORIES
+#define VM_WITH_MULTIPLE_MEMORIES 1
+#endif
+#if VM_WITH_MULTIPLE_MEMORIES
+#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x5d) X(memory_copy_between, 0x5e)
+#else
+#define ISA_MULTIPLE_MEMORIES(X)
+#endif
+#ifndef VM_WITH_EXCEPTIONS
+#define VM_WITH_EXCEPTIONS 1
+#endif
+#if VM_WITH_EXCEPTIONS
+#define ISA_EXCEPTIONS(X) X(throw, 0x5f) X(throw_ref, 0x60)
+#else
+#define ISA_EXCEPTIONS(X)
+#endif
+#define VM_FEATURES (VM_WITH_TAIL_CALLS * 1 + VM_WITH_TYPED_REFERENCES * 2 + VM_WITH_MULTIPLE_MEMORIES * 4 + VM_WITH_EXCEPTIONS * 8)
+
 /* name, opcode: straight code on every core */
 #define ISA_STRAIGHT(X) \
     X(halt, 0x01) \
@@ -278,15 +313,10 @@ enum vm_trap {
     X(f64_convert_i64_u, 0x55) \
     X(f32_demote_f64, 0x56) \
     X(f64_promote_f32, 0x57) \
-    X(tail_call, 0x58) \
-    X(tail_call_indirect, 0x59) \
-    X(call_ref, 0x5a) \
-    X(tail_call_ref, 0x5b) \
-    X(leave_tail, 0x5c) \
-    X(memory_use, 0x5d) \
-    X(memory_copy_between, 0x5e) \
-    X(throw, 0x5f) \
-    X(throw_ref, 0x60)
+    ISA_TAIL_CALLS(X) \
+    ISA_TYPED_REFERENCES(X) \
+    ISA_MULTIPLE_MEMORIES(X) \
+    ISA_EXCEPTIONS(X)
 
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02

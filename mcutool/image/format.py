@@ -26,9 +26,6 @@ UNLIMITED = 0xFFFFFFFF
 
 EXPORT_KINDS = ("function", "table", "memory", "global", "tag")
 
-FEATURES = {"i64": 1, "f32": 2, "f64": 4}
-"""Bits of the header's feature word: what the code computes with, so that a smaller firmware can refuse it."""
-
 _U8, _U16, _U32 = "uint8_t", "uint16_t", "uint32_t"
 _CONSTRUCT = {_U8: Int8ul, _U16: Int16ul, _U32: Int32ul}
 
@@ -59,7 +56,8 @@ HEADER = [
     (_U16, "exceptions"),
     (_U16, "exception_slots"),
 ]
-"""`ram`: bytes of the arena that the module needs at its start, everything included. `exceptions`: how many may be
+"""`features`: bits of isa.FEATURES that the code uses, so that a firmware without one refuses it. `ram`: bytes of the
+arena that the module needs at its start, everything included. `exceptions`: how many may be
 alive at a time, `exception_slots`: the values that each has room for."""
 SECTION = [(_U32, "offset"), (_U32, "count")]
 

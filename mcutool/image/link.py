@@ -6,15 +6,15 @@ import. It refuses to know how code is made or where a byte of the image lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction, Handler
 from mcutool.encoding import ESCAPE, STUB_CODE, disassemble
 from mcutool.errors import Unsupported
-from mcutool.image.format import EXPORT_KINDS, FEATURES, NONE, UNLIMITED, Image
-from mcutool.isa import BY_NAME, ISA_VERSION
+from mcutool.image.format import EXPORT_KINDS, NONE, UNLIMITED, Image
+from mcutool.isa import BY_NAME, FEATURES, ISA_VERSION
 from mcutool.wasm.module import (
     ExternalType,
     FunctionType,
@@ -130,7 +130,6 @@ class Linker:
         self._place_code(compiled, spaces)
         self._place_segments(compiled, spaces)
         self._export(compiled, spaces, number)
-        self.image.features |= _features(compiled.module)
 
     # imports
 
@@ -243,6 +242,7 @@ class Linker:
             self.image.code.append(function.frame_slots)
             start = len(self.image.code)
             self.image.code += self._relocated(function, compiled, spaces)
+            self.image.features |= features_of(function)
             self.positions += [(start + position, offset) for position, offset in function.positions]
             self.image.handlers += [_handler(handler, start, spaces) for handler in function.handlers]
 
@@ -356,6 +356,13 @@ def link(modules: list[CompiledModule], stack_slots: int, table_room: int = 0) -
     return linker
 
 
+def features_of(function: CompiledFunction) -> int:
+    """Bits of isa.FEATURES that the function's code uses."""
+    rows = {decoded.row for _, decoded, _ in disassemble(function.halfwords) if decoded}
+    bits = {FEATURES[row.feature] for row in rows if row.feature}
+    return sum(bits | ({FEATURES["exceptions"]} if function.handlers else set()))
+
+
 def arena_bytes(image: Image) -> int:
     """Bytes that firmware_runtime/image.c takes from the arena for this image."""
     sizes = [image.global_slots * 4, (len(image.datas) + len(image.elements) + 7) // 8]
@@ -432,13 +439,3 @@ def _limits_match(given: Limits, wanted: Limits) -> bool:
     if given.minimum < wanted.minimum:
         return False
     return wanted.maximum is None or (given.maximum is not None and given.maximum <= wanted.maximum)
-
-
-def _features(module: Module) -> int:
-    return sum(FEATURES[name] for name in set(_number_types(module)) if name in FEATURES)
-
-
-def _number_types(module: Module) -> Iterator[str]:
-    for function in module.functions:
-        for instruction in function.body:
-            yield instruction.opcode.name[:3]
