@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from random import Random
 from typing import TYPE_CHECKING
 
+from mcutool.ir import rules
+from mcutool.ir.rules import RULES, Rule, Term
 from mcutool.wasm.opcodes import OPCODES, Opcode
 from tests.fuzz import edges
 
@@ -25,7 +26,7 @@ NULLS = {"funcref": "(ref.null func)", "externref": "(ref.null extern)"}
 DEEPEST = 7
 TRIPS = 5
 """Most turns of a loop."""
-WIDE = (230, 320)
+WIDE = (240, 280)
 """Locals of a function whose frame is larger than an operand reaches."""
 
 
@@ -38,9 +39,19 @@ def _computing() -> dict[str, list[Opcode]]:
     return found
 
 
+def _result_of(pattern: Term) -> str:
+    """The type of what a rule's pattern gives; an empty string when it can be any."""
+    row = {opcode.name: opcode for opcode in OPCODES}.get(pattern.op)
+    return row.results[0] if row and row.results else "" if pattern.op == "select" else "?"
+
+
 COMPUTING = _computing()
 LOADS = {kind: [r for r in OPCODES if r.access and r.results == (kind,)] for kind in NUMBERS}
 STORES = {kind: [r for r in OPCODES if r.access and r.parameters == ("i32", kind)] for kind in NUMBERS}
+BY_NAME = {row.name: row for row in OPCODES}
+FROM_I32 = {"i32": "{}", "i64": "(i64.mul (i64.extend_i32_s {}) (i64.const 0x100000003))", "f32": "(f32.convert_i32_s {})", "f64": "(f64.convert_i32_u {})"}
+RULES_OF = {kind: [r for rows in RULES.values() for r in rows if _result_of(r.pattern) in (kind, "")] for kind in NUMBERS}
+"""The optimiser's rules whose patterns give such a value."""
 COMPARING = [row for row in COMPUTING["i32"] if row.name[4:6] in ("eq", "ne", "lt", "gt", "le", "ge")]
 
 
@@ -55,8 +66,9 @@ class Label:
 class Body:
     """One function. `text` gives its locals and instructions; `budget` is how many nodes are still wanted."""
 
-    def __init__(self, random: Random, declared: Declared, signature: Signature, is_leaf: bool) -> None:
-        self.random = random
+    def __init__(self, numbers: edges.Numbers, declared: Declared, signature: Signature, is_leaf: bool) -> None:
+        self.numbers = numbers
+        self.random = random = numbers.random
         self.declared = declared
         self.results = signature.results
         self.is_leaf = is_leaf
@@ -64,12 +76,12 @@ class Body:
         self.counters: list[str] = []
         self.declarations: list[str] = []
         self.labels: list[Label] = []
-        self.numbers = 0
+        self.names = 0
         self.loops = 0
         self.budget = random.choice((5, 15, 40, 80, 150))
         for number, kind in enumerate(signature.parameters):
             self.locals[kind].append(str(number))
-        self.is_wide = random.random() < 0.08
+        self.is_wide = random.random() < 0.04
 
     def text(self) -> str:
         """Declarations of locals and the body."""
@@ -78,15 +90,15 @@ class Body:
         parts = [] if self.is_leaf else [COUNTED_CALL]
         parts += self._fill_locals() if self.is_wide else []
         parts += self.statements(6)
-        parts += self._read_locals() if self.is_wide else []
+        parts += self._read_locals() if self.is_wide or self.chance(0.4) else []
         parts += [self.expression(kind) for kind in self.results]
         return "\n    ".join([" ".join(self.declarations), *parts])
 
     # names
 
     def _name(self, letter: str) -> str:
-        self.numbers += 1
-        return f"${letter}{self.numbers}"
+        self.names += 1
+        return f"${letter}{self.names}"
 
     def _local(self, kind: str, letter: str = "l") -> str:
         name = self._name(letter)
@@ -99,20 +111,26 @@ class Body:
         return self.random.choice(self.locals[kind]) if self.locals[kind] else self._local(kind)
 
     def _fill_locals(self) -> list[str]:
-        return [f"(local.set {n} {self.leaf(k)})" for k, names in self.locals.items() for n in names if n[0] == "$"]
+        """Numbers that no translator knows: they come from the count of calls."""
+        filled = []
+        for kind in NUMBERS:
+            for number, name in enumerate(self.locals[kind]):
+                count = f"(i32.mul (global.get $fuel) (i32.const {2 * number + 3}))"
+                filled.append(f"(local.set {name} {FROM_I32[kind].format(count)})")
+        return filled
 
     def _read_locals(self) -> list[str]:
         """Something that depends on every local, so that all are kept until here."""
-        seen = {"i32": "{}", "i64": "(i32.wrap_i64 {})", "f32": "(i32.trunc_sat_f32_s {})", "f64": "(i32.trunc_sat_f64_u {})"}
+        seen = {"i32": "{}", "i64": "(i32.wrap_i64 (i64.rotl {} (i64.const 33)))", "f32": "(i32.trunc_sat_f32_s {})", "f64": "(i32.trunc_sat_f64_u {})"}
         total = self._local("i32")
         reads = [
             f"(local.set {total} (i32.add (i32.rotl (local.get {total}) (i32.const 5)) "
             f"{seen.get(kind, '(ref.is_null {})').format(f'(local.get {name})')}))"
             for kind, names in self.locals.items()
             for name in names
+            if name != total
         ]
-        self.locals["i32"] += [total] * 20
-        return reads
+        return [*reads, f"(global.set $seen (i32.add (global.get $seen) (local.get {total})))"]
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -139,8 +157,8 @@ class Body:
     def leaf(self, kind: str, exact: bool = False) -> str:
         if kind in NULLS:
             return self._reference_leaf(kind)
-        if self.chance(0.35) or exact and kind[0] == "f":
-            return edges.constant(kind, edges.pattern(self.random, kind))
+        if self.chance(0.25) or exact and kind[0] == "f":
+            return edges.constant(kind, self.numbers.draw(kind))
         if kind == "i32" and self.counters and self.chance(0.3):
             return f"(local.get {self.random.choice(self.counters)})"
         names = [g.name for g in self.declared.globals if g.type == kind]
@@ -187,7 +205,7 @@ class Body:
     def _divisor(self, kind: str, operand: str) -> str:
         """Mostly not zero."""
         if self.chance(0.5):
-            return edges.constant(kind, edges.integer(self.random, kind) or 1)
+            return edges.constant(kind, self.numbers.draw(kind) or 1)
         return f"({kind}.or {operand} ({kind}.const {self.random.choice((1, 2, 16))}))"
 
     def _with_constant(self, kind: str, depth: int) -> str:
@@ -197,7 +215,7 @@ class Body:
         rows = [row for row in COMPUTING[kind] if row.parameters == (kind, kind)]
         text = self.expression(kind, depth)
         for _ in range(self.random.randint(1, 3)):
-            number = edges.integer(self.random, kind)
+            number = self.numbers.draw(kind)
             row = self.random.choice(rows)
             if row.name[4:8] in ("div_", "rem_"):
                 number = number or 1
@@ -206,11 +224,54 @@ class Body:
             text = f"({row.name} {constant} {text})" if swapped else f"({row.name} {text} {constant})"
         return text
 
+    def _constant_operation(self, kind: str, depth: int) -> str:
+        """An operation that can be computed beforehand, unless it traps."""
+        row = self.random.choice(COMPUTING[kind])
+        assert row.parameters is not None
+        constants = [edges.constant(parameter, self.numbers.draw(parameter)) for parameter in row.parameters]
+        return f"({row.name} {' '.join(constants)})" if row.name[4:11] != "trunc_f" else ""
+
     def _same_twice(self, kind: str, depth: int) -> str:
         """An operation on a value and itself."""
         rows = [r for r in COMPUTING[kind] if r.parameters == (kind, kind) and r.name[4:8] not in ("div_", "rem_", "copy")]
         name = self._some_local(kind)
         return f"({self.random.choice(rows).name} (local.tee {name} {self.expression(kind, depth)}) (local.get {name}))"
+
+    def _rule(self, kind: str, depth: int) -> str:
+        """An instance of the left side of one of the optimiser's rules."""
+        if not RULES_OF[kind]:
+            return ""
+        rule = self.random.choice(RULES_OF[kind])
+        for _ in range(20):
+            constants = {letter: self.numbers.draw(f"i{rule.width}") for letter in "ck"}
+            if self._holds(rule, constants):
+                return self._instance(rule.pattern, kind, constants, {}, depth)
+        return ""
+
+    def _holds(self, rule: Rule, constants: dict[str, int]) -> bool:
+        """Whether the rule's condition holds, as far as it is about the constants alone."""
+        try:
+            words = {**rules.WORDS, "bound": lambda value: 0, **dict.fromkeys("xyz", None), **constants, "W": rule.width}
+            return rule.condition is None or bool(eval(rule.condition, words))
+        except (TypeError, AttributeError, NameError):
+            return True
+
+    def _instance(self, term: object, kind: str, constants: dict[str, int], given: dict[str, str], depth: int) -> str:
+        """A term of a rule as text; `given` are the locals that hold what its letters stand for."""
+        if isinstance(term, Term):
+            row = BY_NAME.get(term.op)
+            kinds = row.parameters if row and row.parameters else (kind, kind, "i32")
+            pairs = zip(term.operands, kinds, strict=False)
+            return f"({term.op} {' '.join(self._instance(t, k, constants, given, depth) for t, k in pairs)})"
+        letter = getattr(term, "letter", "")
+        if letter in constants:
+            return edges.constant(kind, constants[letter] % (1 << edges.WIDTHS[kind]))
+        if not letter:
+            return edges.constant(kind, (getattr(term, "literal", 0) or 0) % (1 << edges.WIDTHS[kind]))
+        if letter in given:
+            return f"(local.get {given[letter]})"
+        given[letter] = self._local(kind, "x")
+        return f"(local.tee {given[letter]} {self.expression(kind, depth)})"
 
     def condition(self, depth: int) -> str:
         """An i32 that is often a comparison, as a branch likes it."""
@@ -223,7 +284,9 @@ class Body:
         assert row.parameters is not None
         operands = [self.expression(parameter, depth + 1) for parameter in row.parameters]
         if len(operands) == 2 and self.chance(0.4):
-            operands[self.chance(0.8)] = edges.constant(row.parameters[0], edges.pattern(self.random, row.parameters[0]))
+            kind = row.parameters[0]
+            number = edges.limit(self.random, kind) if self.chance(0.4) else self.numbers.draw(kind)
+            operands[self.chance(0.8)] = edges.constant(kind, number)
         return f"({row.name} {' '.join(operands)})"
 
     def _comparison(self, kind: str, depth: int) -> str:
@@ -272,6 +335,9 @@ class Body:
 
     def _callable(self) -> list[Function]:
         return [] if self.is_leaf else self.declared.functions
+
+    def _tail_callable(self) -> list[Function]:
+        return [f for f in self._callable() if f.signature.results == self.results]
 
     def call(self, function: Function, depth: int) -> str:
         """A call, straight or through a table."""
@@ -328,9 +394,9 @@ class Body:
         choice = self.random.random()
         if choice < 0.15:
             return f"(i32.const {self.random.choice((0, 1, 4, 8, 60, memory - 16, memory - 8)) % (1 << 32)})"
-        if choice < 0.2:
+        if choice < 0.17:
             return f"(i32.const {self.random.choice((memory - 4, memory - 1, memory, -1, -4, 1 << 31)) % (1 << 32)})"
-        if choice < 0.22:
+        if choice < 0.18:
             return self.expression("i32", depth + 1)
         masked = f"(i32.and {self.expression('i32', depth + 1)} (i32.const {self.random.choice((7, 63, 124, 0xFF, 0x3F8))}))"
         if choice < 0.6:
@@ -344,7 +410,7 @@ class Body:
         memory = self.declared.memory or 0
         if self.chance(0.5):
             return ""
-        if self.chance(0.85):
+        if self.chance(0.95):
             return f" offset={self.random.choice((1, 2, 3, 4, 8, 12, 100, 247, 251, 252, 255, 256, 300, 1000))}"
         far = (memory // 2, memory - 300, memory - 9, memory - 1, memory, 65527, 65528, 65535, 65536, 1 << 31, (1 << 32) - 1)
         return f" offset={max(0, self.random.choice(far))}"
@@ -530,6 +596,8 @@ class Body:
         if choice < 0.5 and self.labels:
             label = self.random.choice(self.labels)
             text = f"(br {label.name} {' '.join(self.expression(kind, depth + 1) for kind in label.types)})"
+        elif choice < 0.75 and self._tail_callable():
+            text = self.call(self.random.choice(self._tail_callable()), depth).replace("(call", "(return_call", 1)
         elif choice < 0.95:
             text = f"(return {' '.join(self.expression(kind, depth + 1) for kind in self.results)})"
         else:
@@ -587,7 +655,9 @@ COUNTED_CALL = (
 _NUMBERS: dict[Callable, float] = {
     Body._compute: 10,
     Body._with_constant: 3,
+    Body._constant_operation: 0.7,
     Body._same_twice: 0.7,
+    Body._rule: 3,
     Body._comparison: 2,
     Body._load: 3,
     Body._tee: 2,

@@ -27,6 +27,30 @@ _PATTERNS = {
 """Smallest and largest subnormal, smallest normal, largest, NaNs quiet and signalling, the last before 2^31 and 1/2."""
 
 
+class Numbers:
+    """Draws numbers; some that it drew before, or neighbours of them, so that comparisons meet their equals."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self._drawn: dict[str, list[int]] = {kind: [] for kind in WIDTHS}
+
+    def draw(self, kind: str) -> int:
+        """The bits of a value of one of the four number types."""
+        drawn = self._drawn[kind]
+        if drawn and self.random.random() < 0.35:
+            return (self.random.choice(drawn) + self.random.choice((0, 0, 1, -1))) % (1 << WIDTHS[kind])
+        drawn.append(pattern(self.random, kind))
+        return drawn[-1]
+
+
+def limit(random: Random, kind: str) -> int:
+    """A bound of an integer type's range, or a number beside it; for floats any."""
+    width = WIDTHS[kind]
+    if kind[0] == "f":
+        return pattern(random, kind)
+    return random.choice((0, 1, -1, -1 << (width - 1), (1 << (width - 1)) - 1)) % (1 << width)
+
+
 def integer(random: Random, kind: str) -> int:
     """The unsigned bits of an i32 or i64."""
     width = WIDTHS[kind]

@@ -88,6 +88,7 @@ class Declared:
 class Generator:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self.numbers = edges.Numbers(self.random)
         self.declared = Declared()
         self.fields: list[str] = []
         self.calls: list[Call] = []
@@ -155,7 +156,7 @@ class Generator:
             self.declared.globals.append(Global(f"$g{number}", kind, mutable))
             declared_type = f"(mut {kind})" if mutable else kind
             self.fields.append(f"(global $g{number} {declared_type} {self._constant(kind)})")
-        self.fields.append(f"(global $fuel (mut i32) (i32.const {CALLS}))")
+        self.fields.append(f"(global $fuel (mut i32) (i32.const {CALLS})) (global $seen (mut i32) (i32.const 0))")
 
     def _constant(self, kind: str) -> str:
         """A constant expression."""
@@ -163,9 +164,9 @@ class Generator:
             return "(ref.null extern)"
         if kind == "funcref":
             return self._function_reference()
-        number = edges.constant(kind, edges.pattern(self.random, kind))
+        number = edges.constant(kind, self.numbers.draw(kind))
         if kind in ("i32", "i64") and self.random.random() < 0.1:
-            return f"({kind}.add {number} {edges.constant(kind, edges.pattern(self.random, kind))})"
+            return f"({kind}.add {number} {edges.constant(kind, self.numbers.draw(kind))})"
         return number
 
     def _function_reference(self) -> str:
@@ -204,11 +205,11 @@ class Generator:
     # functions
 
     def _function(self, function: Function) -> None:
-        text = Body(self.random, self.declared, function.signature, function.is_leaf).text()
+        text = Body(self.numbers, self.declared, function.signature, function.is_leaf).text()
         self.fields.append(f"(func {function.name} (type $t{function.signature.number}) {text})")
 
     def _start(self) -> None:
-        text = Body(self.random, self.declared, self.declared.signatures[-1], is_leaf=False).text()
+        text = Body(self.numbers, self.declared, self.declared.signatures[-1], is_leaf=False).text()
         self.fields.append(f"(func $start {text})\n  (start $start)")
 
     def _export(self, function: Function) -> None:
@@ -226,20 +227,21 @@ class Generator:
             f'(func (export "{export}") (param {" ".join(parameters)}) (result {" ".join(results)}) {locals_}\n'
             f"    (global.set $fuel (i32.const {CALLS})) (call {function.name} {arguments}) {stores} {shown})"
         )
-        for _ in range(3):
+        for _ in range(6):
             given = tuple((self._argument(kind), SEEN_AS.get(kind, kind)) for kind in signature.parameters)
             self.calls.append(Call(export, given, tuple(results)))
 
     def _argument(self, kind: str) -> int:
         if kind in REFERENCES:
             return self.random.randint(0, 1 if kind == "funcref" else 9)
-        return edges.pattern(self.random, kind)
+        return self.numbers.draw(kind)
 
     # what is left behind
 
     def _states(self) -> None:
         """Exports that make one number of all memory, all globals, all tables."""
         seen = " ".join(_mixed(_outwards(g.type, f"global {g.name}"), g.type) for g in self.declared.globals)
+        seen += _mixed("(global.get $seen)", "i32")
         self.fields.append(f'(func (export "globals") (result i64) (local $h i64) {seen} (local.get $h))')
         self.fields.append(f'(func (export "memory") (result i64) (local $h i64) (local $p i32) {self._bytes()} (local.get $h))')
         tables = " ".join(_elements(table) for table in self.declared.tables)

@@ -33,6 +33,8 @@ def _engine() -> wasmtime.Engine:
     config.consume_fuel = True
     config.cranelift_opt_level = "none"
     config.wasm_custom_page_sizes = True
+    config.wasm_multi_memory = True
+    config.wasm_tail_call = True
     return wasmtime.Engine(config)
 
 
