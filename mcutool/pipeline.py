@@ -15,6 +15,7 @@ from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, link
 from mcutool.ir import allocate, build, law, passes
+from mcutool.wasm.debug import source_lines
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble
@@ -55,7 +56,8 @@ def build_image(
     compiled = CompiledModule("", module, translate(module, dump), [w.plan for w in windows])
     linker = link([compiled], stack_slots, fit.table_room(board))
     image = linker.image.build()
-    return Built(image, linker.map(), fit.report(linker.image, len(image), board, module.code_size))
+    report = fit.report(linker.image, len(image), board, module.code_size)
+    return Built(image, linker.map() | source_lines(module), report)
 
 
 def load(source: Path | bytes) -> Module:

@@ -24,6 +24,8 @@ class Places:
     def __init__(self, symbols: dict[str, Any]) -> None:
         self._functions = {row[0]: row for row in symbols.get("functions", [])}
         self._positions: list[list[int]] = symbols.get("positions", [])
+        self._files: list[str] = symbols.get("files", [])
+        self._lines: list[list[int]] = symbols.get("lines", [])
 
     def name(self, function: int) -> str:
         """The function's name."""
@@ -38,17 +40,26 @@ class Places:
             return None
         return self._positions[index][1]
 
+    def source(self, wasm_offset: int | None) -> str | None:
+        """FILE:LINE of a byte of the .wasm, None when the compiler did not leave it there."""
+        index = bisect_right(self._lines, wasm_offset or 0, key=lambda row: row[0]) - 1
+        if index < 0 or not self._lines[index][2]:
+            return None
+        _, file, line = self._lines[index]
+        return f"{self._files[file]}:{line}"
+
     def trap(self, kind: str, frames: Iterable[tuple[int, int]]) -> dict[str, Any]:
         """The object that stands for a trap in `run --json`; `frames` are (function, halfword), innermost first.
 
-        All frames but the first are at the halfword behind their call. There are no source lines in a map yet.
+        All frames but the first are at the halfword behind their call.
         """
-        backtrace = [
-            {"function": self.name(function), "wasm_offset": self.wasm_offset(function, position - (depth > 0))}
-            for depth, (function, position) in enumerate(frames)
-        ]
-        innermost = backtrace[0] if backtrace else {"function": None, "wasm_offset": None}
-        return {"kind": kind, **innermost, "source": None, "backtrace": backtrace}
+        backtrace = [self._frame(function, position - (depth > 0)) for depth, (function, position) in enumerate(frames)]
+        innermost = backtrace[0] if backtrace else {"function": None, "wasm_offset": None, "source": None}
+        return {"kind": kind, **innermost, "backtrace": backtrace}
+
+    def _frame(self, function: int, position: int) -> dict[str, Any]:
+        wasm_offset = self.wasm_offset(function, position)
+        return {"function": self.name(function), "wasm_offset": wasm_offset, "source": self.source(wasm_offset)}
 
 
 def render_trap(trap: dict[str, Any]) -> str:
@@ -56,6 +67,7 @@ def render_trap(trap: dict[str, Any]) -> str:
     lines = [f"trap: {TEXTS.get(trap['kind'], trap['kind'])}"]
     for frame in trap["backtrace"]:
         offset = "" if frame["wasm_offset"] is None else f" (at byte offset {frame['wasm_offset']:#x})"
-        lines.append(f"  in {frame['function']}{offset}")
+        source = "" if frame["source"] is None else f" at {frame['source']}"
+        lines.append(f"  in {frame['function']}{source}{offset}")
     lines += [f"  next: {ADVICE[trap['kind']]}"] if trap["kind"] in ADVICE else []
     return "\n".join(lines)

@@ -181,6 +181,7 @@ class Module:
     datas: list[Data] = field(default_factory=list)
     customs: list[tuple[str, bytes, int]] = field(default_factory=list)  # name, contents, offset of the contents
     function_names: dict[int, str] = field(default_factory=dict)  # from the name section
+    code_offset: int = 0  # where the code section's contents begin, which is address 0 of DWARF
     code_size: int = 0  # bytes of the code section's contents
     size: int = 0  # bytes of the file
 

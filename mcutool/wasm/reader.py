@@ -113,7 +113,7 @@ class _Reader:
         if cursor.position != cursor.end:
             raise InvalidModule("section size mismatch", cursor.position)
         if number == _CODE:
-            self.module.code_size = size
+            self.module.code_offset, self.module.code_size = cursor.end - size, size
         cursor.end = file_end
 
     # Sections
