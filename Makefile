@@ -7,7 +7,8 @@ PYTHON := .venv/bin/python
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
 TEST_TOOLS := qemu-system-arm stm32flash clang wasm-ld rustc /usr/lib/wasm32-wasi/libc.a
-TEST_PACKAGES := qemu-system-arm stm32flash clang lld wasi-libc libclang-rt-dev-wasm32 rustc libstd-rust-dev-wasm32
+TEST_PACKAGES := qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc libclang-rt-dev-wasm32 \
+	rustc libstd-rust-dev-wasm32
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench firmware check clean
