@@ -425,16 +425,15 @@ uint32_t vm_memory_size(const struct vm *vm) {
     return vm->memory->pages;
 }
 
-/* How many bytes RAM can back of a memory that is `size` bytes large, 0 when that is not allowed. A memory that began
- * as a window of what it declares may be backed in part: an access beyond its RAM traps with words of its own. */
+/* How many bytes RAM can back of a memory that is `size` bytes large, 0 when that is not allowed. One that may be backed
+ * in part has more of it backed than before; an access beyond that traps with words of its own. */
 static uint32_t backable(const struct vm_memory *memory, uint64_t size) {
     const struct image_memory *declared = memory->declared;
-    const uint64_t least = (uint64_t)declared->minimum << declared->page_log2;
-    if (size <= declared->capacity && declared->window_low == 0) {
-        return (uint32_t)size;
+    const uint64_t reach = (uint64_t)declared->window_low + declared->capacity;
+    if (size <= reach) {
+        return (uint32_t)(size - declared->window_low);
     }
-    const bool partly = declared->window_low != 0 || declared->window_size != least;
-    return partly && (uint64_t)declared->window_low + declared->capacity > declared_size(memory) ? declared->capacity : 0;
+    return (declared->flags & 1) != 0 && reach > declared_size(memory) ? declared->capacity : 0;
 }
 
 uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {

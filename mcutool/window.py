@@ -107,7 +107,7 @@ def _window(layout: Layout, declared: int, available: int, heap: int | None, sta
         raise _refusal(declared, available, needed)
     capacity = needed if heap is not None else available & -ALIGNMENT
     size = min(capacity, declared - low)
-    return Window(MemoryPlan(low, size, max(size, capacity)), lowered, whole=False)
+    return Window(MemoryPlan(low, size, max(size, capacity), partial=True), lowered, whole=False)
 
 
 def _refusal(declared: int, available: int, needed: int | None) -> DoesNotFit:

@@ -124,6 +124,7 @@ struct image_memory {
     uint32_t window_low;
     uint32_t window_size;
     uint32_t capacity;
+    uint32_t flags;
 };
 
 enum image_section_number {

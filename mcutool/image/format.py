@@ -75,6 +75,7 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
         (_U32, "window_low"),
         (_U32, "window_size"),
         (_U32, "capacity"),
+        (_U32, "flags"),
     ],
     "tables": [(_U32, "minimum"), (_U32, "maximum"), (_U32, "capacity")],
     "datas": [(_U32, "offset"), (_U32, "size")],
@@ -86,10 +87,11 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
 """The sections in the order of the directory, each an array of records of these fields.
 
 Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
-capacity is how many bytes it may grow to. Functions: `code` is the halfword offset of the frame size that precedes
-the instructions, or the import's index for a host function. Globals of exports: `index` is a slot. Handlers, ascending
-by `site`, which is where a call or throw would go on: an exception with `tag` (NONE: any) goes on at `target`, its
-values at slot `base`, followed by a reference to it if bit 0 of `flags` is set.
+capacity is how many bytes it may grow to; bit 0 of `flags` lets the memory grow beyond what RAM backs. Functions: `code`
+is the halfword offset of the frame size that precedes the instructions, or the import's index for a host function.
+Globals of exports: `index` is a slot. Handlers, ascending by `site`, which is where a call or throw would go on: an
+exception with `tag` (NONE: any) goes on at `target`, its values at slot `base`, followed by a reference to it if bit 0
+of `flags` is set.
 """
 
 

@@ -43,11 +43,15 @@ class LinkError(Unsupported):
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What RAM backs of a linear memory, in bytes: [low, low + size), able to grow to `capacity`."""
+    """What RAM backs of a linear memory, in bytes: [low, low + size), able to grow to `capacity`.
+
+    `partial` lets memory.grow give pages of which RAM backs a part, or none but the first.
+    """
 
     low: int
     size: int
     capacity: int
+    partial: bool = False
 
 
 @dataclass
@@ -110,6 +114,7 @@ class Linker:
         self._modules: list[tuple[CompiledModule, _Spaces]] = []
         self._signatures: dict[FunctionType, int] = {}
         self._structures = Structures()
+        self._names: dict[int, tuple[Module, dict[str, str]]] = {}
         self._imports: dict[tuple[int, int], int] = {}
         self._table_room = table_room
 
@@ -151,7 +156,7 @@ class Linker:
 
     def _renamed(self, module: Module) -> Callable[[ExternalType], ExternalType]:
         """Writes a type so that it can be compared with one of another module."""
-        names = self._structures.names(module.types)
+        names = self._type_names(module)
 
         def rename(type_: ExternalType) -> ExternalType:
             if isinstance(type_, FunctionType):
@@ -182,7 +187,7 @@ class Linker:
     # definitions
 
     def _signature(self, type_: FunctionType, module: Module) -> int:
-        key = renamed_function(type_, self._structures.names(module.types))
+        key = renamed_function(type_, self._type_names(module))
         if key not in self._signatures:
             self._signatures[key] = len(self.image.signatures)
             self.image.signatures.append(
@@ -193,6 +198,12 @@ class Linker:
                 )
             )
         return self._signatures[key]
+
+    def _type_names(self, module: Module) -> dict[str, str]:
+        """What tells the module's types from those of the others; computed once a module, which is kept."""
+        if id(module) not in self._names:
+            self._names[id(module)] = module, self._structures.names(module.types)
+        return self._names[id(module)][1]
 
     def _function(self, code: int, signature: int, module: int, name: str) -> int:
         index = len(self.image.functions)
@@ -215,7 +226,7 @@ class Linker:
         for memory, plan in zip(module.memories, compiled.memories, strict=True):
             spaces.memories.append(len(self.image.memories))
             self.image.memories.append(_memory(memory, plan))
-        for tag in getattr(module, "tags", []):
+        for tag in module.tags:
             spaces.tags.append(len(self.image.tags))
             self.image.tags.append(dict(slots=slots(tag.parameters), reserved=0))
         start = module.export("_start")
@@ -409,12 +420,13 @@ def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
         window_low=plan.low,
         window_size=plan.size,
         capacity=plan.capacity,
+        flags=int(plan.partial),
     )
 
 
 def _type_of(module: Module, kind: str, index: int) -> ExternalType:
     if kind == "tag":
-        return getattr(module, "tag_types", [])[index]
+        return module.tag_types[index]
     spaces: dict[str, Sequence[ExternalType]] = {
         "function": module.function_types,
         "table": module.table_types,

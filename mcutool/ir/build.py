@@ -55,7 +55,7 @@ class _Context:
         self.function_types = module.function_types
         self.table_types = module.table_types
         self.global_types = module.global_types
-        self.tag_types = getattr(module, "tag_types", [])
+        self.tag_types = module.tag_types
         self.imported_functions = len(module.imported("function"))
         self.type_numbers: dict[wasm.FunctionType, int] = {}
         for number, type_ in enumerate(module.types):

@@ -11,4 +11,4 @@ MULTIPLE_MEMORIES = "multiple memories"
 TYPED_REFERENCES = "typed function references"
 EXCEPTIONS = "exception handling"
 
-UNTRANSLATED = frozenset({EXCEPTIONS})
+UNTRANSLATED: frozenset[str] = frozenset()

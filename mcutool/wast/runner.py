@@ -19,7 +19,7 @@ from mcutool.errors import Error, InvalidModule, Unsupported
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS
 from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
-from mcutool.isa import TRAPS
+from mcutool.isa import TRAP_NUMBERS, TRAPS
 from mcutool.pipeline import load, translate
 from mcutool.run import Session
 from mcutool.wasm.module import MemoryType, Module
@@ -98,7 +98,7 @@ def _spectest() -> Module:
     return load(bytes(assemble(SPECTEST)))
 
 
-class _Plan:
+class Plan:
     """Every instance that the script makes, found before anything runs, and the image that holds them."""
 
     def __init__(self, commands: list[Command], board: Board) -> None:
@@ -122,7 +122,7 @@ class _Plan:
         for memory in memories:
             largest = memory["maximum"] << memory["page_log2"]
             room = min(largest, memory["capacity"] + max(0, spare // len(memories)))
-            memory["capacity"] = max(memory["capacity"], room & -ALIGNMENT)
+            memory["capacity"] = max(memory["capacity"], room + ALIGNMENT - 1 & -ALIGNMENT)
 
     def _look_at(self, command: Command) -> None:
         if isinstance(command, DefineModule):
@@ -159,7 +159,7 @@ class _Plan:
 
     def _memory(self, memory: MemoryType) -> MemoryPlan:
         backed = min(memory.limits.minimum * memory.page_size, LARGEST_MEMORY)
-        return MemoryPlan(0, backed, backed)
+        return MemoryPlan(0, backed, backed, partial=True)
 
     def _providers(self, module: Module) -> dict[str, int]:
         """Raises Unsupported when a module that this one imports from is not there for that reason."""
@@ -183,7 +183,7 @@ class ScriptRunner:
     def __init__(self, path: Path, board: Board, make_session: Callable[[], Session]) -> None:
         self.report = Report(str(path))
         self._commands = read_script(path.read_bytes())
-        self._plan = _Plan(self._commands, board)
+        self._plan = Plan(self._commands, board)
         self._session = make_session()
         self._names: dict[str | None, _Instance] = {}
         self._plan.registered = {"spectest": self._plan.registered["spectest"]}
@@ -260,11 +260,10 @@ class ScriptRunner:
                 raise _Failed(f"gave {kind} {bits:#x}, expected {expected.alternatives}")
 
     def _check_failure(self, command: AssertFailure) -> None:
-        if command.failure == "exception":
-            raise _Skipped("not supported: exceptions")
+        message = UNCAUGHT if command.failure == "exception" else command.message
         trap, _ = self._perform(command.action)
-        if not trap or not _same_words(trap, command.message):
-            raise _Failed(f"expected {command.message!r}, got {trap or 'a result'!r}")
+        if not trap or not _same_words(trap, message):
+            raise _Failed(f"expected {message!r}, got {trap or 'a result'!r}")
 
     def _check_module(self, command: AssertModule) -> None:
         checks = {"malformed": self._refused, "invalid": self._refused, "unlinkable": self._unlinkable}
@@ -339,6 +338,7 @@ class ScriptRunner:
         return (TRAPS[reply["t"]].text, b"") if "t" in reply else ("", reply["r"])
 
 
+UNCAUGHT = TRAPS[TRAP_NUMBERS["uncaught_exception"]].text
 PATIENCE = 60.0
 """Seconds of the board's clock that a call may take."""
 

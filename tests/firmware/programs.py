@@ -50,7 +50,8 @@ def _declare(result: Image, data: bytes) -> None:
         result.signatures.append(sizes)
         result.imports.append(dict(host=row.number, signature=number, module_name=row.module, name=row.name))
     result.modules = [dict(memory=0, instantiate=0, start=1, flags=0)]
-    result.memories = [dict(minimum=1, maximum=1, page_log2=16, window_low=0, window_size=WINDOW, capacity=WINDOW)]
+    memory = dict(minimum=1, maximum=1, page_log2=16, window_low=0, flags=0)
+    result.memories = [memory | dict(window_size=WINDOW, capacity=WINDOW)]
     result.datas = [data]
     result.exports = [dict(name="_start", kind=0, module=0, index=1)]
 
