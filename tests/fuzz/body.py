@@ -19,7 +19,7 @@ from mcutool.wasm.opcodes import OPCODES, Opcode
 from tests.fuzz import edges
 
 if TYPE_CHECKING:
-    from tests.fuzz.generate import Declared, Function, Signature, Table
+    from tests.fuzz.generate import Declared, Function, Memory, Signature, Table
 
 NUMBERS = ("i32", "i64", "f32", "f64")
 NULLS = {"funcref": "(ref.null func)", "externref": "(ref.null extern)"}
@@ -176,7 +176,7 @@ class Body:
 
     def _exact(self, kind: str, depth: int) -> str:
         choice = self.random.random()
-        if choice < 0.2 and self.declared.memory is not None:
+        if choice < 0.2 and self.declared.memories:
             return self._load(kind, depth)
         if choice < 0.4:
             other = "i" + kind[1:]
@@ -358,8 +358,9 @@ class Body:
         if kind != "i32":
             return ""
         choices = ["(ref.is_null " + self.expression(self.random.choice(list(NULLS)), depth) + ")"]
-        if self.declared.memory is not None:
-            choices += ["(memory.size)", f"(memory.grow {self._index(3, depth)})"]
+        if self.declared.memories:
+            name = self.random.choice(self.declared.memories).name
+            choices += [f"(memory.size {name})", f"(memory.grow {name} {self._index(3, depth)})"]
         table = self.random.choice(self.declared.tables)
         grow = f"(table.grow {table.name} {self.expression(table.element, depth)} {self._index(4, depth)})"
         return self.random.choice([*choices, f"(table.size {table.name})", grow])
@@ -388,14 +389,14 @@ class Body:
             return f"(i32.const {self.random.randrange(table.minimum)})"
         return f"(i32.rem_u {self.expression('i32', depth + 1)} (i32.const {table.minimum}))"
 
-    def address(self, depth: int) -> str:
+    def address(self, memory: Memory, depth: int) -> str:
         """Mostly in bounds; often of a shape that a translator likes to merge with the access."""
-        memory = self.declared.memory or 0
+        size = memory.size
         choice = self.random.random()
         if choice < 0.15:
-            return f"(i32.const {self.random.choice((0, 1, 4, 8, 60, memory - 16, memory - 8)) % (1 << 32)})"
+            return f"(i32.const {self.random.choice((0, 1, 4, 8, 60, size - 16, size - 8)) % (1 << 32)})"
         if choice < 0.17:
-            return f"(i32.const {self.random.choice((memory - 4, memory - 1, memory, -1, -4, 1 << 31)) % (1 << 32)})"
+            return f"(i32.const {self.random.choice((size - 4, size - 1, size, -1, -4, 1 << 31)) % (1 << 32)})"
         if choice < 0.18:
             return self.expression("i32", depth + 1)
         masked = f"(i32.and {self.expression('i32', depth + 1)} (i32.const {self.random.choice((7, 63, 124, 0xFF, 0x3F8))}))"
@@ -406,19 +407,21 @@ class Body:
             return f"(i32.add (i32.const {self.random.choice((0, 8, 100, 200))}) {shift})"
         return f"(i32.add {masked} {shift})"
 
-    def _offset(self) -> str:
-        memory = self.declared.memory or 0
+    def _offset(self, memory: Memory) -> str:
+        size = memory.size
         if self.chance(0.5):
             return ""
         if self.chance(0.95):
             return f" offset={self.random.choice((1, 2, 3, 4, 8, 12, 100, 247, 251, 252, 255, 256, 300, 1000))}"
-        far = (memory // 2, memory - 300, memory - 9, memory - 1, memory, 65527, 65528, 65535, 65536, 1 << 31, (1 << 32) - 1)
+        far = (size // 2, size - 300, size - 9, size - 1, size, 65527, 65528, 65535, 65536, 1 << 31, (1 << 32) - 1)
         return f" offset={max(0, self.random.choice(far))}"
 
     def _load(self, kind: str, depth: int) -> str:
-        if self.declared.memory is None:
+        if not self.declared.memories:
             return ""
-        return f"({self.random.choice(LOADS[kind]).name}{self._offset()} {self.address(depth)})"
+        memory = self.random.choice(self.declared.memories)
+        name = self.random.choice(LOADS[kind]).name
+        return f"({name} {memory.name}{self._offset(memory)} {self.address(memory, depth)})"
 
     # blocks
 
@@ -541,11 +544,11 @@ class Body:
         return f"(global.set {chosen.name} {self.expression(chosen.type, depth)})"
 
     def _store(self, depth: int) -> str:
-        if self.declared.memory is None:
+        if not self.declared.memories:
             return ""
-        kind = self.random.choice(NUMBERS)
-        name = self.random.choice(STORES[kind]).name
-        return f"({name}{self._offset()} {self.address(depth)} {self.expression(kind, depth, True)})"
+        memory, kind = self.random.choice(self.declared.memories), self.random.choice(NUMBERS)
+        place = f"{memory.name}{self._offset(memory)} {self.address(memory, depth)}"
+        return f"({self.random.choice(STORES[kind]).name} {place} {self.expression(kind, depth, True)})"
 
     def _drop_value(self, depth: int) -> str:
         return f"(drop {self.expression(self.random.choice((*NUMBERS, *NULLS)), depth)})"
@@ -617,15 +620,20 @@ class Body:
         return text
 
     def _bulk_memory(self, depth: int) -> str:
-        if self.declared.memory is None:
+        if not self.declared.memories:
             return ""
-        count = self._index(20, depth)
-        places = [f"{self.address(depth)} {self.address(depth)} {count}"]
-        choices = [f"(memory.copy {places[0]})", f"(memory.fill {self.address(depth)} {self.expression('i32', depth)} {count})"]
+        memory, other = self.random.choices(self.declared.memories, k=2)
+        to, count = f"{memory.name} {self.address(memory, depth)}", self._index(20, depth)
+        source = self.address(other, depth)
+        choices = [
+            f"(memory.copy {memory.name} {other.name} {self.address(memory, depth)} {source} {count})",
+            f"(memory.fill {to} {self.expression('i32', depth)} {count})",
+        ]
         if self.declared.datas:
             data = self.random.choice(self.declared.datas)
             inside = f"{self._index(data.length // 2, depth)} {self._index(data.length // 2, depth)}"
-            choices += [f"(memory.init {data.name} {self.address(depth)} {inside})", f"(data.drop {data.name})"]
+            init = f"(memory.init {memory.name} {data.name} {self.address(memory, depth)} {inside})"
+            choices += [init, f"(data.drop {data.name})"]
         return self.random.choice(choices)
 
     def _bulk_table(self, depth: int) -> str:

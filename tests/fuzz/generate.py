@@ -63,6 +63,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """`size` is what it has at the start, in bytes."""
+
+    name: str
+    size: int
+    page_log2: int
+
+
+@dataclass(frozen=True)
 class Segment:
     """A data segment of bytes (`element` empty) or an element segment of references."""
 
@@ -73,7 +82,7 @@ class Segment:
 
 @dataclass
 class Declared:
-    """What functions can name; `memory` is the bytes at the start, None without one."""
+    """What functions can name."""
 
     signatures: list[Signature] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
@@ -81,8 +90,7 @@ class Declared:
     tables: list[Table] = field(default_factory=list)
     datas: list[Segment] = field(default_factory=list)
     elements: list[Segment] = field(default_factory=list)
-    memory: int | None = None
-    page_log2: int = 16
+    memories: list[Memory] = field(default_factory=list)
 
 
 class Generator:
@@ -95,7 +103,7 @@ class Generator:
 
     def case(self) -> Case:
         self._signatures()
-        self._memory()
+        self._memories()
         self._tables()
         self._globals()
         self._segments()
@@ -128,18 +136,13 @@ class Generator:
         for number in range(random.randint(2, 6)):
             declared.functions.append(Function(f"$f{number}", random.choice(declared.signatures), random.random() < 0.4))
 
-    def _memory(self) -> None:
-        random = self.random
-        if random.random() < 0.1:
-            return
-        if random.random() < 0.15:
-            self.declared.page_log2 = 0
-            self.declared.memory = random.choice((0, 1, 7, 8, 255, 256, 1000))
-            self.fields.append(f"(memory {self.declared.memory} {self.declared.memory + 64} (pagesize 1))")
-            return
-        pages = random.choice((0, 1, 1, 1, 1, 2))
-        self.declared.memory = pages << 16
-        self.fields.append(f"(memory {pages} {pages + random.randint(0, 1)})")
+    def _memories(self) -> None:
+        for number in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2, 3))):
+            name, page_log2 = f"$memory{number}", 0 if self.random.random() < 0.15 else 16
+            size = self.random.choice((0, 1, 1, 1, 1, 2)) if page_log2 else self.random.choice((0, 1, 7, 8, 255, 256, 1000))
+            most = size + self.random.randint(0, 1 if page_log2 else 64)
+            self.declared.memories.append(Memory(name, size << page_log2, page_log2))
+            self.fields.append(f"(memory {name} {size} {most}{'' if page_log2 else ' (pagesize 1)'})")
 
     def _tables(self) -> None:
         for number in range(self.random.randint(1, 3)):
@@ -176,19 +179,20 @@ class Generator:
 
     def _segments(self) -> None:
         random, declared = self.random, self.declared
-        if declared.memory is not None:
+        if declared.memories:
             for number in range(random.randint(0, 3)):
-                self._data(f"$data{number}", random.choice((0, 1, 5, 16, 40)), declared.memory)
+                self._data(f"$data{number}", random.choice((0, 1, 5, 16, 40)), random.choice(declared.memories))
         for number in range(random.randint(1, 3)):
             self._element(f"$elements{number}", random.randint(0, 6))
         names = " ".join(function.name for function in declared.functions)
         self.fields.append(f"(elem declare func {names})")
 
-    def _data(self, name: str, length: int, memory: int) -> None:
+    def _data(self, name: str, length: int, memory: Memory) -> None:
         contents = "".join(f"\\{self.random.choice((0, 255, 128, 127, self.random.getrandbits(8))):02x}" for _ in range(length))
         where = ""
-        if length <= memory and self.random.random() < 0.6:
-            where = f"(i32.const {self.random.choice((0, 0, 3, memory - length)) % (memory - length + 1)}) "
+        room = memory.size - length
+        if room >= 0 and self.random.random() < 0.6:
+            where = f"(memory {memory.name}) (i32.const {self.random.choice((0, 0, 3, room)) % (room + 1)}) "
         self.declared.datas.append(Segment(name, "", length))
         self.fields.append(f'(data {name} {where}"{contents}")')
 
@@ -243,16 +247,10 @@ class Generator:
         seen = " ".join(_mixed(_outwards(g.type, f"global {g.name}"), g.type) for g in self.declared.globals)
         seen += _mixed("(global.get $seen)", "i32")
         self.fields.append(f'(func (export "globals") (result i64) (local $h i64) {seen} (local.get $h))')
-        self.fields.append(f'(func (export "memory") (result i64) (local $h i64) (local $p i32) {self._bytes()} (local.get $h))')
+        bytes_ = " ".join(_bytes(memory) for memory in self.declared.memories)
+        self.fields.append(f'(func (export "memory") (result i64) (local $h i64) (local $p i32) {bytes_} (local.get $h))')
         tables = " ".join(_elements(table) for table in self.declared.tables)
         self.fields.append(f'(func (export "tables") (result i64) (local $h i64) (local $p i32) {tables} (local.get $h))')
-
-    def _bytes(self) -> str:
-        if self.declared.memory is None:
-            return ""
-        step, load = (8, "i64.load") if self.declared.page_log2 else (1, "i64.load8_u")
-        size = f"(i32.shl (memory.size) (i32.const {self.declared.page_log2}))"
-        return _loop(size, step, _mixed(f"({load} (local.get $p))", "i64")) + _mixed("(memory.size)", "i32")
 
 
 def _inwards(kind: str, value: str) -> str:
@@ -293,3 +291,10 @@ def _loop(size: str, step: int, work: str) -> str:
 def _elements(table: Table) -> str:
     element = f"(ref.is_null (table.get {table.name} (local.get $p)))"
     return _loop(f"(table.size {table.name})", 1, _mixed(element, "i32"))
+
+
+def _bytes(memory: Memory) -> str:
+    step, load = (8, "i64.load") if memory.page_log2 else (1, "i64.load8_u")
+    size = f"(memory.size {memory.name})"
+    element = _mixed(f"({load} {memory.name} (local.get $p))", "i64")
+    return _loop(f"(i32.shl {size} (i32.const {memory.page_log2}))", step, element) + _mixed(size, "i32")
