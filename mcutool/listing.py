@@ -67,3 +67,12 @@ def _render_line(line: Line) -> str:
     more = " ..." if len(line.halfwords) > 4 else ""
     source = "" if line.wasm_offset is None else f"; {line.wasm_offset:#x}"
     return f"  {line.position:6}  {halfwords + more:<24}{line.text:<36}{source}".rstrip()
+
+
+def dumped(what: object) -> str:
+    """What a stage of the pipeline gives: the IR shows itself, code that is not linked yet is disassembled."""
+    halfwords = getattr(what, "halfwords", None)
+    if halfwords is None:
+        return str(what)
+    lines = [f"  {position:6}  {text}" for position, _, text in disassemble(halfwords)]
+    return "\n".join([f"{getattr(what, 'name', '')}:", *lines])

@@ -15,6 +15,7 @@ from mcutool import fit
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, UsageError
 from mcutool.image.format import CONTAINER_MAGIC, parse
+from mcutool.listing import dumped
 from mcutool.pipeline import STAGES, Built, build_image
 
 
@@ -51,7 +52,7 @@ def printer(stage: str | None) -> Callable[[str, object], None]:
     """A dump for `build_image` that prints one stage, or nothing. Raises UsageError when there is no such stage."""
     if stage is not None and stage not in STAGES:
         raise UsageError(f"there is no stage {stage!r}", next_action=f"use one of: {', '.join(STAGES)}")
-    return lambda reached, what: print(what) if reached == stage else None
+    return lambda reached, what: print(dumped(what)) if reached == stage else None
 
 
 def save(built: Built, path: Path) -> None:

@@ -140,6 +140,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
         reply = _call_or_stop(session, built.image, Call(session.client, index, slots, kinds), feeder, task, outcome)
         if note_end(outcome, reply, Places(built.map)):
             break
+    session.limit(None)
     outcome.results = results_of(reply, results)
     outcome.instructions, outcome.cycles = session.counts()
     if outcome.error is None:
