@@ -28,6 +28,8 @@ from mcutool.emulator.registers import Device, Storage
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
 SLICE = 1_000_000  # instructions; between slices Ctrl-C works
+UNSET = bytes.fromhex("a55a3cc3")  # RAM at power-on: anything but the zeroes that a program must not rely on
+UNSET_BYTES = 0x40000  # of each RAM; more would cost time and memory for every machine
 SEMIHOSTING = 0xBEAB  # BKPT 0xAB
 SEMIHOSTING_EXIT = 0x18
 
@@ -106,6 +108,7 @@ class Machine:
         self.flash.dirty = False
         for ram in self.chip.ram:
             self.engine.map_data(ram.base, ram.size)
+            self.engine.write(ram.base, UNSET * (min(ram.size, UNSET_BYTES) // len(UNSET)))
         self.engine.on_protected_write = lambda address, size, value: self._stores.append((address, size, value))
         self.engine.map_peripherals(*PERIPHERALS, self._read_peripheral, self._write_peripheral)
         self.engine.map_peripherals(*PRIVATE, self._read_private, self._write_private)
@@ -293,7 +296,7 @@ class Machine:
         try:
             action()
         except Lockup as lockup:
-            self.lockup = str(lockup)
+            self.lockup = f"{lockup}, in {self.firmware.function_at(self.engine.pc) or 'no function'}"
 
     def _react(self, stop: Stop) -> None:
         """What the core does after an instruction that the engine could not finish alone."""

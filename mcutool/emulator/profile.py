@@ -4,7 +4,7 @@ This file decides what an instruction costs. It refuses to know how counts are t
 
 The cycles are a model, never a measurement: Cortex-M4 with zero wait states after Arm DDI0439 sections 3.3.1 and 7.2.3.
 Not in it: flash wait states, address-generation interlocks, fetch alignment, misaligned access. For Cortex-M3 the same
-table holds; Cortex-M0 has one of its own (Arm DDI0432 section 3.3), where loads do not pair.
+table holds; ARMv6-M is counted by that of Cortex-M0+ (Arm DDI0484 section 3.3), where loads do not pair.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Profile:
 
     def __init__(self, machine: Machine, function: str = "vm_run") -> None:
         self._machine = machine
-        self._cost = cost_m0 if machine.chip.core.architecture == "armv6-m" else cost
+        self._cost = cost_small if machine.chip.core.architecture == "armv6-m" else cost
         flash = machine.chip.flash
         places = [(flash.base, flash.size), *((ram.base, ram.size) for ram in machine.chip.ram)]
         spans = [machine.firmware.code_span(base, size) for base, size in places]
@@ -200,18 +200,18 @@ def _floating_transfer(first: int, second: int) -> Cost:
     return Cost(2 + double, pairs=True, result=None if double else NOTHING, address=(first & 0xF,))
 
 
-# --- Cortex-M0 --------------------------------------------------------------------------------------------------------
+# --- Cortex-M0+ -------------------------------------------------------------------------------------------------------
+
+SMALL = Cost(branch=1)
 
 
 @cache
-def cost_m0(first: int, second: int) -> Cost:
-    """Arm DDI0432 table 3-1, with the one-cycle multiplier: loads and stores 2, taken branches 3, BL 4, MRS 4."""
+def cost_small(first: int, second: int) -> Cost:
+    """Loads and stores 2, of N words 1 + N, taken branches 2, BL 3, with a one-cycle multiplier; 32-bit others 3."""
     if first >> 11 >= 0x1D:
-        return Cost(2, branch=2) if second & 0xD000 == 0xD000 else Cost(4)
-    multiple = first >> 12 == 0b1100 or first & 0xF600 == 0xB400
-    if multiple:
+        return Cost(2, branch=1) if second & 0xD000 == 0xD000 else Cost(3)
+    if first >> 12 == 0b1100 or first & 0xF600 == 0xB400:
         extra = first >> 8 & 1 if first >> 12 == 0b1011 else 0
-        pops_pc = first & 0xFF00 == 0xBD00
-        return Cost(1 + (first & 0xFF).bit_count() + extra, branch=2 if pops_pc else 0)
+        return Cost(1 + (first & 0xFF).bit_count() + extra, branch=1)
     memory = first >> 11 == 0b01001 or first >> 12 in (0b0101, 0b0110, 0b0111, 0b1000, 0b1001)
-    return Cost(2) if memory else ONE
+    return Cost(2) if memory else SMALL

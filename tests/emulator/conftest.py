@@ -19,7 +19,9 @@ SECTIONS {{
   . = {flash:#x};
   .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) }}
   . = {ram:#x};
-  .bss (NOLOAD) : {{ *(.data*) *(.bss*) *(COMMON) }}
+  bss_start = .;
+  .bss (NOLOAD) : {{ *(.data*) *(.bss*) *(COMMON) . = ALIGN(4); }}
+  bss_end = .;
   stack_top = {top:#x};
 }}
 """

@@ -1,7 +1,7 @@
 /* Vectors and start-up of the small firmwares. */
 #include "small.h"
 
-extern uint32_t stack_top;
+extern uint32_t stack_top, bss_start, bss_end;
 int main(void);
 void start(void);
 
@@ -36,4 +36,9 @@ __attribute__((section(".vectors"), used)) static void *const vectors[64] = {
     on_supervisor_call, 0, 0, on_pending_service, on_tick, on_irq0, on_irq1, on_irq2, on_irq3,
 };
 
-void start(void) { finish((uint32_t)main()); }
+void start(void)
+{
+    for (volatile uint32_t *word = &bss_start; word < &bss_end; word++)
+        *word = 0;
+    finish((uint32_t)main());
+}

@@ -66,8 +66,9 @@ TICKING = WORK.replace("int main(void)\n{\n", "int main(void)\n{\n" + TICK)
 def measure(elf, board="mps2-an386", function="work", slices=None):
     machine = Machine(devices.board(board), elf)
     profile = Profile(machine, function)
-    while machine.run(cycles=slices) is not Reason.EXIT:
+    while (reason := machine.run(cycles=slices)) is Reason.TIME:
         pass
+    assert reason is Reason.EXIT, machine.lockup
     return machine, profile.counts()
 
 
@@ -124,6 +125,12 @@ TABLE = [
     ("vldr d0, [sp, #-8]; vstr s0, [sp, #-8]; vstr d0, [sp, #-8]; bx lr", 4, 3 + 2 + 3 + 3),
     ("vpush {d0, d1}; vpop {d0, d1}; bx lr", 3, 5 + 5 + 3),
 ]
+SMALL_TABLE = [
+    ("bx lr", 1, 2),
+    ("push {r4, lr}; ldr r0, [sp]; str r0, [sp]; pop {r4, pc}", 4, 3 + 2 + 2 + 4),
+    ("movs r0, #0; beq 1f; nop; 1: bne 1f; mov r0, r0; 1: bx lr", 5, 1 + 2 + 1 + 1 + 2),
+    ("mov r3, lr; bl 1f; mov lr, r3; bx lr; 1: bx lr", 5, 1 + 3 + 2 + 1 + 2),
+]
 ONE_CALL = """
 __attribute__((naked, noinline)) void work(void) {{ __asm__ volatile("{code}"); }}
 int main(void) {{ CPACR = 0xF << 20; __asm__ volatile("dsb; isb"); work(); return 0; }}
@@ -132,8 +139,17 @@ int main(void) {{ CPACR = 0xF << 20; __asm__ volatile("dsb; isb"); work(); retur
 
 @pytest.mark.parametrize("code, instructions, cycles", TABLE)
 def test_the_cycle_table(build, code, instructions, cycles):
+    check(build, "mps2-an386", code, instructions, cycles)
+
+
+@pytest.mark.parametrize("code, instructions, cycles", SMALL_TABLE)
+def test_the_cycle_table_of_small_cores(build, code, instructions, cycles):
+    check(build, "mps2-m0", code, instructions, cycles)
+
+
+def check(build, board, code, instructions, cycles):
     source = ONE_CALL.format(code=code.replace("; ", "\\n"))
-    _, counts = measure(build("mps2-an386", source))
+    _, counts = measure(build(board, source), board)
     assert (counts.instructions, counts.cycles) == (instructions, cycles)
 
 

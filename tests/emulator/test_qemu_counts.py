@@ -37,8 +37,10 @@ def counted_here(machine, function):
     machine.engine.uc.hook_add(
         unicorn.UC_HOOK_CODE, lambda uc, *_: ends.append(uc.reg_read(arm.UC_ARM_REG_LR) & ~1), None, begin, begin
     )
-    while not profile.counts().calls or profile.running:
+    for _ in range(1000):
         machine.run(cycles=100_000)
+        if ends and not profile.running:
+            break
     return profile.counts().instructions, begin, ends[0]
 
 
