@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from mcutool.isa import TRAPS
+from mcutool.window import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK
 
 TEXTS = {trap.name: trap.text for trap in TRAPS}
 ADVICE = {
-    "not_backed": "give it more with --stack or --heap; malloc wants the whole of the declared memory, which is less "
-    "with -Wl,-z,stack-size=4096 (clang), -C link-arg=-zstack-size=4096 (rustc)",
+    "not_backed": f"try a larger --stack or --heap; {SMALLER_CODE}; malloc claims all the memory that is declared, "
+    f"so {SMALLER_STACK}; {LARGER_BOARD}",
 }
 
 

@@ -30,6 +30,12 @@ ASC_STACK = 1 << 15
 """AssemblyScript's; it has no bss, and aligns the stack pointer like its data."""
 ALIGNMENT = 16
 
+SMALLER_STACK = "link with a smaller stack: -Wl,-z,stack-size=4096 (clang), --stackSize 1024 (asc)"
+"""Helps where the stack lies above the data; one that lies below is cut by the window anyway."""
+SMALLER_CODE = "compile for size: -Os (clang, zig cc), -O ReleaseSmall (zig), -C opt-level=z -C lto (rustc)"
+"""Its frames and data are smaller too."""
+LARGER_BOARD = "or choose a board with more RAM, see: mcutool boards"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -72,7 +78,7 @@ def _plan(
         return Window(MemoryPlan(0, declared, min(_maximum(memory), available)))
     layout = examine(module, declared)
     if layout is None or layout.stack_pointer is None:
-        raise _refusal(declared, available, None)
+        raise _refusal(declared, available, layout)
     return _window(layout, declared, available, heap, _stack(layout, declared, available) if stack is None else stack)
 
 
@@ -104,19 +110,18 @@ def _window(layout: Layout, declared: int, available: int, heap: int | None, sta
         # The heap begins above the stack that the linker laid out, so the window has to reach there.
         lowered, needed = None, layout.stack_pointer - low + (heap or 0)
     if needed > available:
-        raise _refusal(declared, available, needed)
+        raise _refusal(declared, available, layout, needed)
     capacity = needed if heap is not None else available & -ALIGNMENT
     size = min(capacity, declared - low)
     return Window(MemoryPlan(low, size, max(size, capacity), partial=True), lowered, whole=False)
 
 
-def _refusal(declared: int, available: int, needed: int | None) -> DoesNotFit:
+def _refusal(declared: int, available: int, layout: Layout | None, needed: int | None = None) -> DoesNotFit:
     least = "" if needed is None else f"; stack, data and heap take {needed} bytes of it"
+    link = [] if layout is not None and layout.stack_first else [SMALLER_STACK]
     return DoesNotFit(
         f"the module asks for {declared} bytes of linear memory{least}, the board has {available}",
-        next_action="link with a smaller stack: -Wl,-z,stack-size=4096 (clang, zig cc), -C link-arg=-zstack-size=4096 "
-        "(rustc), --stackSize 1024 (asc); compile for size: -Os (clang, zig cc), -O ReleaseSmall (zig), "
-        "-C opt-level=z -C lto (rustc); or try --stack, --heap or --memory",
+        next_action="; ".join([*link, SMALLER_CODE, f"try --stack, --heap or --memory; {LARGER_BOARD}"]),
     )
 
 
