@@ -75,6 +75,8 @@ def _intel_hex(text: str) -> Iterator[Segment]:
 
 def _uf2(data: bytes) -> Iterator[Segment]:
     """USB Flashing Format: blocks of 512 bytes, each with its address."""
+    if len(data) % UF2_SIZE:
+        raise ValueError("it is cut off")
     for start in range(0, len(data), UF2_SIZE):
         first, second, flags, address, size, *_ = UF2_BLOCK.unpack_from(data, start)
         if (first, second) != UF2_MAGIC or size > UF2_SIZE - UF2_BLOCK.size:

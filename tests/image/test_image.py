@@ -22,7 +22,8 @@ def sample() -> Image:
     image.functions = [dict(code=len(STUB_CODE), signature=0, module=0)]
     image.exports = [dict(name="f", kind=0, module=0, index=0), dict(name="ünïcode", kind=3, module=0, index=1)]
     image.modules = [dict(memory=0, instantiate=0, start=NONE, flags=0)]
-    image.memories = [dict(minimum=1, maximum=2, page_log2=16, window_low=0, window_size=65536, capacity=131072, flags=0)]
+    memory = dict(minimum=1, maximum=2, page_log2=16, window_low=0, window_size=65536, capacity=131072)
+    image.memories = [memory | dict(flags=0)]
     image.tables = [dict(minimum=2, maximum=9, capacity=4)]
     image.datas = [b"hello", b""]
     image.elements = [[1, 0], []]
