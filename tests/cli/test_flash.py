@@ -1,0 +1,78 @@
+"""`flash`, `monitor` and `run --port` on an emulated board of another process, as on a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcutool import devices
+from mcutool.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+HELLO = str(ROOT / "examples" / "hello.wasm")
+FIRMWARE = devices.board("stm32f405").firmware
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[str]:
+    """An emulated stm32f405 whose flash is empty, in its ROM bootloader."""
+    link = tmp_path / "board"
+    command = [sys.executable, "-m", "mcutool", "emulate", "stm32f405", "--boot", "rom", "--link", str(link)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as emulator:
+        assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {link}\n".encode()
+        yield str(link)
+        emulator.terminate()
+
+
+@pytest.fixture(autouse=True)
+def nobody_types(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with open(os.devnull, encoding="utf-8") as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        yield
+
+
+def test_a_plan_is_shown_and_nothing_touched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flash", HELLO, "--runtime", "--board", "stm32f405", "--port", "nosuchport", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "sector   0 at 0x08000000: erase 16384 bytes" in said and "module slot at 0x08020000" in said
+
+
+def test_a_board_is_flashed_from_raw_file_to_program(
+    port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "runtime.hex"
+    subprocess.run(["arm-none-eabi-objcopy", "-O", "ihex", str(FIRMWARE), str(raw)], check=True)
+
+    assert main(["flash", str(raw), "--board", "stm32f405", "--port", port, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["smp"] is None and done["rom"]["bytes"] > 30000 and done["port"] == port
+
+    assert main(["flash", HELLO, "--board", "microbit", "--port", port]) == 7
+    assert "is stm32f405, not microbit" in capsys.readouterr().err
+
+    assert main(["flash", HELLO, "--port", port]) == 0  # the board says itself which one it is
+    assert "into the module slot, verified" in capsys.readouterr().out
+
+    assert main(["monitor", "--port", port, "--reset", "--until", r"\[exit 0\]", "--timeout", "30"]) == 0
+
+
+def test_a_program_runs_on_a_port(port: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["flash", "--runtime", "--board", "stm32f405", "--port", port]) == 0
+    capfd.readouterr()
+    sha256 = str(ROOT / "examples" / "sha256.wasm")
+    assert main(["run", sha256, "--board", "stm32f405", "--port", port, "--json"]) == 0
+    *output, last = capfd.readouterr().out.splitlines()
+    said = json.loads(last)
+    assert said["exit_status"] == 0 and said["instructions"] is None and "ba7816bf" in output[0]
+    assert main(["run", sha256, "--board", "stm32f405", "--port", port, "--fuel", "5"]) == 2
+
+
+def test_an_empty_board_does_not_answer(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["monitor", "--port", port, "--until", "never", "--timeout", "0.2"]) == 6
+    assert "'never' did not come" in capsys.readouterr().err
