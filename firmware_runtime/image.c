@@ -234,15 +234,19 @@ static const char *check_code(const struct vm *vm) {
 
 /// Arena ///
 
-/* Eight-byte aligned; NULL when the arena is full. */
-static void *take(struct arena *arena, size_t size) {
+/* Eight-byte aligned; NULL when the arena is full. The contents are whatever was there. */
+static void *take_as_it_is(struct arena *arena, size_t size) {
     const size_t start = (arena->used + 7) & ~(size_t)7;
     if (start > arena->size || size > arena->size - start) {
         return NULL;
     }
     arena->used = start + size;
-    memset(arena->base + start, 0, size);
     return arena->base + start;
+}
+
+static void *take(struct arena *arena, size_t size) {
+    void *taken = take_as_it_is(arena, size);
+    return taken == NULL ? NULL : memset(taken, 0, size);
 }
 
 static bool place_tables(struct vm *vm, struct arena *arena) {
@@ -278,10 +282,12 @@ static bool place_memories(struct vm *vm, struct arena *arena) {
             declared[i].capacity > arena->size) {
             return false;
         }
-        uint8_t *bytes = take(arena, VM_MEMORY_GUARD + (size_t)declared[i].capacity);
+        uint8_t *bytes = take_as_it_is(arena, VM_MEMORY_GUARD + (size_t)declared[i].capacity);
         if (bytes == NULL) {
             return false;
         }
+        /* What lies beyond the window is cleared when the memory grows into it. */
+        memset(bytes, 0, VM_MEMORY_GUARD + (size_t)memory->window_size);
         memory->bytes = bytes + VM_MEMORY_GUARD;
     }
     return vm->memories != NULL;

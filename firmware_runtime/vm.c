@@ -450,7 +450,8 @@ uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
         return UINT32_MAX;
     }
     memory->pages = (uint32_t)pages;
-    if (window > memory->window_size) { /* the arena was cleared when the image was loaded */
+    if (window > memory->window_size) {
+        memset(memory->bytes + memory->window_size, 0, window - memory->window_size);
         memory->window_size = window;
     }
     select_memory(vm, memory);
