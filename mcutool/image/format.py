@@ -88,7 +88,7 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
 
 Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
 capacity is how many bytes it may grow to; bit 0 of `flags` lets the memory grow beyond what RAM backs. Functions:
-`code` is the halfword offset of the frame size that precedes the instructions, or the index of a host function's import.
+`code` is the halfword offset of the frame size before the instructions, or the number of a host function's import.
 Globals of exports: `index` is a slot. Handlers, ascending by `site`, which is where a call or throw would go on: an
 exception with `tag` (NONE: any) goes on at `target`, its values at slot `base`, followed by a reference to it if bit 0
 of `flags` is set.
