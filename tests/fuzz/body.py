@@ -343,10 +343,33 @@ class Body:
         """A call, straight or through a table."""
         arguments = self.arguments(function.signature.parameters, depth)
         tables = [table for table in self.declared.tables if table.element == "funcref"]
+        if self.chance(0.2):
+            return f"(call_ref $t{function.signature.number} {arguments} {self._typed(function.signature, depth)})"
         if self.chance(0.8) or not tables:
             return f"(call {function.name} {arguments})"
         table = self.random.choice(tables)
         return f"(call_indirect {table.name} (type $t{function.signature.number}) {arguments} {self._element_index(table, depth)})"
+
+    def _typed(self, signature: Signature, depth: int) -> str:
+        """A reference of type (ref null $t), rarely null."""
+        type_, functions = f"$t{signature.number}", [f for f in self.declared.functions if f.signature == signature]
+        leaf = f"(ref.func {self.random.choice(functions).name})" if functions else f"(ref.null {type_})"
+        choice = self.random.random()
+        if choice < 0.4 or depth > DEEPEST:
+            return leaf if choice < 0.38 else f"(ref.null {type_})"
+        inner = self._typed(signature, depth + 1)
+        if choice < 0.6:
+            name = self._name("t")
+            self.declarations.append(f"(local {name} (ref null {type_}))")
+            return f"(local.tee {name} {inner})"
+        if choice < 0.7:
+            return f"(select (result (ref null {type_})) {inner} {leaf} {self.condition(depth)})"
+        if choice < 0.8:
+            return f"(ref.as_non_null {inner})"
+        label = self._name("b")
+        if choice < 0.9:
+            return f"(block {label} (result (ref null {type_})) (br_on_non_null {label} {inner}) {leaf})"
+        return f"(block {label} (result (ref null {type_})) (block {label}n (br {label} (br_on_null {label}n {inner}))) {leaf})"
 
     def arguments(self, types: Iterable[str], depth: int) -> str:
         types = tuple(types)
@@ -601,11 +624,48 @@ class Body:
             text = f"(br {label.name} {' '.join(self.expression(kind, depth + 1) for kind in label.types)})"
         elif choice < 0.75 and self._tail_callable():
             text = self.call(self.random.choice(self._tail_callable()), depth).replace("(call", "(return_call", 1)
+        elif choice < 0.85 and not self.is_leaf:
+            text = self._throw(depth)
         elif choice < 0.95:
             text = f"(return {' '.join(self.expression(kind, depth + 1) for kind in self.results)})"
         else:
             text = "(unreachable)"
         return f"{text} {self._statement(depth)}" if self.chance(0.3) else text
+
+    def _throw(self, depth: int) -> str:
+        tag = self.random.choice(self.declared.tags)
+        return f"(throw {tag.name} {self.arguments(tag.parameters, depth)})"
+
+    def _maybe_throw(self, depth: int) -> str:
+        return f"(if {self.condition(depth)} (then {self._throw(depth)}))"
+
+    def _try(self, depth: int) -> str:
+        """A try_table with some clauses; each handler keeps what it is given, some throw it again."""
+        end, kinds = self._name("t"), tuple(self.random.choices(NUMBERS, k=self.random.randint(0, 2)))
+        handlers = [self._handler(depth) for _ in range(self.random.randint(1, 3))]
+        clauses = " ".join(clause for clause, _, _ in handlers)
+        self.labels.append(Label(end, ()))
+        inside = self.nested(Label(end, ()), kinds, depth + 1)
+        thrown = self._maybe_throw(depth + 1) if self.chance(0.5) else ""
+        text = f"(try_table{_block_type((), kinds)} {clauses} {thrown} {inside})"
+        text = self._assigned([self._some_local(kind) for kind in kinds], text)
+        for _, opening, after in handlers:
+            text = f"({opening} {text} (br {end})) {after} {' '.join(self.statements(1, depth + 1))}"
+        self.labels.pop()
+        return f"(block {end} {text})"
+
+    def _handler(self, depth: int) -> tuple[str, str, str]:
+        """A clause, the beginning of the block that it leads to, and what takes what arrives there."""
+        label, tag = self._name("h"), self.random.choice(self.declared.tags)
+        with_tag, with_reference = self.chance(0.7), self.chance(0.4)
+        types = (tag.parameters if with_tag else ()) + (("exnref",) if with_reference else ())
+        word = f"catch{'' if with_tag else '_all'}{'_ref' if with_reference else ''}"
+        clause = f"({word} {tag.name} {label})" if with_tag else f"({word} {label})"
+        names = [self._some_local(kind) for kind in types if kind != "exnref"]
+        if with_reference:
+            names.append(self._local("exnref", "x"))
+        again = f" (if {self.condition(depth)} (then (throw_ref (local.get {names[-1]}))))" if with_reference and self.chance(0.4) else ""
+        return clause, f"block {label}{_block_type((), types)}", self._assigned(names, "") + again
 
     def _switch(self, depth: int) -> str:
         """br_table as compilers write `switch`."""
@@ -699,6 +759,8 @@ _STATEMENTS: dict[Callable, float] = {
     Body._loop_statement: 3,
     Body._branch: 2,
     Body._switch: 1.5,
+    Body._try: 1.5,
+    Body._maybe_throw: 0.4,
     Body._bulk_memory: 1,
     Body._bulk_table: 1,
 }

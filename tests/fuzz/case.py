@@ -14,7 +14,7 @@ from tests.fuzz import edges
 NULLS = {"externref": "(ref.null extern)", "funcref": "(ref.null func)"}
 SAME_TRAPS = {
     "undefined element": "out of bounds table access",
-    "not backed": "out of bounds memory access",
+    "null function reference": "null reference",
 }
 """wasmtime does not tell these apart."""
 

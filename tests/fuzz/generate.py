@@ -63,6 +63,12 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Tag:
+    name: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Memory:
     """`size` is what it has at the start, in bytes."""
 
@@ -90,6 +96,7 @@ class Declared:
     tables: list[Table] = field(default_factory=list)
     datas: list[Segment] = field(default_factory=list)
     elements: list[Segment] = field(default_factory=list)
+    tags: list[Tag] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
 
 
@@ -105,6 +112,7 @@ class Generator:
         self._signatures()
         self._memories()
         self._tables()
+        self._tags()
         self._globals()
         self._segments()
         for function in self.declared.functions:
@@ -151,6 +159,12 @@ class Generator:
             table = Table(f"$table{number}", element, minimum, minimum + self.random.randint(0, 5))
             self.declared.tables.append(table)
             self.fields.append(f"(table {table.name} {minimum} {table.maximum} {element})")
+
+    def _tags(self) -> None:
+        for number in range(self.random.randint(1, 3)):
+            tag = Tag(f"$e{number}", self._types(3))
+            self.declared.tags.append(tag)
+            self.fields.append(f"(tag {tag.name} (param {' '.join(tag.parameters)}))")
 
     def _globals(self) -> None:
         for number in range(self.random.randint(2, 8)):
