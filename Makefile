@@ -3,12 +3,15 @@
 
 PYTHON := .venv/bin/python
 
-# What must be on PATH or be a file, and the packages that bring it: for everything, and for the tests.
+# What must be on PATH or be a file, and the packages that bring it: for everything, and for the tests. The guest
+# compilers are Debian's, ziglang from PyPI (pyproject.toml) and one from npm, whose node comes from PyPI too.
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
-TEST_TOOLS := qemu-system-arm stm32flash clang wasm-ld rustc /usr/lib/wasm32-wasi/libc.a
+TEST_TOOLS := qemu-system-arm stm32flash /usr/bin/clang wasm-ld /usr/lib/wasm32-wasi/libc.a \
+    /usr/bin/rustc /usr/lib/rustlib/wasm32-wasi
 TEST_PACKAGES := qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc libclang-rt-dev-wasm32 \
 	rustc libstd-rust-dev-wasm32
+TEST_SCRIPTS := assemblyscript@0.28.20
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench firmware check clean
@@ -49,4 +52,6 @@ clean: ## remove what was built
 
 .venv/test-tools: .venv/installed Makefile
 	@.ci/packages "$(TEST_TOOLS)" "$(TEST_PACKAGES)"
+	$(PYTHON) -m pip install --quiet --editable '.[test,guests]'
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --global --prefix .venv --no-audit --no-fund --silent $(TEST_SCRIPTS)
 	touch $@
