@@ -12,7 +12,7 @@ from mcutool import hostapi
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit
 from mcutool.image.format import EXPORT_KINDS, Image
-from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, arena_bytes, slots
+from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, arena_bytes, exception_bytes, slots
 from mcutool.wasm.module import Module
 from mcutool.window import Window
 
@@ -39,7 +39,8 @@ def memory_room(module: Module, board: Board, stack: int) -> int:
     globals_ = slots(tuple(g.type.value for g in module.globals)) * 4
     segments = (len(module.datas) + len(module.elements) + 7) // 8
     memories = len(module.memories) * (MEMORY_RECORD + MEMORY_GUARD + 2 * ALIGNMENT)
-    room = board.chip.arena_size - tables - globals_ - segments - memories - stack * 4 - 4 * ALIGNMENT
+    exceptions = exception_bytes([slots(tag.parameters) for tag in module.tag_types])
+    room = board.chip.arena_size - tables - globals_ - segments - memories - exceptions - stack * 4 - 4 * ALIGNMENT
     if room < 0:
         raise DoesNotFit(
             f"the module needs {-room} bytes of RAM more than {board.name} has, before any linear memory",

@@ -374,13 +374,18 @@ def features_of(function: CompiledFunction) -> int:
     return sum(bits | ({FEATURES["exceptions"]} if function.handlers else set()))
 
 
+def exception_bytes(slots_of_tags: list[int]) -> int:
+    """Bytes of the arena that hold exceptions, in a bundle with tags of so many slots each."""
+    return EXCEPTIONS * (1 + max(slots_of_tags)) * 4 if slots_of_tags else 0
+
+
 def arena_bytes(image: Image) -> int:
     """Bytes that firmware_runtime/image.c takes from the arena for this image."""
     sizes = [image.global_slots * 4, (len(image.datas) + len(image.elements) + 7) // 8]
     sizes += [len(image.tables) * TABLE_RECORD, *(table["capacity"] * 4 for table in image.tables)]
     sizes += [len(image.memories) * MEMORY_RECORD]
     sizes += [MEMORY_GUARD + memory["capacity"] for memory in image.memories]
-    sizes += [(1 + image.exception_slots) * 4 * image.exceptions]
+    sizes += [exception_bytes([tag["slots"] for tag in image.tags])]
     used = 0
     for size in [*sizes, image.stack_slots * 4]:
         used = (used + 7 & ~7) + size
