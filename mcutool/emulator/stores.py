@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +23,7 @@ from unicorn.unicorn_py3.unicorn import Uc
 from mcutool.emulator import helper
 
 NEVER = 0xFFFFFFFE
+CORES = 3
 WORDS = 400  # of the engine's structure that are searched
 _PAGE = 0x2ABCE000  # an address that nothing else in memory is likely to hold
 _STORE_FOREVER = struct.pack("<2H", 0x6008, 0xE7FD)  # str r0, [r1]; b to it
@@ -54,19 +55,24 @@ def _is_pointer(word: int) -> bool:
 
 @cache
 def _layout() -> _Layout | None:
-    """Search a core that has just stored something; None unless exactly one place answers."""
+    """Search cores that have just stored something; None unless exactly one place answers in all of them.
+
+    One core is not enough: what lies before its structure in memory by chance seems to lead there too.
+    """
     try:
         memory = os.open("/proc/self/mem", os.O_RDONLY)
     except OSError:
         return None
     try:
-        found = set(_search(memory))
+        cores = [_storing_core() for _ in range(CORES)]
+        found = set.intersection(*(set(_search(memory, uc)) for uc in cores))
     finally:
         os.close(memory)
     return found.pop() if len(found) == 1 else None
 
 
-def _search(memory: int) -> list[_Layout]:
+def _storing_core() -> Uc:
+    """A core about to store to _PAGE for ever, with registers that can be recognised."""
     uc = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB, arm.UC_CPU_ARM_CORTEX_M4)
     uc.ctl_set_tcg_buffer_size(1 << 20)  # type: ignore[attr-defined]  # made at run time
     uc.mem_map(0, 0x1000)
@@ -74,14 +80,18 @@ def _search(memory: int) -> list[_Layout]:
     uc.mem_write(0, _STORE_FOREVER)
     for index, value in enumerate(struct.unpack("<13I", _REGISTERS)):
         uc.reg_write(arm.UC_ARM_REG_R0 + index, value)
-    layouts = []
-    for cpu, pointer in enumerate(_words(uc)):
-        registers = _peek(memory, pointer, 1 << 16).find(_REGISTERS) if _is_pointer(pointer) else -1
+    return uc
+
+
+def _search(memory: int, uc: Uc) -> Iterator[_Layout]:
+    """Every place that looks like the TLB: found from the registers before it stores, by the entry afterwards."""
+    pointers = [(cpu, pointer) for cpu, pointer in enumerate(_words(uc)) if _is_pointer(pointer)]
+    found = [(cpu, pointer, _peek(memory, pointer, 1 << 16).find(_REGISTERS)) for cpu, pointer in pointers]
+    uc.reg_write(arm.UC_ARM_REG_R1, _PAGE)
+    uc.emu_start(1, NEVER, count=10)
+    for cpu, pointer, registers in found:
         if registers >= 0:
-            uc.reg_write(arm.UC_ARM_REG_R1, _PAGE)
-            uc.emu_start(1, NEVER, count=10)
-            layouts += _tables(memory, cpu, pointer, registers)
-    return layouts
+            yield from _tables(memory, cpu, pointer, registers)
 
 
 def _words(uc: Uc) -> ctypes.Array[ctypes.c_uint64]:
