@@ -186,12 +186,25 @@ static const char *check_handlers(const struct vm *vm) {
     bool good = true;
     for (uint32_t i = 0; i < vm->sections[IMAGE_HANDLERS].count; i++) {
         good = good && handlers[i].target < vm->sections[IMAGE_CODE].count &&
+               (handlers[i].tag == IMAGE_NONE || handlers[i].tag < vm->sections[IMAGE_TAGS].count) &&
                (i == 0 || handlers[i].site >= handlers[i - 1].site);
     }
     for (uint32_t i = 0; i < vm->sections[IMAGE_TAGS].count; i++) {
         good = good && tags[i].slots <= vm->exception_slots;
     }
     return good ? NULL : "the image is damaged: its exception handlers are wrong";
+}
+
+/* A window inside what is declared: vm_memory_grow counts on it. */
+static const char *check_memories(const struct vm *vm) {
+    const struct image_memory *memories = image_section(vm, IMAGE_MEMORIES);
+    bool good = true;
+    for (uint32_t i = 0; i < vm->sections[IMAGE_MEMORIES].count; i++) {
+        const struct image_memory *memory = &memories[i];
+        good = good && memory->page_log2 <= 16 && memory->window_size <= memory->capacity &&
+               (uint64_t)memory->window_low + memory->window_size <= (uint64_t)memory->minimum << memory->page_log2;
+    }
+    return good ? NULL : "the image is damaged: a memory is backed where it does not reach";
 }
 
 static bool names_match(const struct vm *vm, const struct image_import *import, const struct host_function *host) {
@@ -278,8 +291,7 @@ static bool place_memories(struct vm *vm, struct arena *arena) {
         memory->pages = declared[i].minimum;
         memory->window_low = declared[i].window_low;
         memory->window_size = declared[i].window_size;
-        if (declared[i].page_log2 > 16 || declared[i].capacity < memory->window_size ||
-            declared[i].capacity > arena->size) {
+        if (declared[i].capacity > arena->size) {
             return false;
         }
         uint8_t *bytes = take_as_it_is(arena, VM_MEMORY_GUARD + (size_t)declared[i].capacity);
@@ -297,7 +309,7 @@ static const char *lay_out(struct vm *vm, const struct image_header *header, uin
     struct arena arena = {base, 0, size};
     const size_t segments = (size_t)vm->sections[IMAGE_DATAS].count + vm->sections[IMAGE_ELEMENTS].count;
     if (header->global_slots > size / 4 || header->stack_slots > size / 4 ||
-        header->stack_slots <= VM_CROSS_LINK_SLOTS) {
+        header->stack_slots <= VM_CROSS_LINK_SLOTS || header->exceptions > size / VM_EXCEPTION_SIZE(vm)) {
         return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
     }
     vm->globals = take(&arena, (size_t)header->global_slots * 4);
@@ -327,6 +339,9 @@ static const char *check_payload(struct vm *vm, uint32_t payload_size, const cha
     }
     if (wrong == NULL) {
         wrong = check_modules(vm);
+    }
+    if (wrong == NULL) {
+        wrong = check_memories(vm);
     }
     if (wrong == NULL) {
         wrong = check_handlers(vm);

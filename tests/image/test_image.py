@@ -101,6 +101,35 @@ def test_an_import_that_is_not_there_is_named(record, words, tmp_path):
     assert words in load_on_pc(image.build(), tmp_path)[1]
 
 
+@pytest.mark.parametrize(
+    "section, changes, words",
+    [
+        ("memories", dict(minimum=0), "a memory is backed where it does not reach"),
+        ("memories", dict(window_low=0x10000000), "a memory is backed where it does not reach"),
+        ("memories", dict(capacity=1), "a memory is backed where it does not reach"),
+        ("memories", dict(page_log2=17), "a memory is backed where it does not reach"),
+        ("handlers", dict(tag=1), "its exception handlers are wrong"),
+        ("handlers", dict(target=99), "its exception handlers are wrong"),
+        ("tags", dict(slots=9), "its exception handlers are wrong"),
+    ],
+)
+def test_a_record_that_contradicts_another_is_refused(section, changes, words, tmp_path):
+    image = sample()
+    image.exceptions, image.exception_slots = 2, 8
+    image.tags = [dict(slots=8, reserved=0)]
+    image.handlers = [dict(site=4, target=4, tag=0, base=0, flags=0, reserved=0)]
+    assert load_on_pc(image.build(), tmp_path) == (0, "")
+    getattr(image, section)[0].update(changes)
+    assert load_on_pc(image.build(), tmp_path) == (1, f"the image is damaged: {words}")
+
+
+def test_room_for_exceptions_that_a_word_cannot_count_is_refused(tmp_path):
+    """16384 of 65535 slots each and the tag make 2 to the 32 bytes: nothing at all, counted in a board's word."""
+    image = sample()
+    image.exceptions, image.exception_slots = 1 << 14, 0xFFFF
+    assert "more RAM than this board has" in load_on_pc(image.build(), tmp_path)[1]
+
+
 @pytest.mark.parametrize("seed", range(150))
 def test_forged_payloads_never_reach_outside(seed, tmp_path):
     """Words of a good payload overwritten, the hash made right: refused or loaded, never a sanitizer's finding."""
