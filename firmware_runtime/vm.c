@@ -246,7 +246,7 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
         places[count][0] = function_at(vm, offset);
         places[count][1] = offset;
         count++;
-        if (VM_FROM_LINK(vm, frame[-1]) == vm->code + VM_STUB_LEAVE_TAIL) {
+        while (VM_FROM_LINK(vm, frame[-1]) == vm->code + VM_STUB_LEAVE_TAIL) {
             frame -= frame[-5];
         }
         pc = VM_FROM_LINK(vm, frame[-1]);
@@ -280,10 +280,24 @@ static void mark_exceptions(const struct vm *vm, const uint32_t *words, const ui
     }
 }
 
-/* Frees the exceptions that no slot below `top`, no global and no table refers to. */
+/* What exceptions carry may be older exceptions. All that are there count, also those that will be freed: since none
+ * refers to a younger one, some are freed whenever any can be, and the next collection frees what they held. */
+static void mark_carried_exceptions(const struct vm *vm) {
+    const struct image_tag *tags = image_section(vm, IMAGE_TAGS);
+    for (uint32_t i = 0; i < vm->exception_count; i++) {
+        const uint32_t *exception = exception_at(vm, i);
+        const uint32_t tag = *exception & ~(1u << 31);
+        if (tag != 0) {
+            mark_exceptions(vm, exception + 1, exception + 1 + tags[tag - 1].slots);
+        }
+    }
+}
+
+/* Frees the exceptions that no slot below `top`, no global, no table and no exception refers to. */
 static void collect_exceptions(struct vm *vm, const uint32_t *top) {
     const struct image_header *header = (const struct image_header *)vm->payload;
     mark_exceptions(vm, vm->stack, top);
+    mark_carried_exceptions(vm);
     mark_exceptions(vm, vm->globals, vm->globals + header->global_slots);
     for (uint32_t i = 0; i < vm->sections[IMAGE_TABLES].count; i++) {
         mark_exceptions(vm, vm->tables[i].elements, vm->tables[i].elements + vm->tables[i].size);
