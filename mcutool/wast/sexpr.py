@@ -82,6 +82,11 @@ def read_groups(text: str) -> list[Group]:
     return [_group(item) for item in outermost.items]
 
 
+def read_atoms(text: str) -> set[str]:
+    """The atoms of a text whose parentheses need not fit. Raises UsageError where it cannot be cut into tokens."""
+    return {text[start:end] for kind, start, end, _ in _tokens(text) if kind == "atom"}
+
+
 def _group(item: Node) -> Group:
     if not isinstance(item, Group):
         raise UsageError(f"line {item.line}: expected `(`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcutool.errors import UsageError
+from mcutool.errors import InvalidModule, Unsupported, UsageError
 from mcutool.wast.script import (
     Action,
     AssertFailure,
@@ -160,3 +160,18 @@ def test_what_cannot_be_read_is_said_with_its_line(text: str, message: str) -> N
 
 def test_deeply_nested_lists_cost_no_python_stack() -> None:
     assert read_groups("(" * 100_000 + ")" * 100_000)
+
+
+def test_the_first_draft_of_exception_handling_is_no_malformed_text() -> None:
+    text = '(module (func (try (do) (catch_all)))) (assert_malformed (module quote "(fun)") "unexpected")'
+    legacy, malformed = read_script(text)
+    assert isinstance(legacy, DefineModule) and isinstance(malformed, AssertModule)
+    with pytest.raises(Unsupported, match="legacy exception handling"):
+        legacy.source.assemble()
+    with pytest.raises(InvalidModule):
+        malformed.source.assemble()
+
+
+def test_an_assertion_about_an_annotation() -> None:
+    (command,) = read_script('(assert_malformed_custom (module quote "(@custom)") "missing section name")')
+    assert isinstance(command, AssertModule) and command.failure == "malformed_custom"
