@@ -1,50 +1,25 @@
 """The official test suite on the emulated mps2-an386, when WASM_TESTSUITE names a folder that has it.
 
-A script whose modules all belong to later proposals has nothing to run; it is counted all the same, as skipped
-assertions with their reasons, by the runner. What fails is in known_failures.txt, no more and no less.
+`python -m tests.spec` runs it on more boards. What fails is in known_failures.txt, no more and no less.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from mcutool import devices
 from mcutool.wast.campaign import run_file
-from mcutool.wast.script import AssertFailure, AssertModule, AssertReturn, OtherCommand, read_script
-
-SUITE = os.environ.get("WASM_TESTSUITE")
-LATER = ("simd", "relaxed", "i31", "array", "struct", "legacy", "threads", "wide-arithmetic", "gc", "64.wast")
-"""Parts of the names of files that are about later proposals only."""
-KNOWN = Path(__file__).with_name("known_failures.txt")
+from tests.spec.suite import SUITE, count_assertions, differences, known_failures, scripts
 
 
-def scripts() -> list[Path]:
-    """The suite's scripts that may hold something to run; none without the suite."""
-    if SUITE is None:
-        return []
-    every = sorted(Path(SUITE).rglob("*.wast"))
-    return [path for path in every if path.name == "f64.wast" or not any(word in str(path) for word in LATER)]
+def test_only_the_rules_of_1_0_in_the_proposal_for_threads_are_known_to_fail():
+    assert {name.rpartition("/")[0] for name in known_failures()} == {"proposals/threads"}
 
 
-def known(name: str) -> set[int]:
-    rows = [line.split(maxsplit=2) for line in KNOWN.read_text().splitlines() if not line.startswith("#")]
-    assert all(len(row) == 3 for row in rows), "every known failure has a reason"
-    return {int(row[1]) for row in rows if row[0] == name}
+def test_assertions_are_counted_by_their_parentheses():
+    text = '(module) (assert_return (invoke "(assert_trap")) ;; (assert_trap\n(; (assert_trap) ;) (assert_invalid)'
+    assert count_assertions(text) == 2
 
 
-def test_the_list_of_known_failures_is_short():
-    assert len([line for line in KNOWN.read_text().splitlines() if not line.startswith("#")]) <= 20
-
-
-@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.relative_to(SUITE).as_posix())
 def test_script(path):
-    report = run_file(path, devices.board("mps2-an386").name)
-    assert {failure["line"] for failure in report["failures"]} == known(path.name), report["failures"]
-    assert all(skip["reason"].startswith("not supported: ") for skip in report["skips"]), report["skips"]
-    assert report["passed"] + report["failed"] + report["skipped"] == report["assertions"]
-    commands = read_script(path.read_bytes())
-    kinds = (AssertReturn, AssertFailure, AssertModule, OtherCommand)
-    assert report["assertions"] == sum(isinstance(command, kinds) for command in commands)
+    assert differences(path, run_file(path, "mps2-an386")) == []
