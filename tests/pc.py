@@ -1,4 +1,4 @@
-"""The interpreter built for this PC with address and undefined-behaviour sanitizers, as a test road."""
+"""The interpreter built for this PC, with address and undefined-behaviour sanitizers or counting lines, as a road."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ ARENA = 4 << 20
 
 
 @cache
-def program() -> Path:
-    """The built program; compiled once a test process."""
+def program(*options: str) -> Path:
+    """The program built with more options for gcc, sanitizers unless told; compiled once a test process."""
     path = Path(mkdtemp(prefix="mcutool-pc-")) / "vm"
-    subprocess.run(["gcc", *FLAGS, *SANITIZERS, *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
+    subprocess.run(["gcc", *FLAGS, *(options or SANITIZERS), *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
     return path
 
 
 class PcMachine:
     """A loaded image; `call` runs a function of the bundle by its number."""
 
-    def __init__(self, image: bytes, folder: Path, arena: int = ARENA) -> None:
+    def __init__(self, image: bytes, folder: Path, arena: int = ARENA, options: tuple[str, ...] = ()) -> None:
         file = folder / "image.mcu"
         file.write_bytes(image)
         self._process = subprocess.Popen(
-            [program(), file, str(arena)],
+            [program(*options), file, str(arena)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -38,9 +38,15 @@ class PcMachine:
 
     def call(self, function: int, arguments: list[int], results: int) -> tuple[str, list[int]]:
         """("ok", result slots) or ("trap", [kind, exit status]); arguments and results as unsigned 32-bit slots."""
+        return self._ask("call", [function, results, *arguments])
+
+    def globals(self, first: int, count: int) -> list[int]:
+        """The slots of globals as they are now."""
+        return self._ask("globals", [first, count])[1]
+
+    def _ask(self, command: str, numbers: list[int]) -> tuple[str, list[int]]:
         assert self._process.stdin and self._process.stdout and self._process.stderr
-        words = " ".join(f"{word:x}" for word in [function, results, *arguments])
-        self._process.stdin.write(f"call {words}\n")
+        self._process.stdin.write(" ".join([command, *(f"{number:x}" for number in numbers)]) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline().split()
         assert answer, self._process.stderr.read()

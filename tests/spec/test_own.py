@@ -18,6 +18,7 @@ from mcutool.wasm.opcodes import OPCODES
 from mcutool.wasm.reader import read_module
 from mcutool.wast.campaign import run_file
 from mcutool.wast.script import Action, AssertFailure, AssertModule, AssertReturn, Command, DefineModule, read_script
+from tests.spec import large
 from tests.spec.wasmtime_opinion import Opinion
 
 SCRIPTS = sorted(Path(__file__).with_name("own").glob("*.wast"))
@@ -50,11 +51,28 @@ def test_script(path, board):
     assert report["passed"] == report["assertions"] > 0
 
 
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", large.SCRIPTS)
+def test_large_script(name, board, tmp_path):
+    path = tmp_path / f"{name}.wast"
+    path.write_text(large.SCRIPTS[name]())
+    test_script(path, board)
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_wasmtime_agrees(path):
     """A second opinion on what the scripts expect; what only a board does is left out."""
+    check_opinion(commands(path))
+
+
+@pytest.mark.parametrize("name", large.SCRIPTS)
+def test_wasmtime_agrees_with_large_scripts(name):
+    check_opinion(read_script(large.SCRIPTS[name]()))
+
+
+def check_opinion(script: list[Command]) -> None:
     opinion = Opinion()
-    for command in commands(path):
+    for command in script:
         if not (isinstance(command, AssertFailure) and command.message in OURS):
             opinion.take(command)
     assert opinion.disagreements == []

@@ -2,8 +2,8 @@
  *
  *     vm IMAGE ARENA-BYTES
  *
- * It loads an image and obeys lines of standard input: `call FUNCTION RESULT-SLOTS ARGUMENT-SLOT...` (all hexadecimal)
- * answers `ok SLOT...` or `trap KIND STATUS`. Program output goes to standard error, so answers stay alone on standard
+ * It loads an image and obeys lines of standard input, all numbers hexadecimal: `call FUNCTION RESULT-SLOTS
+ * ARGUMENT-SLOT...` answers `ok SLOT...` or `trap KIND STATUS`; `globals FIRST COUNT` answers `ok SLOT...`. Program output goes to standard error, so answers stay alone on standard
  * output. There is no program input. An image that is refused ends it with status 1 and the reason.
  */
 #include <stdio.h>
@@ -81,6 +81,14 @@ void console_write(const uint8_t *bytes, size_t size) {
 
 /// Commands ///
 
+static void print_slots(const uint32_t *slots, uint32_t count) {
+    printf("ok");
+    for (uint32_t i = 0; i < count; i++) {
+        printf(" %x", slots[i]);
+    }
+    printf("\n");
+}
+
 static void call(struct vm *vm, char *words) {
     const uint32_t function = (uint32_t)strtoul(words, &words, 16);
     const uint32_t results = (uint32_t)strtoul(words, &words, 16);
@@ -93,11 +101,12 @@ static void call(struct vm *vm, char *words) {
         printf("trap %x %x\n", trap, vm->exit_status);
         return;
     }
-    printf("ok");
-    for (uint32_t i = 0; i < results; i++) {
-        printf(" %x", slots[i]);
-    }
-    printf("\n");
+    print_slots(slots, results);
+}
+
+static void print_globals(const struct vm *vm, char *words) {
+    const uint32_t first = (uint32_t)strtoul(words, &words, 16);
+    print_slots(vm->globals + first, (uint32_t)strtoul(words, NULL, 16));
 }
 
 static void obey(struct vm *vm) {
@@ -106,6 +115,8 @@ static void obey(struct vm *vm) {
         line[strcspn(line, "\n")] = 0;
         if (strncmp(line, "call ", 5) == 0) {
             call(vm, line + 5);
+        } else if (strncmp(line, "globals ", 8) == 0) {
+            print_globals(vm, line + 8);
         } else {
             printf("what?\n");
         }
