@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from mcutool.isa import BY_NAME, FORMATS, RELOCATIONS, ROWS, SIGNED_LETTERS, SLOT_LETTERS, STUBS, Row
 
@@ -26,15 +26,15 @@ class Field:
     letter: str
     parts: tuple[tuple[int, int, int], ...]
 
-    @property
+    @cached_property
     def signed(self) -> bool:
         return self.letter in SIGNED_LETTERS
 
-    @property
+    @cached_property
     def width(self) -> int:
         return sum(width for _, _, width in self.parts)
 
-    @property
+    @cached_property
     def limits(self) -> range:
         """The values that fit."""
         if self.signed:
@@ -103,6 +103,13 @@ def _fixed_bits(row: Row) -> tuple[int, int]:
     return mask, int("".join(c if c == "1" else "0" for c in first), 2)
 
 
+@cache
+def _opcode_halfwords(row: Row) -> tuple[int, ...]:
+    """An instruction whose operands are all zero."""
+    digits = "".join(c if c == "1" else "0" for c in row.bits)
+    return tuple(int(digits[i : i + 16], 2) for i in range(0, len(digits), 16))
+
+
 def check_table(rows: Sequence[Row]) -> None:
     """Refuse a table with torn operands, equal names, wrong types or rows that share a first halfword."""
     names: set[str] = set()
@@ -139,9 +146,7 @@ def encode(row: Row, table: Sequence[int] = (), /, **operands: int) -> list[int]
     wanted = fields(row)
     if wanted.keys() != operands.keys():
         raise ValueError(f"{row.name} takes {sorted(wanted)}, not {sorted(operands)}")
-    halfwords = [
-        int("".join(c if c == "1" else "0" for c in row.bits[i : i + 16]), 2) for i in range(0, len(row.bits), 16)
-    ]
+    halfwords = list(_opcode_halfwords(row))
     for letter, value in operands.items():
         if value not in wanted[letter].limits:
             raise ValueError(f"{row.name}: {letter} = {value} does not fit {wanted[letter].width} bits")
