@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from wasmtime import Engine, Instance, Module, Store
 
 from tests.bench import measure
-
-pytestmark = pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang: apt-get install clang lld")
 
 
 def _on_wasmtime(wasm: Path, argument: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -19,8 +18,6 @@ from mcutool.pipeline import build_image
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"
-
-pytestmark = pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="qemu-system-arm is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +76,6 @@ def test_control_lines_lead_into_the_bootloader(tmp_path: Path) -> None:
     running.stop()
 
 
-@pytest.mark.skipif(shutil.which("stm32flash") is None, reason="stm32flash is not installed (apt install stm32flash)")
 @pytest.mark.parametrize("leave", [["-g", "0x08000000"], ["-R"]], ids=["go", "reset"])
 def test_stm32flash_installs_verifies_and_starts(terminal: Running, tmp_path: Path, leave: list[str]) -> None:
     (tmp_path / "image.bin").write_bytes(IMAGE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,8 +17,6 @@ CALLS = (
     ("mandelbrot", "iterations", (0.25, 0.51, 1000)),
     ("life", "population", (20,)),
 )
-# The compilers that made the committed files (Debian 12).
-COMPILERS = {"clang": "14.0.6", "rustc": "1.63.0"}
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -39,22 +36,14 @@ def test_results_of_calls_are_wasmtimes(name: str, function: str, arguments: tup
     assert running.on_board(wasm, board, invoke=(function, *map(str, arguments))).results == expected.results
 
 
-def _compiler(name: str) -> str | None:
-    """The path of the compiler of that version, Debian's place before PATH."""
-    for path in (f"/usr/bin/{name}", shutil.which(name)):
-        if path and Path(path).exists():
-            version = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
-            if COMPILERS[name] in version:
-                return path
-    return None
+def _on_debian_12() -> bool:
+    release = Path("/etc/os-release")
+    return release.exists() and {"ID=debian", 'VERSION_ID="12"'} <= set(release.read_text().splitlines())
 
 
+@pytest.mark.skipif(not _on_debian_12(), reason="Debian 12's compilers made the files; others make different bytes")
 def test_wasm_files_are_fresh(tmp_path: Path) -> None:
-    paths = {name: _compiler(name) for name in COMPILERS}
-    missing = [f"{name} {COMPILERS[name]}" for name, path in paths.items() if path is None]
-    if missing:
-        pytest.skip(f"needs the compilers that made the files (examples/README.md): {', '.join(missing)}")
-    tools = [f"CLANG={paths['clang']}", f"RUSTC={paths['rustc']}", f"OUT={tmp_path}"]
+    tools = ["CLANG=/usr/bin/clang", "RUSTC=/usr/bin/rustc", f"OUT={tmp_path}"]
     # clang runs a wasm-opt that it finds in PATH; the committed files were made without.
     subprocess.run(["make", "-s", "-C", EXAMPLES, *tools], check=True, env={"PATH": "/usr/bin:/bin"})
     stale = [n for n in PROGRAMS if not filecmp.cmp(tmp_path / f"{n}.wasm", EXAMPLES / f"{n}.wasm", shallow=False)]

