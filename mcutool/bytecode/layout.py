@@ -23,6 +23,10 @@ from mcutool.wasm.module import FunctionType
 IN_PLACE = {"i32.add": "i32.add.short", "i32.sub": "i32.sub.short", "i32.add_imm": "i32.add_imm.short"}
 """Rows with a short form that writes the slot it reads first."""
 COMMUTATIVE = frozenset(("i32.add",))
+LARGEST_FRAME = 0xFFFF - CROSS_LINK_SLOTS
+"""Slots of a frame above which a callee's frame can still be named."""
+TABLE_REACH = 0x8000
+"""Halfwords that an entry of a br_table reaches."""
 OPPOSITE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
 
 
@@ -68,7 +72,9 @@ class CompiledFunction:
 
 
 def compile_function(function: Function, allocation: Allocation) -> CompiledFunction:
-    """The last stage of translation. Raises Unsupported when a function has more results than slots in reach."""
+    """The last stage of translation. Raises Unsupported when a function exceeds what instructions can name."""
+    if allocation.frame_slots > LARGEST_FRAME:
+        raise Unsupported(f"{function.name}: a frame of {allocation.frame_slots} slots is not supported")
     emitter = _Emitter(function, allocation)
     pieces = emitter.run()
     positions = _settle(pieces, emitter.starts)
@@ -198,11 +204,16 @@ class _Table:
         return BY_NAME["br_table"].halfwords + len(self.targets)
 
     @property
+    def largest(self) -> int:
+        """The length of the form with far jumps."""
+        return self._head + BY_NAME["br.far"].halfwords * len(set(self.targets))
+
+    @property
     def length(self) -> int:
-        return self._head + self.far * BY_NAME["br.far"].halfwords * len(set(self.targets))
+        return self.largest if self.far else self._head
 
     def grow(self, position: int, targets: dict[Block, int]) -> bool:
-        if self.far or all(abs(targets[block] - position) < 0x8000 for block in self.targets):
+        if self.far or all(abs(targets[block] - position) < TABLE_REACH for block in self.targets):
             return False
         self.far = True
         return True
@@ -432,9 +443,10 @@ class _Emitter:
             self._simple("trap", u=TRAP_NUMBERS[(*terminator.immediates, "unreachable")[0]])
         elif terminator.op == "br_table":
             index, _ = self._bring_near(BY_NAME["br_table"], {"a": self.slot[terminator.operands[0]]})
-            if len(targets) > 1 << 16:
+            table = _Table(index["a"], targets, self.offset)
+            if table.largest > TABLE_REACH:
                 raise Unsupported(f"{self.function.name}: a br_table of {len(targets)} targets is not supported")
-            self.pieces.append(_Table(index["a"], targets, self.offset))
+            self.pieces.append(table)
         else:
             self._branch(terminator, targets, following)
 
@@ -470,7 +482,8 @@ def _forwarded(empty: set[Block], entry: Block) -> dict[Block, Block]:
 
 
 def shortest(name: str, operands: dict[str, int]) -> tuple[Row, dict[str, int]]:
-    """The shortest form of a row that has room for the operands."""
+    """The shortest form of a row that has room for the operands. Raises Unsupported when none has: numbers of
+    functions, globals and the like have sixteen bits."""
     short = BY_NAME.get(IN_PLACE.get(name, ""))
     for given in _arrangements(name, operands):
         if short is not None and given["d"] == given["a"]:
@@ -481,7 +494,8 @@ def shortest(name: str, operands: dict[str, int]) -> tuple[Row, dict[str, int]]:
         row = BY_NAME.get(name + suffix)
         if row is not None and fields(row).keys() == operands.keys() and _fits(row, operands):
             return row, operands
-    raise AssertionError(f"no form of {name} has room for {operands}")
+    numbers = ", ".join(f"{letter} = {number}" for letter, number in operands.items())
+    raise Unsupported(f"the module has more of something than instructions can count: {name} with {numbers}")
 
 
 def _arrangements(name: str, operands: dict[str, int]) -> Iterator[dict[str, int]]:

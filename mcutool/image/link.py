@@ -293,7 +293,10 @@ class Linker:
             "element": lambda i: spaces.elements + i,
             "tag": lambda i: spaces.tags[i],
         }
-        return spaces_by_kind[kind](index)
+        number = spaces_by_kind[kind](index)
+        if number > 0xFFFF:
+            raise Unsupported(f"{kind} number {number}: a bundle may have 65536 of each kind, and slots of globals")
+        return number
 
     # segments and exports
 

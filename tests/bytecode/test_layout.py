@@ -6,6 +6,7 @@ import pytest
 
 from mcutool.bytecode.layout import CompiledFunction, opposite_branch
 from mcutool.encoding import disassemble
+from mcutool.errors import Unsupported
 from mcutool.image.link import CompiledModule, MemoryPlan, link
 from mcutool.isa import BY_NAME
 from mcutool.pipeline import load, translate
@@ -140,6 +141,35 @@ def test_jump_tables_of_all_lengths_arrive(stores: int, tmp_path) -> None:
         {body} (return (i32.const 20)))
       (i32.const 30))"""
     assert answers(text, tmp_path, [0, 1, 2, 3, 4, 60000]) == [10, 20, 30, 20, 20, 20]
+
+
+def large_table(targets: int) -> str:
+    """A function with a br_table whose targets lie behind it."""
+    return f"""(func (export "f") (param i32) (result i32)
+      (block $b (block $a (br_table {"$a " * (targets - 1)} $b (local.get 0))) (return (i32.const 1))) (i32.const 2))"""
+
+
+def test_the_largest_jump_table_arrives(tmp_path) -> None:
+    assert answers(large_table(32760), tmp_path, [0, 32758, 32759, 0xFFFFFFFF]) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (large_table(32761), "a br_table of 32761 targets is not supported"),
+        (
+            '(func (export "f") (call 66000))' + "(func)" * 66000,
+            "more of something than instructions can count: call with k = 2, f = 66000",
+        ),
+        (
+            "(global (mut i64) (i64.const 1))" * 33000 + '(func (export "f") (result i64) (global.get 32999))',
+            "global number 6[0-9]*: a bundle may have 65536 of each kind",
+        ),
+    ],
+)
+def test_what_instructions_cannot_name_is_not_supported(text: str, words: str, tmp_path) -> None:
+    with pytest.raises(Unsupported, match=words):
+        answers(text, tmp_path, [0])
 
 
 def test_relocations_name_the_modules_own_indices() -> None:
