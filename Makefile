@@ -14,10 +14,10 @@ TEST_PACKAGES := qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc 
 TEST_SCRIPTS := assemblyscript@0.28.20
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench firmware check clean
+.PHONY: help run test bench conformance firmware check clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: firmware ## flash an emulated board over its serial port, show what the program prints
 	@examples/demo.sh
@@ -27,6 +27,11 @@ test: firmware .venv/test-tools ## run all tests
 
 bench: firmware .venv/test-tools ## print the figures of the benchmarks
 	$(PYTHON) -m tests.bench
+
+BOARDS ?= mps2-an386,mps2-an385,mps2-m0
+
+conformance: firmware ## run the WebAssembly test suite in WASM_TESTSUITE on BOARDS, emulated
+	$(PYTHON) -m tests.spec --boards $(BOARDS)
 
 firmware: mcutool/firmware/built ## build the runtime of every board into mcutool/firmware
 
