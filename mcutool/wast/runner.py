@@ -47,6 +47,8 @@ SPECTEST = b"""(module
   (global (export "global_f32") f32 (f32.const 666.6)) (global (export "global_f64") f64 (f64.const 666.6))
   (table (export "table") 10 20 funcref) (memory (export "memory") 1 2))"""
 """The module that every script may import from (WebAssembly reference interpreter, "Spectest host module")."""
+LATER_EXPORTS = {("spectest", "shared_memory"): "threads"}
+"""What that module has where a later proposal is supported."""
 LARGEST_MEMORY = 1 << 20
 """Bytes that RAM backs of a memory at its start; some scripts declare four gigabytes and touch none of them."""
 TABLE_ROOM = 2048
@@ -168,6 +170,9 @@ class Plan:
 
     def _providers(self, module: Module) -> dict[str, int]:
         """Raises Unsupported when a module that this one imports from is not there for that reason."""
+        for item in module.imports:
+            if later := LATER_EXPORTS.get((item.module, item.name)):
+                raise Unsupported(f"not supported: {later}")
         wanted = {
             item.module: self.registered[item.module] for item in module.imports if item.module in self.registered
         }
