@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def render(report: dict[str, Any]) -> str:
-    """One script: a line of counts, and one for each failure and each reason to skip."""
+    """One script: a line of counts, one for each failure and one for each reason to skip."""
     lines = [f"{report['file']}: {report['passed']} of {report['assertions']} passed"]
     lines += [f"  line {failure['line']}: {failure['message']}" for failure in report["failures"]]
-    lines += [f"  line {skip['line']} skipped: {skip['reason']}" for skip in report["skips"]]
+    reasons = Counter(skip["reason"] for skip in report["skips"])
+    lines += [f"  {count} skipped: {reason}" for reason, count in reasons.items()]
     return "\n".join(lines)
