@@ -14,7 +14,7 @@ TEST_PACKAGES := qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc 
 TEST_SCRIPTS := assemblyscript@0.28.20
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench conformance firmware check clean
+.PHONY: help run test bench conformance fuzz firmware check clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,12 @@ test: firmware .venv/test-tools ## run all tests
 
 bench: firmware .venv/test-tools ## print the figures of the benchmarks
 	$(PYTHON) -m tests.bench
+
+SECONDS ?= 60
+ROAD ?= pc
+
+fuzz: firmware .venv/test-tools ## compare generated modules with wasmtime for SECONDS, on ROAD (pc, validator, a board)
+	$(PYTHON) -m tests.fuzz --seconds $(SECONDS) --road $(ROAD)
 
 BOARDS ?= mps2-an386,mps2-an385,mps2-m0
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import count
 
-from tests.fuzz.campaign import all_seeds, keep_smaller, run_seeds
+from tests.fuzz.campaign import Tally, keep_smaller, run_damaged, run_seeds
 from tests.fuzz.roads import road
 
 
@@ -14,19 +15,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds, which are used one after another")
-    parser.add_argument("--road", default="pc", help='"pc", or the name of a board to emulate')
+    parser.add_argument("--road", default="pc", help='"pc", the name of a board to emulate, or "validator"')
     parser.add_argument("--shrink", type=int, metavar="SEED", help="only this seed, made as small as it goes")
     given = parser.parse_args()
-    chosen = road(given.road)
     if given.shrink is not None:
-        keep_smaller(given.shrink, chosen, print)
+        keep_smaller(given.shrink, road(given.road), tell)
         return 0
-    tally = run_seeds(all_seeds(given.seed), given.seconds, chosen, lambda text: print(text, flush=True))
+    tally = campaign(given)
     print(
-        f"{tally.cases} cases, {tally.calls} calls on {chosen.name}: {len(tally.differences)} differences; "
+        f"{tally.cases} cases, {tally.calls} calls, road {given.road}: {len(tally.differences)} differences; "
         f"{tally.unanswered} cases ran too long to compare"
     )
     return bool(tally.differences)
+
+
+def campaign(given: argparse.Namespace) -> Tally:
+    if given.road == "validator":
+        return run_damaged(given.seed, given.seconds, tell)
+    return run_seeds(count(given.seed), given.seconds, road(given.road), tell)
+
+
+def tell(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

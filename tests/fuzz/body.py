@@ -49,8 +49,22 @@ COMPUTING = _computing()
 LOADS = {kind: [r for r in OPCODES if r.access and r.results == (kind,)] for kind in NUMBERS}
 STORES = {kind: [r for r in OPCODES if r.access and r.parameters == ("i32", kind)] for kind in NUMBERS}
 BY_NAME = {row.name: row for row in OPCODES}
-FROM_I32 = {"i32": "{}", "i64": "(i64.mul (i64.extend_i32_s {}) (i64.const 0x100000003))", "f32": "(f32.convert_i32_s {})", "f64": "(f64.convert_i32_u {})"}
-RULES_OF = {kind: [r for rows in RULES.values() for r in rows if _result_of(r.pattern) in (kind, "")] for kind in NUMBERS}
+FROM_I32 = {
+    "i32": "{}",
+    "i64": "(i64.mul (i64.extend_i32_s {}) (i64.const 0x100000003))",
+    "f32": "(f32.convert_i32_s {})",
+    "f64": "(f64.convert_i32_u {})",
+}
+TO_I32 = {
+    "i32": "{}",
+    "i64": "(i32.wrap_i64 (i64.rotl {} (i64.const 33)))",
+    "f32": "(i32.trunc_sat_f32_s {})",
+    "f64": "(i32.trunc_sat_f64_u {})",
+    "funcref": "(ref.is_null {})",
+    "externref": "(ref.is_null {})",
+}
+_ALL_RULES = [rule for rows in RULES.values() for rule in rows]
+RULES_OF = {kind: [rule for rule in _ALL_RULES if _result_of(rule.pattern) in (kind, "")] for kind in NUMBERS}
 """The optimiser's rules whose patterns give such a value."""
 COMPARING = [row for row in COMPUTING["i32"] if row.name[4:6] in ("eq", "ne", "lt", "gt", "le", "ge")]
 
@@ -121,11 +135,10 @@ class Body:
 
     def _read_locals(self) -> list[str]:
         """Something that depends on every local, so that all are kept until here."""
-        seen = {"i32": "{}", "i64": "(i32.wrap_i64 (i64.rotl {} (i64.const 33)))", "f32": "(i32.trunc_sat_f32_s {})", "f64": "(i32.trunc_sat_f64_u {})"}
         total = self._local("i32")
         reads = [
             f"(local.set {total} (i32.add (i32.rotl (local.get {total}) (i32.const 5)) "
-            f"{seen.get(kind, '(ref.is_null {})').format(f'(local.get {name})')}))"
+            f"{TO_I32[kind].format(f'(local.get {name})')}))"
             for kind, names in self.locals.items()
             for name in names
             if name != total
@@ -158,13 +171,16 @@ class Body:
         if kind in NULLS:
             return self._reference_leaf(kind)
         if self.chance(0.25) or exact and kind[0] == "f":
-            return edges.constant(kind, self.numbers.draw(kind))
+            return self._constant(kind)
         if kind == "i32" and self.counters and self.chance(0.3):
             return f"(local.get {self.random.choice(self.counters)})"
         names = [g.name for g in self.declared.globals if g.type == kind]
         if names and self.chance(0.15):
             return f"(global.get {self.random.choice(names)})"
         return f"(local.get {self._some_local(kind)})"
+
+    def _constant(self, kind: str) -> str:
+        return edges.constant(kind, self.numbers.draw(kind))
 
     def _reference_leaf(self, kind: str) -> str:
         if kind == "funcref" and self.chance(0.4):
@@ -184,8 +200,8 @@ class Body:
         if choice < 0.5:
             return f"({kind}.{self.random.choice(('neg', 'abs'))} {self.expression(kind, depth + 1, True)})"
         kept = self._local(kind, "n")
-        made = self.expression(kind, depth + 1)
-        return f"(select ({kind}.const nan) (local.tee {kept} {made}) ({kind}.ne (local.get {kept}) (local.get {kept})))"
+        made, read = self.expression(kind, depth + 1), f"(local.get {kept})"
+        return f"(select ({kind}.const nan) (local.tee {kept} {made}) ({kind}.ne {read} {read}))"
 
     def _compute(self, kind: str, depth: int) -> str:
         row = self.random.choice(COMPUTING[kind])
@@ -228,12 +244,13 @@ class Body:
         """An operation that can be computed beforehand, unless it traps."""
         row = self.random.choice(COMPUTING[kind])
         assert row.parameters is not None
-        constants = [edges.constant(parameter, self.numbers.draw(parameter)) for parameter in row.parameters]
+        constants = [self._constant(parameter) for parameter in row.parameters]
         return f"({row.name} {' '.join(constants)})" if row.name[4:11] != "trunc_f" else ""
 
     def _same_twice(self, kind: str, depth: int) -> str:
         """An operation on a value and itself."""
-        rows = [r for r in COMPUTING[kind] if r.parameters == (kind, kind) and r.name[4:8] not in ("div_", "rem_", "copy")]
+        rows = [row for row in COMPUTING[kind] if row.parameters == (kind, kind)]
+        rows = [row for row in rows if row.name[4:8] not in ("div_", "rem_", "copy")]
         name = self._some_local(kind)
         return f"({self.random.choice(rows).name} (local.tee {name} {self.expression(kind, depth)}) (local.get {name}))"
 
@@ -251,7 +268,8 @@ class Body:
     def _holds(self, rule: Rule, constants: dict[str, int]) -> bool:
         """Whether the rule's condition holds, as far as it is about the constants alone."""
         try:
-            words = {**rules.WORDS, "bound": lambda value: 0, **dict.fromkeys("xyz", None), **constants, "W": rule.width}
+            letters = {**dict.fromkeys("xyz"), **constants, "W": rule.width}
+            words = {**rules.WORDS, "bound": lambda value: 0, **letters}
             return rule.condition is None or bool(eval(rule.condition, words))
         except (TypeError, AttributeError, NameError):
             return True
@@ -347,8 +365,8 @@ class Body:
             return f"(call_ref $t{function.signature.number} {arguments} {self._typed(function.signature, depth)})"
         if self.chance(0.8) or not tables:
             return f"(call {function.name} {arguments})"
-        table = self.random.choice(tables)
-        return f"(call_indirect {table.name} (type $t{function.signature.number}) {arguments} {self._element_index(table, depth)})"
+        table, type_ = self.random.choice(tables), f"(type $t{function.signature.number})"
+        return f"(call_indirect {table.name} {type_} {arguments} {self._element_index(table, depth)})"
 
     def _typed(self, signature: Signature, depth: int) -> str:
         """A reference of type (ref null $t), rarely null."""
@@ -369,7 +387,8 @@ class Body:
         label = self._name("b")
         if choice < 0.9:
             return f"(block {label} (result (ref null {type_})) (br_on_non_null {label} {inner}) {leaf})"
-        return f"(block {label} (result (ref null {type_})) (block {label}n (br {label} (br_on_null {label}n {inner}))) {leaf})"
+        by_null = f"(block {label}n (br {label} (br_on_null {label}n {inner})))"
+        return f"(block {label} (result (ref null {type_})) {by_null} {leaf})"
 
     def arguments(self, types: Iterable[str], depth: int) -> str:
         types = tuple(types)
@@ -402,8 +421,11 @@ class Body:
         if self.chance(0.6):
             return f"(i32.const {self.random.randint(0, most)})"
         if self.chance(0.9):
-            return f"(i32.and {self.expression('i32', depth + 1)} (i32.const {most}))"
+            return self._masked(most, depth)
         return self.expression("i32", depth + 1)
+
+    def _masked(self, mask: int, depth: int) -> str:
+        return f"(i32.and {self.expression('i32', depth + 1)} (i32.const {mask}))"
 
     def _element_index(self, table: Table, depth: int) -> str:
         if not table.minimum or self.chance(0.05):
@@ -422,10 +444,10 @@ class Body:
             return f"(i32.const {self.random.choice((size - 4, size - 1, size, -1, -4, 1 << 31)) % (1 << 32)})"
         if choice < 0.18:
             return self.expression("i32", depth + 1)
-        masked = f"(i32.and {self.expression('i32', depth + 1)} (i32.const {self.random.choice((7, 63, 124, 0xFF, 0x3F8))}))"
+        masked = self._masked(self.random.choice((7, 63, 124, 0xFF, 0x3F8)), depth)
         if choice < 0.6:
             return masked
-        shift = f"(i32.shl (i32.and {self.expression('i32', depth + 1)} (i32.const 15)) (i32.const {self.random.randint(0, 3)}))"
+        shift = f"(i32.shl {self._masked(15, depth)} (i32.const {self.random.randint(0, 3)}))"
         if choice < 0.7:
             return f"(i32.add (i32.const {self.random.choice((0, 8, 100, 200))}) {shift})"
         return f"(i32.add {masked} {shift})"
@@ -514,13 +536,12 @@ class Body:
         self.labels = outer
         self.counters = [name for name in self.counters if name != counter]
         after = " ".join(self.expression(result, depth + 1) for result in results)
+        moved, read = f"(local.set {counter} {next_})", f"(local.get {counter})"
         if self.chance(0.5):
-            moved = f"(br_if {label} ({kind}.{condition} (local.tee {counter} {next_}) ({kind}.const {last})))"
-        else:
-            moved = f"(local.set {counter} {next_}) (br_if {label} ({kind}.{condition} (local.get {counter}) ({kind}.const {last})))"
-        return (
-            f"(local.set {counter} ({kind}.const {first})) (loop {label}{_block_type((), results)} {inside} {moved} {after})"
-        )
+            moved, read = "", f"(local.tee {counter} {next_})"
+        again = f"(br_if {label} ({kind}.{condition} {read} ({kind}.const {last})))"
+        start = f"(local.set {counter} ({kind}.const {first}))"
+        return f"{start} (loop {label}{_block_type((), results)} {inside} {moved} {again} {after})"
 
     def _with_parameters(self, results: tuple[str, ...], depth: int) -> str:
         """A loop whose counter and one more value travel on the operand stack."""
@@ -664,8 +685,10 @@ class Body:
         names = [self._some_local(kind) for kind in types if kind != "exnref"]
         if with_reference:
             names.append(self._local("exnref", "x"))
-        again = f" (if {self.condition(depth)} (then (throw_ref (local.get {names[-1]}))))" if with_reference and self.chance(0.4) else ""
-        return clause, f"block {label}{_block_type((), types)}", self._assigned(names, "") + again
+        taken = self._assigned(names, "")
+        if with_reference and self.chance(0.4):
+            taken += f" (if {self.condition(depth)} (then (throw_ref (local.get {names[-1]}))))"
+        return clause, f"block {label}{_block_type((), types)}", taken
 
     def _switch(self, depth: int) -> str:
         """br_table as compilers write `switch`."""
@@ -713,7 +736,8 @@ class Body:
 
 
 def _block_type(parameters: tuple[str, ...], results: tuple[str, ...]) -> str:
-    return "".join(f" ({word} {' '.join(types)})" for word, types in (("param", parameters), ("result", results)) if types)
+    words = (("param", parameters), ("result", results))
+    return "".join(f" ({word} {' '.join(types)})" for word, types in words if types)
 
 
 COUNTED_CALL = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 from mcutool.errors import Error
@@ -16,9 +15,11 @@ from mcutool.ir.law import LawBroken
 from tests.fuzz import oracle
 from tests.fuzz.case import Account, Case, write_script
 from tests.fuzz.generate import Generator
+from tests.fuzz.mutate import Mutator, wrong_verdict
 from tests.fuzz.roads import BoardRoad, PcRoad, RoadError
 from tests.fuzz.shrink import shrink
 
+DAMAGED_FOR_EACH_SEED = 400
 FOUND = Path(__file__).with_name("found")
 LIMITS = ("call stack exhausted", "too many exceptions are alive")
 """Traps that are no differences: wasmtime has other limits."""
@@ -84,5 +85,17 @@ def keep_smaller(seed: int, road: Road, tell: Callable[[str], None]) -> Path:
     return path
 
 
-def all_seeds(first: int) -> Iterator[int]:
-    return count(first)
+def run_damaged(seed: int, seconds: float, tell: Callable[[str], None]) -> Tally:
+    """Damaged modules for the validator until `seconds` have passed; a wrongly judged one is told in hexadecimal."""
+    tally = Tally()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        mutator = Mutator(seed)
+        for _ in range(DAMAGED_FOR_EACH_SEED):
+            damaged = mutator.module()
+            tally.cases += 1
+            if wrong := wrong_verdict(damaged):
+                tally.differences.append((seed, wrong))
+                tell(f"seed {seed}: {wrong}\n{damaged.hex()}")
+        seed += 1
+    return tally

@@ -142,12 +142,13 @@ class Generator:
         declared.signatures.append(Signature(len(declared.signatures), (), ()))
         self.fields += [f"(type $t{s.number} (func {s.text}))" for s in declared.signatures]
         for number in range(random.randint(2, 6)):
-            declared.functions.append(Function(f"$f{number}", random.choice(declared.signatures), random.random() < 0.4))
+            signature = random.choice(declared.signatures)
+            declared.functions.append(Function(f"$f{number}", signature, random.random() < 0.4))
 
     def _memories(self) -> None:
         for number in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2, 3))):
             name, page_log2 = f"$memory{number}", 0 if self.random.random() < 0.15 else 16
-            size = self.random.choice((0, 1, 1, 1, 1, 2)) if page_log2 else self.random.choice((0, 1, 7, 8, 255, 256, 1000))
+            size = self.random.choice((0, 1, 1, 1, 1, 2) if page_log2 else (0, 1, 7, 8, 255, 256, 1000))
             most = size + self.random.randint(0, 1 if page_log2 else 64)
             self.declared.memories.append(Memory(name, size << page_log2, page_log2))
             self.fields.append(f"(memory {name} {size} {most}{'' if page_log2 else ' (pagesize 1)'})")
@@ -198,11 +199,11 @@ class Generator:
                 self._data(f"$data{number}", random.choice((0, 1, 5, 16, 40)), random.choice(declared.memories))
         for number in range(random.randint(1, 3)):
             self._element(f"$elements{number}", random.randint(0, 6))
-        names = " ".join(function.name for function in declared.functions)
-        self.fields.append(f"(elem declare func {names})")
+        self.fields += [f"(elem declare func {function.name})" for function in declared.functions]
 
     def _data(self, name: str, length: int, memory: Memory) -> None:
-        contents = "".join(f"\\{self.random.choice((0, 255, 128, 127, self.random.getrandbits(8))):02x}" for _ in range(length))
+        drawn = (self.random.choice((0, 255, 128, 127, self.random.getrandbits(8))) for _ in range(length))
+        contents = "".join(f"\\{byte:02x}" for byte in drawn)
         where = ""
         room = memory.size - length
         if room >= 0 and self.random.random() < 0.6:
@@ -260,11 +261,13 @@ class Generator:
         """Exports that make one number of all memory, all globals, all tables."""
         seen = " ".join(_mixed(_outwards(g.type, f"global {g.name}"), g.type) for g in self.declared.globals)
         seen += _mixed("(global.get $seen)", "i32")
-        self.fields.append(f'(func (export "globals") (result i64) (local $h i64) {seen} (local.get $h))')
-        bytes_ = " ".join(_bytes(memory) for memory in self.declared.memories)
-        self.fields.append(f'(func (export "memory") (result i64) (local $h i64) (local $p i32) {bytes_} (local.get $h))')
-        tables = " ".join(_elements(table) for table in self.declared.tables)
-        self.fields.append(f'(func (export "tables") (result i64) (local $h i64) (local $p i32) {tables} (local.get $h))')
+        self._state("globals", seen)
+        self._state("memory", " ".join(_bytes(memory) for memory in self.declared.memories))
+        self._state("tables", " ".join(_elements(table) for table in self.declared.tables))
+
+    def _state(self, name: str, mixing: str) -> None:
+        locals_ = "(local $h i64) (local $p i32)"
+        self.fields.append(f'(func (export "{name}") (result i64) {locals_} {mixing} (local.get $h))')
 
 
 def _inwards(kind: str, value: str) -> str:
@@ -291,7 +294,8 @@ def _mixed(value: str, kind: str) -> str:
     if seen == "externref":
         value, seen = f"(ref.is_null {value})", "i32"
     wide = value if seen == "i64" else f"(i64.extend_i32_u {value})"
-    return f"(local.set $h (i64.rotl (i64.mul (i64.xor (local.get $h) {wide}) (i64.const 0x100000001b3)) (i64.const 17)))"
+    product = f"(i64.mul (i64.xor (local.get $h) {wide}) (i64.const 0x100000001b3))"
+    return f"(local.set $h (i64.rotl {product} (i64.const 17)))"
 
 
 def _loop(size: str, step: int, work: str) -> str:

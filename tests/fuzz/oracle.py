@@ -1,6 +1,6 @@
 """What wasmtime says: the account of a case, and the verdict on a module.
 
-This file decides how wasmtime is set up and how its values and traps are read. It refuses to know mcutool's translation.
+This file decides how wasmtime is set up and how its values and traps are read. It refuses to know mcutool's side.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MASKS = {"i32": (1 << 32) - 1, "i64": (1 << 64) - 1}
 
 
 class NoAnswer(Exception):
-    """The case says nothing: it runs too long or too deep."""
+    """The case says nothing: it runs too long or too deep, or calls what is not there."""
 
 
 def _engine() -> wasmtime.Engine:
@@ -48,7 +48,7 @@ ENGINE = _engine()
 
 def account(case: Case) -> Account:
     """What the case should give. Raises NoAnswer, or wasmtime.WasmtimeError when the module is not valid."""
-    module = wasmtime.Module(ENGINE, wasmtime.wat2wasm(case.text))
+    module = wasmtime.Module(ENGINE, bytes(wasmtime.wat2wasm(case.text)))
     store = wasmtime.Store(ENGINE)
     store.set_fuel(FUEL)
     try:
@@ -60,6 +60,8 @@ def account(case: Case) -> Account:
             raise
         return [TRAPS[None]]
     exports = instance.exports(store)
+    if any(call.export not in exports for call in case.calls):
+        raise NoAnswer("there is no such export")
     return [(), *(_call(store, exports[call.export], call) for call in case.calls)]
 
 

@@ -5,6 +5,7 @@ This file decides how a case reaches each of them and how their answers are read
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,9 +66,12 @@ class PcRoad:
         calls = list(_functions(image, case))
         lines = []
         for function, call in calls:
-            data = slots(call)
-            words = [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
-            lines.append(" ".join(["call", *(f"{word:x}" for word in [function, values.slots_of(call.results), *words])]))
+            words = [
+                function,
+                values.slots_of(call.results),
+                *(word for (word,) in struct.iter_unpack("<I", slots(call))),
+            ]
+            lines.append(" ".join(["call", *(f"{word:x}" for word in words)]))
         answers = self._process(image.build(), "\n".join(lines) + "\n")
         if len(answers) != len(lines):
             raise RoadError(f"{len(answers)} answers to {len(lines)} calls")

@@ -16,8 +16,8 @@ from tests.fuzz.case import Account, Case
 from tests.fuzz.roads import BoardRoad, PcRoad
 
 CONSTANTS = ("(i32.const 0)", "(i64.const 0)", "(f32.const 0)", "(f64.const 0)", "(ref.null func)", "(ref.null extern)")
-KEPT = ("param", "result", "local", "type", "then")
-"""Lists that only wasmtime's refusal would bring back."""
+KEPT = ("param", "result", "then")
+"""Lists without which hardly anything is a module."""
 MOST_TRIES = 6000
 
 Differs = Callable[[Case, Account, PcRoad | BoardRoad], str]
@@ -40,7 +40,8 @@ def shrink(case: Case, road: PcRoad | BoardRoad, difference: Differs) -> Case:
     while len(case.text) < size:
         size = len(case.text)
         case = _smaller_text(case, still)
-    return _fewer_calls(case, still)
+    lines = [line for line in case.text.splitlines() if line.strip()]
+    return _fewer_calls(Case("\n".join(lines), case.calls), still)
 
 
 def _kind(case: Case, road: PcRoad | BoardRoad, difference: Differs) -> str:
@@ -72,19 +73,20 @@ def _fewer_calls(case: Case, still: Callable[[Case], bool]) -> Case:
 
 def _smaller_text(case: Case, still: Callable[[Case], bool]) -> Case:
     """One walk over all lists of the text, large ones first; each is left out or replaced when that still differs."""
-    position = 0
-    while True:
-        groups = [g for g in _lists(read_groups(case.text)[0]) if g.head not in KEPT]
-        if position >= len(groups):
-            return case
-        group = groups[position]
-        for text in _replacements(case.text, group):
+    position, groups = 0, _removable(case)
+    while position < len(groups):
+        for text in _replacements(case.text, groups[position]):
             candidate = Case(text, case.calls)
             if _is_module(text) and still(candidate):
-                case = candidate
+                case, groups = candidate, _removable(candidate)
                 break
         else:
             position += 1
+    return case
+
+
+def _removable(case: Case) -> list[Group]:
+    return [group for group in _lists(read_groups(case.text)[0]) if group.head not in KEPT]
 
 
 def _lists(group: Group) -> Iterator[Group]:

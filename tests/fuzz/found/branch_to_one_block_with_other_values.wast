@@ -1,0 +1,13 @@
+(module
+  (type $t1 (func (param f32 f64 i32 i64 f32 f64 f64 i64 f64 f64 i64 i32 funcref f32 funcref f32 i32 f64 f32 i64 i32 f32 f32 f64) (result f32)))
+  (memory $memory0 1 1)
+  (elem declare func $f0)
+  (func $f0 (type $t1)    (local $l4 f64) (local $l5 i32)  
+    (if $i7 (result i32 f64) (local.get 20) (then (i32.store16 $memory0 (f64.lt (if $i8 (result f64) (f32.le (f32.const 0x1.5a56820000000p+46) (f32.const 0)) (then (f64.const -0x1.0000000000000p+31)) (else  (local.get 1))) (f64.const 0)) (local.get 11)) (i32.const 0) (local.get 9)) (else (i32.const 0) (f64.const 0))) (local.set $l4) (local.set $l5)
+    (f32.const 0))
+  (func (export "run0") (param i32 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i64 i32 i64 i32 i32 i32 i64) (result i32) (local $r0 f32)
+     (call $f0 (f32.const 0) (f64.const 0) (local.get 2) (local.get 3) (f32.const 0) (f64.const 0) (f64.const 0) (local.get 7) (f64.const 0) (f64.const 0) (i64.const 0) (local.get 11) (ref.func $f0) (f32.const 0) (ref.func $f0) (f32.const 0) (i32.const 0) (f64.const 0) (f32.const 0) (i64.const 0) (local.get 20) (f32.const 0) (f32.const 0) (f64.const 0)) (local.set $r0) (i32.const 0))
+  (func (export "memory") (result i64) (local $h i64)   (local.set $h (i64.load $memory0 (i32.const 0))) (local.get $h))
+  )
+(assert_return (invoke "run0" (i32.const 2139095039) (i64.const 4679240012837945344) (i32.const 256) (i64.const 5) (i32.const -947912704) (i64.const 0) (i64.const -2251799813685249) (i64.const 1114217291505232) (i64.const -4580152024942772224) (i64.const -3377699720527872) (i64.const 1114217291505231) (i32.const -1) (i32.const 1) (i32.const 1132396544) (i32.const 0) (i32.const 1593835521) (i32.const -529893) (i64.const -4620693217682128897) (i32.const -822083584) (i64.const 17) (i32.const 7) (i32.const 1266679808) (i32.const -1014988800) (i64.const -2251799813685248)) (i32.const 0))
+(assert_return (invoke "memory") (i64.const 65535))

@@ -1,0 +1,12 @@
+(module
+  (type $t0 (func (param f64 i64) (result f32 i64)))
+  (memory $memory0 1 1)
+  (table $table0 1 3 funcref)
+  (func $f1 (type $t0)              
+    (table.set $table0 (i32.const 0) (table.get $table0 (i32.rem_u (i32.load $memory0 (i32.const 65536)) (i32.const 1))))
+    (f32.const 0)
+    (local.get 1))
+  (func (export "run1") (param i64 i64) (result i32 i64) (local $r0 f32) (local $r1 i64)
+     (call $f1 (f64.const 0) (local.get 1)) (local.set $r1) (local.set $r0) (i32.const 0) (i64.const 0))
+  )
+(assert_trap (invoke "run1" (i64.const -5065344189648354656) (i64.const 4)) "out of bounds memory access")
