@@ -92,7 +92,6 @@ static enum smp_result begin_upload(const struct smp_request *request) {
     if (same_upload(length, digest, digest_size)) {
         return SMP_OK;
     }
-    module_unload();
     memset(&upload, 0, sizeof upload);
     upload.active = true;
     upload.length = length;
@@ -135,6 +134,7 @@ static enum smp_result take_chunk(const uint8_t *bytes, uint32_t size) {
     if (size < left) {
         size -= size % FLASH_WRITE_UNIT;
     }
+    module_unload(); /* each time: an upload that writes nothing yet leaves an image that can be loaded */
     if (!write_chunk(bytes, size)) {
         upload.active = false;
         return SMP_UNKNOWN;

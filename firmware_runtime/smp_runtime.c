@@ -91,6 +91,10 @@ bool smp_runtime_run_call(void) {
     if (call.state != CALL_WANTED) {
         return false;
     }
+    if (module_state() == MODULE_NONE) { /* erased since: a request may come while main prints how a program ended */
+        call.state = NO_CALL;
+        return false;
+    }
     call.trap = module_call(call.function);
     call.state = CALL_ENDED;
     smp_begin_reply(&reply);

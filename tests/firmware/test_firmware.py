@@ -149,6 +149,18 @@ def test_an_interrupted_upload_goes_on_and_never_starts_half(start: Start, place
 
 
 @pytest.mark.parametrize("place", SOME)
+def test_what_is_loaded_in_the_middle_of_an_upload_is_gone_with_its_next_chunk(start: Start, place: str) -> None:
+    """An upload that has written nothing yet leaves a whole image behind, which can be started again."""
+    machine = start(place, programs.adds())
+    first = smp.upload_chunk(programs.writes(b"next\n", 0), 0, 400)
+    assert machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **first | {"data": b""})["off"] == 0
+    machine.client.write(smp.RUNTIME, smp.RUNTIME_START)
+    assert machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **first)["off"] > 0
+    with pytest.raises(ImageRefused, match="no program is loaded"):
+        machine.client.write(smp.RUNTIME, smp.RUNTIME_CALL, f=2, a=struct.pack("<II", 40, 2), n=1)
+
+
+@pytest.mark.parametrize("place", SOME)
 def test_a_trap_is_told_with_its_backtrace(start: Start, place: str) -> None:
     output = start(place, programs.traps()).expect(b"[at 1+")
     assert b"\r\n[trap unreachable function=2 pc=" in output
