@@ -48,7 +48,7 @@ _Noreturn void platform_reset(void) {
     }
 }
 
-/* Only a bug of the runtime comes here: a program cannot leave its sandbox. main.c says so after the reset. */
+/* A bug of the runtime comes here, or code that no translator of ours made. main.c says so after the reset. */
 void fault_entry(void) {
     platform_hold(HOLD_FAULT);
     platform_reset();
