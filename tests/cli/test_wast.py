@@ -1,0 +1,68 @@
+"""`mcutool wast`: every assertion ends in one of passed, failed and skipped, and the exit code says whether one failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcutool.cli import main
+
+GOOD = """
+(module (func (export "two") (result i32) (i32.const 2)) (func (export "stop") (unreachable)))
+(assert_return (invoke "two") (i32.const 2))
+(assert_trap (invoke "stop") "unreachable")
+(assert_malformed (module quote "(fun)") "unexpected token")
+(assert_invalid (module (func (result i32))) "type mismatch")
+(assert_malformed_custom (module quote "(@custom)") "missing section name")
+(module (func (export "f") (param v128)))
+(assert_return (invoke "f"))
+"""
+BAD = """
+(module (func (export "two") (result i32) (i32.const 2)) (func (export "stop") (unreachable)))
+(assert_return (invoke "two") (i32.const 3))
+(assert_return (invoke "stop"))
+(assert_return (invoke "absent"))
+(assert_trap (invoke "two") "unreachable")
+(assert_invalid (module) "type mismatch")
+(assert_unlinkable (module) "unknown import")
+(assert_return (invoke "two") (i32.const 2))
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> list[str]:
+    paths = [tmp_path / "good.wast", tmp_path / "bad.wast"]
+    for path, text in zip(paths, (GOOD, BAD), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return [str(path) for path in paths]
+
+
+def test_reports_of_two_scripts_at_a_time(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["wast", *scripts, "--workers", "2", "--json"]) == 10
+    good, bad = json.loads(capsys.readouterr().out)["files"]
+    assert [good["file"], bad["file"]] == scripts
+    assert (good["assertions"], good["passed"], good["delegated"], good["failed"], good["skipped"]) == (6, 5, 2, 0, 1)
+    assert [skip["line"] for skip in good["skips"]] == [9] and "SIMD" in good["skips"][0]["reason"]
+    assert (bad["assertions"], bad["passed"], bad["delegated"], bad["failed"], bad["skipped"]) == (7, 1, 0, 6, 0)
+    assert [failure["line"] for failure in bad["failures"]] == [3, 4, 5, 6, 7, 8]
+
+
+def test_a_reason_to_skip_is_printed_once(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["wast", scripts[0]]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{scripts[0]}: 5 of 6 passed"
+    assert second.startswith("  1 skipped: not supported: SIMD")
+
+
+def test_a_script_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["wast", "absent.wast"]) == 2
+    assert "there is no file absent.wast" in capsys.readouterr().err
+
+
+def test_a_script_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "open.wast"
+    path.write_text("(module", encoding="utf-8")
+    assert main(["wast", str(path)]) == 2
+    assert "line 1" in capsys.readouterr().err
