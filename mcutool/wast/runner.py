@@ -15,7 +15,7 @@ from typing import Any
 
 from mcutool import fit, values
 from mcutool.devices import Board
-from mcutool.errors import Error, InvalidModule, Unsupported
+from mcutool.errors import Error, InvalidModule, Unsupported, UsageError
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS
 from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
@@ -109,7 +109,7 @@ class Plan:
     """Every instance that the script makes, found before anything runs, and the image that holds them."""
 
     def __init__(self, commands: list[Command], board: Board) -> None:
-        self.instances: dict[int, _Instance] = {}
+        self.instances: dict[int, _Instance] = {}  # by the command's id(): several may stand in a line
         self._compiled: list[CompiledModule] = []
         self.registered: dict[str, _Instance] = {}
         self._definitions: dict[str | None, Source] = {}
@@ -117,7 +117,10 @@ class Plan:
         self._linker = Linker(fit.LARGEST_STACK // 4, TABLE_ROOM)
         self.registered["spectest"] = self._compile("spectest", _spectest())
         for command in commands:
-            self._look_at(command)
+            try:
+                self._look_at(command)
+            except KeyError as error:
+                raise UsageError(f"line {command.line}: there is no module {error}") from None
         self._share_ram(board)
         self.image = self._linker.finish()
 
@@ -135,17 +138,17 @@ class Plan:
         if isinstance(command, DefineModule):
             self._definitions[command.source.name] = self._definitions[None] = command.source
             if command.instantiate:
-                self._instantiate(command.line, command.source, command.source.name)
+                self._instantiate(command, command.source, command.source.name)
         elif isinstance(command, InstantiateModule):
-            self._instantiate(command.line, self._definitions[command.definition], command.name)
+            self._instantiate(command, self._definitions[command.definition], command.name)
         elif isinstance(command, AssertModule) and command.failure == "uninstantiable":
-            self.instances[command.line] = self._make(command.source)
+            self.instances[id(command)] = self._make(command.source)
         elif isinstance(command, Register):
             self.registered[command.name] = self._names[command.module]
 
-    def _instantiate(self, line: int, source: Source, name: str | None) -> None:
+    def _instantiate(self, command: Command, source: Source, name: str | None) -> None:
         instance = self._make(source)
-        self.instances[line] = instance
+        self.instances[id(command)] = instance
         self._names[None] = instance
         if name:
             self._names[name] = instance
@@ -220,11 +223,11 @@ class ScriptRunner:
                 self._perform(command)
             except (_Failed, _Skipped):
                 pass
-        elif command.line in self._plan.instances:
+        elif id(command) in self._plan.instances:
             self._begin(command)
 
     def _begin(self, command: Command) -> None:
-        instance = self._plan.instances[command.line]
+        instance = self._plan.instances[id(command)]
         name = command.source.name if isinstance(command, DefineModule) else getattr(command, "name", None)
         self._names[None] = instance
         if name:
@@ -267,7 +270,7 @@ class ScriptRunner:
             if any(a.pattern == "unsupported" for a in expected.alternatives):
                 raise _Skipped(f"not supported: {expected.alternatives[0].type}")
             if not expected.matches(kind, bits):
-                raise _Failed(f"gave {kind} {bits:#x}, expected {expected.alternatives}")
+                raise _Failed(f"gave {kind} {bits:#x}, expected {expected}")
 
     def _check_failure(self, command: AssertFailure) -> None:
         message = UNCAUGHT if command.failure == "exception" else command.message
@@ -317,7 +320,7 @@ class ScriptRunner:
         raise _Failed(f"the module was linked, expected {command.message!r}")
 
     def _uninstantiable(self, command: AssertModule) -> None:
-        instance = self._plan.instances[command.line]
+        instance = self._plan.instances[id(command)]
         if instance.problem is not None:
             raise instance.problem
         trap, _ = self._call(self._plan.image.modules[instance.number]["instantiate"], b"", 0)

@@ -36,6 +36,9 @@ class Value:
     bits: int = 0
     pattern: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.type} {self.pattern or hex(self.bits)}".strip()
+
     def matches(self, type: str, bits: int) -> bool:
         """Whether a result of that type and those bits is what this value stands for."""
         if self.type and not matches(type, self.type):
@@ -64,6 +67,9 @@ class Expected:
     """One result of an action: any of the alternatives will do."""
 
     alternatives: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.alternatives))
 
     def matches(self, type: str, bits: int) -> bool:
         return any(value.matches(type, bits) for value in self.alternatives)

@@ -1,4 +1,4 @@
-"""`mcutool wast`: every assertion ends in one of passed, failed and skipped, and the exit code says whether one failed."""
+"""`mcutool wast`: an assertion ends in one of passed, failed and skipped; the exit code says whether one failed."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def test_reports_of_two_scripts_at_a_time(scripts: list[str], capsys: pytest.Cap
     assert [skip["line"] for skip in good["skips"]] == [9] and "SIMD" in good["skips"][0]["reason"]
     assert (bad["assertions"], bad["passed"], bad["delegated"], bad["failed"], bad["skipped"]) == (7, 1, 0, 6, 0)
     assert [failure["line"] for failure in bad["failures"]] == [3, 4, 5, 6, 7, 8]
+    assert bad["failures"][0]["message"] == "gave i32 0x2, expected i32 0x3"
 
 
 def test_a_reason_to_skip_is_printed_once(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +55,23 @@ def test_a_reason_to_skip_is_printed_once(scripts: list[str], capsys: pytest.Cap
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"{scripts[0]}: 5 of 6 passed"
     assert second.startswith("  1 skipped: not supported: SIMD")
+
+
+def test_several_modules_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "line.wast"
+    module = (
+        '(module ${0} (func (export "f") (result i32) (i32.const {0})))(assert_return (invoke "f") (i32.const {0}))'
+    )
+    path.write_text(module.format(1) + module.format(2) + '(assert_return (invoke $1 "f") (i32.const 1))', "utf-8")
+    assert main(["wast", str(path)]) == 0
+
+
+@pytest.mark.parametrize("text", ['(register "a" $b)', "(module instance $a $b)"])
+def test_a_module_that_is_not_there(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "absent.wast"
+    path.write_text(text, encoding="utf-8")
+    assert main(["wast", str(path)]) == 2
+    assert "line 1: there is no module '$b'" in capsys.readouterr().err
 
 
 def test_a_script_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
