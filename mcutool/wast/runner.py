@@ -175,7 +175,7 @@ class Plan:
         """Raises Unsupported when a module that this one imports from is not there for that reason."""
         for item in module.imports:
             if later := LATER_EXPORTS.get((item.module, item.name)):
-                raise Unsupported(f"not supported: {later}")
+                raise Unsupported(f"not supported: {later} (at byte offset {item.offset:#x})")
         wanted = {
             item.module: self.registered[item.module] for item in module.imports if item.module in self.registered
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcutool.wast.script import read_script
+from tests.spec.__main__ import table
 from tests.spec.tally import NOT_RUN, REFUSED, Tally, assertion_features
 
 SCRIPT = """
@@ -41,3 +42,14 @@ def test_failed_and_skipped_assertions_are_told_apart():
     assert tally.assertions == {"tail calls": 1, "1.0": 1, REFUSED: 2, "multiple memories": 1, "exceptions": 1}
     assert tally.passed == {"tail calls": 1, "1.0": 1, REFUSED: 1, "multiple memories": 1, "exceptions": 1}
     assert tally.skipped == {"SIMD": 1} and tally.delegated == 1
+
+
+def test_boards_that_differ_stand_side_by_side_in_the_table():
+    one, other = Tally(), Tally()
+    rows = [(1, "tail calls"), (2, "tail calls")]
+    one.add(rows, {"failures": [], "skips": [], "delegated": 0})
+    other.add(rows, {"failures": [{"line": 2, "message": ""}], "skips": [], "delegated": 0})
+    costs = dict.fromkeys(("tail_calls", "multiple_memories", "typed_references", "exceptions"), [8, 6])
+    lines = list(table([one, other], costs))
+    assert "| tail calls | 2 | 2 / 1 | 8 / 6 |" in lines and "| 1.0 | 0 | 0 | - |" in lines
+    assert lines[-1] == "| all | 2 | 2 / 1 | |"
