@@ -33,9 +33,18 @@ def load(path: str | Path, board: Board, **options: Any) -> Built:
     data = read(path)
     if data[:4] != CONTAINER_MAGIC.to_bytes(4, "little"):
         return build_image(Path(path), board, **options)
-    symbols = map_path(path)
-    known = json.loads(symbols.read_text(encoding="utf-8")) if symbols.exists() else {}
-    return Built(data, known, fit.report(parse(data), len(data), board))
+    return Built(data, _read_map(map_path(path)), fit.report(parse(data), len(data), board))
+
+
+def _read_map(path: Path) -> dict:
+    """Names and positions of an image; nothing when its map was lost. Raises UsageError when the file is no map."""
+    try:
+        known = json.loads(read(path)) if path.exists() else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        raise UsageError(f"{path} is no map of an image", next_action="build the image again, or delete the map")
+    return known
 
 
 def check_size(image: bytes, board: Board) -> None:

@@ -14,7 +14,10 @@ from fractions import Fraction
 
 from mcutool.errors import UsageError
 
-WIDTHS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "funcref": 32, "externref": 32}
+WIDTHS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "funcref": 32, "externref": 32, "exnref": 32}
+REFERENCES = ("funcref", "externref", "exnref")
+LONGEST_EXPONENT = 6
+"""Characters; numbers beyond are far out of range, and would take long to compute exactly."""
 _FORMATS = {"f32": ("<f", "<I"), "f64": ("<d", "<Q")}
 _FRACTION_BITS = {"f32": 23, "f64": 52}
 _SMALLEST_EXPONENTS = {"f32": -126, "f64": -1022}  # of a normal number
@@ -50,7 +53,10 @@ def _parse_float(text: str, kind: str) -> int:
     digits = text.lstrip("+-").lower()
     if digits == "inf":
         return sign | float_bits(math.inf, kind)
-    return sign | _nearest_bits(_hexadecimal(digits) if digits.startswith("0x") else Fraction(digits), kind)
+    hexadecimal = digits.startswith("0x")
+    if len(digits.partition("p" if hexadecimal else "e")[2]) > LONGEST_EXPONENT:
+        raise OverflowError(text)
+    return sign | _nearest_bits(_hexadecimal(digits) if hexadecimal else Fraction(digits), kind)
 
 
 def _hexadecimal(digits: str) -> Fraction:
@@ -94,6 +100,7 @@ _PARSERS = {
     "f64": _parse_float,
     "funcref": _parse_reference,
     "externref": _parse_reference,
+    "exnref": _parse_reference,
 }
 
 
@@ -111,7 +118,7 @@ def bits_float(bits: int, kind: str) -> float:
 
 def present(bits: int, kind: str) -> int | float | str | None:
     """What JSON and the console show: signed integers, shortest floats, else `inf`, `-inf`, `nan:0x...`."""
-    if kind in ("funcref", "externref"):
+    if kind in REFERENCES:
         return None if bits == 0 else bits - 1
     if kind in ("i32", "i64"):
         return bits - (1 << WIDTHS[kind]) if bits >> (WIDTHS[kind] - 1) else bits

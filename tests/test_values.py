@@ -31,6 +31,7 @@ from mcutool.errors import UsageError
         ("-nan:0x1", "f64", '"-nan:0x1"'),
         ("null", "externref", "null"),
         ("7", "externref", "7"),
+        ("null", "exnref", "null"),
     ],
 )
 def test_an_argument_comes_back_as_json(text: str, kind: str, shown: str) -> None:
@@ -40,7 +41,16 @@ def test_an_argument_comes_back_as_json(text: str, kind: str, shown: str) -> Non
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("4294967296", "i32"), ("-2147483649", "i32"), ("1.5", "i32"), ("1e39", "f32"), ("nan:0x0", "f32"), ("x", "f64")],
+    [
+        ("4294967296", "i32"),
+        ("-2147483649", "i32"),
+        ("1.5", "i32"),
+        ("1e39", "f32"),
+        ("1e99999999", "f64"),
+        ("0x1p-999999999", "f64"),
+        ("nan:0x0", "f32"),
+        ("x", "f64"),
+    ],
 )
 def test_what_does_not_fit_the_type_is_refused(text: str, kind: str) -> None:
     with pytest.raises(UsageError, match=f"not a value of type {kind}"):

@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """The words before `--` without the values after --invoke F, which may look like options."""
     end = words.index("--") if "--" in words else len(words)
-    split = [part for word in words[:end] for part in (word.split("=") if word.startswith("--invoke=") else [word])]
+    split = [part for word in words[:end] for part in (word.split("=", 1) if word.startswith("--invoke=") else [word])]
     ours, given = _without_values(split)
     options = parser.parse_args(ours)
     options.program_arguments = words[end + 1 :]

@@ -48,6 +48,7 @@ MISTAKES = [
     ("adder", ["run", "APP", "--invoke", "add", "1", "1.5"], 2, "'1.5' is not a value of type i32"),
     ("adder", ["run", "APP", "--invoke", "add", "1", "two"], 2, "unrecognized arguments: two"),
     ("adder", ["run", "APP", "--invoke=add", "-1"], 2, "1 are given"),
+    ("adder", ["run", "APP", "--invoke=a=b"], 2, "exports no function 'a=b'"),
     ("adder", ["run", "APP", "--invoke", "trap", "--env", "HOME"], 2, "K=V"),
     ("adder", ["run", "APP", "--invoke", "add", "1", "2", "--fuel", "0"], 124, "fuel"),
     ("adder", ["run", "APP", "--invoke", "trap"], 134, "trap: unreachable"),
@@ -92,6 +93,14 @@ def test_a_mistake_in_json(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said["error"].keys() == {"class", "message", "next_action"}
     assert said["error"]["class"] == "usage" and message in said["error"]["message"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "\xff"])
+def test_a_damaged_map_is_named(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(prepared("adder", ["build", "APP"], tmp_path)) == 0
+    (tmp_path / "app.map.json").write_text(damage, encoding="latin-1")
+    assert main(["info", str(tmp_path / "app.mcu")]) == 2
+    assert "app.map.json is no map of an image" in capsys.readouterr().err
 
 
 def test_a_bug_is_one_line_that_asks_for_a_report(
