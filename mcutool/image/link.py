@@ -124,7 +124,10 @@ class Linker:
             self._satisfier(item, compiled)
 
     def add(self, compiled: CompiledModule) -> None:
-        """Join one more module; its providers must be there. Raises LinkError as `check` does."""
+        """Join one more module; its providers must be there.
+
+        Raises LinkError as `check` does, Unsupported when the bundle has more of something than images can number.
+        """
         self.check(compiled)
         spaces = _Spaces(datas=len(self.image.datas), elements=len(self.image.elements))
         number = len(self._modules)
@@ -132,9 +135,10 @@ class Linker:
         for item in compiled.module.imports:
             self._resolve(item, compiled, spaces)
         self._define(compiled, spaces, number)
-        self._place_code(compiled, spaces)
         self._place_segments(compiled, spaces)
+        self._place_code(compiled, spaces)
         self._export(compiled, spaces, number)
+        _check_counts(self.image)
 
     # imports
 
@@ -293,10 +297,7 @@ class Linker:
             "element": lambda i: spaces.elements + i,
             "tag": lambda i: spaces.tags[i],
         }
-        number = spaces_by_kind[kind](index)
-        if number > 0xFFFF:
-            raise Unsupported(f"{kind} number {number}: a bundle may have 65536 of each kind, and slots of globals")
-        return number
+        return spaces_by_kind[kind](index)
 
     # segments and exports
 
@@ -393,6 +394,31 @@ def arena_bytes(image: Image) -> int:
     for size in [*sizes, image.stack_slots * 4]:
         used = (used + 7 & ~7) + size
     return used
+
+
+def _check_counts(image: Image) -> None:
+    """Numbers of sixteen bits name everything, and the last one stands for none."""
+    counts = {
+        "functions": len(image.functions),
+        "function types": len(image.signatures),
+        "imported functions": len(image.imports),
+        "slots of globals": image.global_slots,
+        "tables": len(image.tables),
+        "memories": len(image.memories),
+        "tags": len(image.tags),
+        "data segments": len(image.datas),
+        "element segments": len(image.elements),
+        "modules": len(image.modules),
+        "slots of parameters": max((row["parameter_slots"] for row in image.signatures), default=0),
+        "slots of results": max((row["result_slots"] for row in image.signatures), default=0),
+        "slots of an exception": max((row["slots"] for row in image.tags), default=0),
+    }
+    for what, count in counts.items():
+        if count > NONE:
+            raise Unsupported(
+                f"{count} {what} are not supported, an image holds {NONE} at most",
+                next_action="leave out what is not used (wasm-opt --remove-unused-module-elements)",
+            )
 
 
 def _host_function(item: Import) -> hostapi.HostFunction:
