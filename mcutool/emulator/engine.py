@@ -296,6 +296,9 @@ class Engine:
         """Execute at most `count` instructions (an IT block is not divided) and say why it ended."""
         self._interrupt = None
         self._forced = None
+        if pc == NEVER:  # where the vector of an empty flash leads; Unicorn would return at once for ever
+            self.executed = 0
+            return Stop.FETCH_FAULT
         if self._change_stores and self.executed > SHORT:  # the last slice may have met new pages
             self._change_stores(True)
         self._running = True

@@ -322,6 +322,8 @@ def serve(
 
     `flash_file` keeps the flash between runs. `announce` gets the line that a client may connect now.
     """
+    if boot0 and board.chip.bootrom is None:
+        raise UsageError(f"{board.name} has no serial bootloader in ROM", next_action="emulate it without --boot rom")
     machine = Machine(board, None if boot0 else board.firmware)
     if flash_file is not None:
         machine.load_flash_file(flash_file)

@@ -54,6 +54,7 @@ MISTAKES = [
     ("adder", ["run", "APP", "--invoke", "trap"], 134, "trap: unreachable"),
     ("empty", ["flash", "APP", "--port", "nosuchport"], 3, "nosuchport"),
     ("empty", ["monitor", "--port", "nosuchport"], 3, "nosuchport"),
+    ("", ["emulate", "microbit", "--boot", "rom"], 2, "no serial bootloader"),
     ("", ["emulate", "nosuch"], 2, "no board is called 'nosuch'"),
 ]
 

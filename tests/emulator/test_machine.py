@@ -7,8 +7,10 @@ import time
 import pytest
 from line import receive
 
+from mcutool import devices
+from mcutool.devices import Board
 from mcutool.emulator.link import EmulatedLink
-from mcutool.emulator.machine import Reason
+from mcutool.emulator.machine import Machine, Reason
 
 MPS2 = ["mps2-an386", "mps2-an385", "mps2-m0"]
 
@@ -100,3 +102,8 @@ def test_a_mistake_in_a_callback_is_not_swallowed(boot):
     machine.uart.on_output = refuse
     with pytest.raises(ValueError, match="broken"):
         machine.run()
+
+
+@pytest.mark.parametrize("board", devices.boards(), ids=lambda board: board.name)
+def test_an_empty_flash_is_a_lockup_on_every_core(board: Board) -> None:
+    assert Machine(board).run_for(0.001) is Reason.LOCKUP
