@@ -8,7 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcutool import values
-from mcutool.wast.script import Action, AssertFailure, AssertModule, AssertReturn, read_script
+from mcutool.wast.script import (
+    Action,
+    AssertFailure,
+    AssertModule,
+    AssertReturn,
+    Command,
+    DefineModule,
+    Register,
+    read_script,
+)
 from tests.fuzz import edges
 
 NULLS = {"externref": "(ref.null extern)", "funcref": "(ref.null func)"}
@@ -33,10 +42,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Case:
-    """A module in text format and the calls made one after another once it is instantiated."""
+    """A module in text format and the calls made one after another once it is instantiated.
+
+    It may import from `library`, another module in text format.
+    """
 
     text: str
     calls: tuple[Call, ...]
+    library: str = ""
 
 
 Account = list[Outcome]
@@ -57,9 +70,10 @@ def _value(bits: int, kind: str) -> str:
 def write_script(case: Case, account: Account) -> str:
     """The case with what it should give, as a .wast file."""
     first, *others = account
+    lines = [case.library, '(register "library")'] if case.library else []
     if isinstance(first, str):
-        return f'(assert_trap {case.text}\n  "{first}")\n'
-    lines = [case.text]
+        return "\n".join([*lines, f'(assert_trap {case.text}\n  "{first}")\n'])
+    lines.append(case.text)
     for call, outcome in zip(case.calls, others, strict=True):
         arguments = "".join(f" {_value(*argument)}" for argument in call.arguments)
         invoke = f'(invoke "{call.export}"{arguments})'
@@ -73,9 +87,14 @@ def write_script(case: Case, account: Account) -> str:
 
 def read_case(text: str) -> tuple[Case, Account]:
     """The reverse of `write_script`."""
-    first, *others = read_script(text)
+    commands = read_script(text)
+    library = ""
+    if len(commands) > 1 and isinstance(commands[1], Register):
+        library = _text(commands[0])
+        del commands[:2]
+    first, *others = commands
     if isinstance(first, AssertModule):
-        return Case(first.source.contents.decode(), ()), [first.message]
+        return Case(_text(first), (), library), [first.message]
     calls: list[Call] = []
     account: Account = [()]
     for command in others:
@@ -86,7 +105,12 @@ def read_case(text: str) -> tuple[Case, Account]:
         elif isinstance(command, AssertFailure):
             calls.append(_call(command.action, ()))
             account.append(command.message)
-    return Case(first.source.contents.decode(), tuple(calls)), account  # type: ignore[attr-defined]
+    return Case(_text(first), tuple(calls), library), account
+
+
+def _text(command: Command) -> str:
+    assert isinstance(command, AssertModule | DefineModule)
+    return command.source.contents.decode()
 
 
 def _call(action: Action, results: tuple[str, ...]) -> Call:

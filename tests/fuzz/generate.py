@@ -10,7 +10,7 @@ are bounded by a global that counts them down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.fuzz import edges
@@ -101,31 +101,52 @@ class Declared:
 
 
 class Generator:
-    def __init__(self, seed: int) -> None:
+    """`prefix` sets a library's names apart from those of the module that imports them."""
+
+    def __init__(self, seed: int, prefix: str = "") -> None:
         self.random = Random(seed)
         self.numbers = edges.Numbers(self.random)
+        self.prefix = prefix
         self.declared = Declared()
+        self.functions: list[Function] = []
         self.fields: list[str] = []
+        self.shared: list[str] = []
         self.calls: list[Call] = []
 
     def case(self) -> Case:
+        library = self._import_library() if self.random.random() < 0.25 else ""
+        self._define()
+        for function in self.functions:
+            self._export(function)
+        self._states()
+        self.random.shuffle(self.calls)
+        states = [Call(name, (), ("i64",)) for name in ("memory", "globals", "tables")]
+        return Case(self._text(), tuple(self.calls + states), library)
+
+    def _import_library(self) -> str:
+        """Another module, of which this one imports all that can be imported."""
+        library = Generator(self.random.getrandbits(32), "l")
+        library._define()
+        library.fields += [f'(export "{_name(field)}" ({_kind(field)} {_name(field)}))' for field in library.shared]
+        self.declared = replace(library.declared, datas=[], elements=[])
+        self.fields += [f"(type $t{s.number} (func {s.text}))" for s in self.declared.signatures]
+        self.fields += [f'(import "library" "{_name(field)}" {field})' for field in library.shared]
+        return library._text()
+
+    def _define(self) -> None:
         self._signatures()
         self._memories()
         self._tables()
         self._tags()
         self._globals()
         self._segments()
-        for function in self.declared.functions:
+        for function in self.functions:
             self._function(function)
         if self.random.random() < 0.15:
             self._start()
-        for function in self.declared.functions:
-            self._export(function)
-        self._states()
-        text = "(module\n  " + "\n  ".join(self.fields) + ")"
-        self.random.shuffle(self.calls)
-        states = [Call(name, (), ("i64",)) for name in ("memory", "globals", "tables")]
-        return Case(text, tuple(self.calls + states))
+
+    def _text(self) -> str:
+        return "(module\n  " + "\n  ".join(self.fields) + ")"
 
     # what there is
 
@@ -135,46 +156,60 @@ class Generator:
 
     def _signatures(self) -> None:
         random, declared = self.random, self.declared
-        for number in range(random.randint(3, 7)):
+        first = len(declared.signatures)
+        for number in range(first, first + random.randint(3, 7)):
             most = random.choice((2, 3, 4, 6, 6, 30))
             results = self._types(random.choice((1, 1, 1, 2, 4))) or (random.choice(NUMBERS),)
             declared.signatures.append(Signature(number, self._types(most), results))
         declared.signatures.append(Signature(len(declared.signatures), (), ()))
-        self.fields += [f"(type $t{s.number} (func {s.text}))" for s in declared.signatures]
+        self.fields += [f"(type $t{s.number} (func {s.text}))" for s in declared.signatures[first:]]
         for number in range(random.randint(2, 6)):
             signature = random.choice(declared.signatures)
-            declared.functions.append(Function(f"$f{number}", signature, random.random() < 0.4))
+            self.functions.append(Function(f"${self.prefix}f{number}", signature, random.random() < 0.4))
+        declared.functions += self.functions
+        self.shared += [f"(func {function.name} {function.signature.text})" for function in self.functions]
 
     def _memories(self) -> None:
         for number in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2, 3))):
-            name, page_log2 = f"$memory{number}", 0 if self.random.random() < 0.15 else 16
+            name, page_log2 = f"${self.prefix}memory{number}", 0 if self.random.random() < 0.15 else 16
             size = self.random.choice((0, 1, 1, 1, 1, 2) if page_log2 else (0, 1, 7, 8, 255, 256, 1000))
             most = size + self.random.randint(0, 1 if page_log2 else 64)
             self.declared.memories.append(Memory(name, size << page_log2, page_log2))
-            self.fields.append(f"(memory {name} {size} {most}{'' if page_log2 else ' (pagesize 1)'})")
+            self._share(f"(memory {name} {size} {most}{'' if page_log2 else ' (pagesize 1)'})")
 
     def _tables(self) -> None:
         for number in range(self.random.randint(1, 3)):
             minimum = self.random.choice((0, 1, 4, 4, 8, 12))
             element = self.random.choice(("funcref", "funcref", "externref")) if number else "funcref"
-            table = Table(f"$table{number}", element, minimum, minimum + self.random.randint(0, 5))
+            table = Table(f"${self.prefix}table{number}", element, minimum, minimum + self.random.randint(0, 5))
             self.declared.tables.append(table)
-            self.fields.append(f"(table {table.name} {minimum} {table.maximum} {element})")
+            self._share(f"(table {table.name} {minimum} {table.maximum} {element})")
 
     def _tags(self) -> None:
         for number in range(self.random.randint(1, 3)):
-            tag = Tag(f"$e{number}", self._types(3))
+            tag = Tag(f"${self.prefix}e{number}", self._types(3))
             self.declared.tags.append(tag)
-            self.fields.append(f"(tag {tag.name} (param {' '.join(tag.parameters)}))")
+            self._share(f"(tag {tag.name} (param {' '.join(tag.parameters)}))")
 
     def _globals(self) -> None:
         for number in range(self.random.randint(2, 8)):
             kind = self.random.choice(NUMBERS * 4 + REFERENCES)
             mutable = self.random.random() < 0.8
-            self.declared.globals.append(Global(f"$g{number}", kind, mutable))
-            declared_type = f"(mut {kind})" if mutable else kind
-            self.fields.append(f"(global $g{number} {declared_type} {self._constant(kind)})")
-        self.fields.append(f"(global $fuel (mut i32) (i32.const {CALLS})) (global $seen (mut i32) (i32.const 0))")
+            name = f"${self.prefix}g{number}"
+            self.declared.globals.append(Global(name, kind, mutable))
+            self._global(name, f"(mut {kind})" if mutable else kind, self._constant(kind))
+        if not any(field.startswith("(import") for field in self.fields):
+            self._global("$fuel", "(mut i32)", f"(i32.const {CALLS})")
+            self._global("$seen", "(mut i32)", "(i32.const 0)")
+
+    def _global(self, name: str, declared_type: str, value: str) -> None:
+        self.fields.append(f"(global {name} {declared_type} {value})")
+        self.shared.append(f"(global {name} {declared_type})")
+
+    def _share(self, definition: str) -> None:
+        """Something whose definition is also what an import of it says."""
+        self.fields.append(definition)
+        self.shared.append(definition)
 
     def _constant(self, kind: str) -> str:
         """A constant expression."""
@@ -268,6 +303,15 @@ class Generator:
     def _state(self, name: str, mixing: str) -> None:
         locals_ = "(local $h i64) (local $p i32)"
         self.fields.append(f'(func (export "{name}") (result i64) {locals_} {mixing} (local.get $h))')
+
+
+def _kind(field: str) -> str:
+    """`memory` of `(memory $memory0 1 2)`."""
+    return field.split()[0][1:]
+
+
+def _name(field: str) -> str:
+    return field.split()[1]
 
 
 def _inwards(kind: str, value: str) -> str:

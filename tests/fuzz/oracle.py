@@ -5,6 +5,9 @@ This file decides how wasmtime is set up and how its values and traps are read. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import wasmtime
 
 from tests.fuzz.case import Account, Call, Case, Outcome
@@ -48,11 +51,14 @@ ENGINE = _engine()
 
 def account(case: Case) -> Account:
     """What the case should give. Raises NoAnswer, or wasmtime.WasmtimeError when the module is not valid."""
-    module = wasmtime.Module(ENGINE, bytes(wasmtime.wat2wasm(case.text)))
+    module = _module(case.text)
     store = wasmtime.Store(ENGINE)
     store.set_fuel(FUEL)
+    imports = _library(store, case.library)
     try:
-        instance = wasmtime.Instance(store, module, [])
+        instance = wasmtime.Instance(store, module, [imports[item.name or ""] for item in module.imports])
+    except KeyError as missing:
+        raise NoAnswer(f"there is no {missing} in the library") from None
     except wasmtime.Trap as trap:
         return [_trap(trap)]
     except wasmtime.WasmtimeError as error:  # so it says it of a start function
@@ -63,6 +69,20 @@ def account(case: Case) -> Account:
     if any(call.export not in exports for call in case.calls):
         raise NoAnswer("there is no such export")
     return [(), *(_call(store, exports[call.export], call) for call in case.calls)]
+
+
+def _module(text: str) -> wasmtime.Module:
+    return wasmtime.Module(ENGINE, bytes(wasmtime.wat2wasm(text)))
+
+
+def _library(store: wasmtime.Store, text: str) -> Mapping[str, Any]:
+    """What a library exports. Raises NoAnswer when it traps."""
+    if not text:
+        return {}
+    try:
+        return wasmtime.Instance(store, _module(text), []).exports(store)
+    except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+        raise NoAnswer(str(error)) from None
 
 
 def _call(store: wasmtime.Store, function: object, call: Call) -> Outcome:

@@ -36,9 +36,14 @@ class RoadError(Exception):
 
 def build(case: Case) -> Image:
     """The image of a case. What the translator raises is a finding."""
-    module = load(assemble(case.text))
-    compiled = CompiledModule("", module, translate(module), [_plan(memory) for memory in module.memories])
-    return link([compiled], STACK_SLOTS, TABLE_ROOM).image
+    compiled = [_compile(case.library)] if case.library else []
+    compiled.append(_compile(case.text, library=0))
+    return link(compiled, STACK_SLOTS, TABLE_ROOM).image
+
+
+def _compile(text: str, **providers: int) -> CompiledModule:
+    module = load(assemble(text))
+    return CompiledModule("", module, translate(module), [_plan(memory) for memory in module.memories], providers)
 
 
 def _plan(memory: MemoryType) -> MemoryPlan:
@@ -48,8 +53,9 @@ def _plan(memory: MemoryType) -> MemoryPlan:
 
 
 def _functions(image: Image, case: Case) -> Iterator[tuple[int, Call]]:
-    """The bundle's number of what is called, instantiation first."""
-    yield image.modules[0]["instantiate"], Call("", (), ())
+    """The bundle's number of what is called, instantiations first."""
+    for module in image.modules:
+        yield module["instantiate"], Call("", (), ())
     numbers = {row["name"]: row["index"] for row in image.exports}
     for call in case.calls:
         yield numbers[call.export], call
@@ -76,7 +82,7 @@ class PcRoad:
         if len(answers) != len(lines):
             raise RoadError(f"{len(answers)} answers to {len(lines)} calls")
         outcomes = [_outcome(answer, call) for answer, (_, call) in zip(answers, calls, strict=True)]
-        return outcomes[:1] if isinstance(outcomes[0], str) else outcomes
+        return _account(outcomes, case)
 
     def _process(self, image: bytes, commands: str) -> list[str]:
         with TemporaryDirectory() as folder:
@@ -91,6 +97,13 @@ class PcRoad:
         if done.returncode:
             raise RoadError(done.stderr)
         return done.stdout.splitlines()
+
+
+def _account(outcomes: Account, case: Case) -> Account:
+    """Without what a library's instantiation gave, and without calls after an instantiation that trapped."""
+    if case.library and outcomes.pop(0) != ():
+        raise RoadError("the library traps when it is instantiated")
+    return outcomes[:1] if isinstance(outcomes[0], str) else outcomes
 
 
 def _outcome(answer: str, call: Call) -> Outcome:
@@ -118,10 +131,10 @@ class BoardRoad:
         account: Account = []
         for function, call in _functions(image, case):
             account.append(self._call(session, function, call))
-            if isinstance(account[0], str):
+            if isinstance(account[-1], str) and not call.export:
                 break
         self._session = session
-        return account
+        return _account(account, case)
 
     def _call(self, session: EmulatedSession, function: int, call: Call) -> Outcome:
         session.limit(INSTRUCTIONS)

@@ -7,6 +7,7 @@ inside them or by a constant. Whether a candidate is a module at all wasmtime sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import wasmtime
 
@@ -41,7 +42,7 @@ def shrink(case: Case, road: PcRoad | BoardRoad, difference: Differs) -> Case:
         size = len(case.text)
         case = _smaller_text(case, still)
     lines = [line for line in case.text.splitlines() if line.strip()]
-    return _fewer_calls(Case("\n".join(lines), case.calls), still)
+    return _fewer_calls(replace(case, text="\n".join(lines)), still)
 
 
 def _kind(case: Case, road: PcRoad | BoardRoad, difference: Differs) -> str:
@@ -61,7 +62,7 @@ def _fewer_calls(case: Case, still: Callable[[Case], bool]) -> Case:
     while True:
         at = 0
         while at < len(case.calls):
-            candidate = Case(case.text, case.calls[:at] + case.calls[at + step :])
+            candidate = replace(case, calls=case.calls[:at] + case.calls[at + step :])
             if still(candidate):
                 case = candidate
             else:
@@ -76,7 +77,7 @@ def _smaller_text(case: Case, still: Callable[[Case], bool]) -> Case:
     position, groups = 0, _removable(case)
     while position < len(groups):
         for text in _replacements(case.text, groups[position]):
-            candidate = Case(text, case.calls)
+            candidate = replace(case, text=text)
             if _is_module(text) and still(candidate):
                 case, groups = candidate, _removable(candidate)
                 break
