@@ -33,7 +33,7 @@ static struct {
     uint64_t random_state; /* 0: no seed was given */
 } program;
 
-/* ---- what a program is started with ---- */
+/// What a program is started with ///
 
 void host_reset(void) {
     memset(&program, 0, sizeof program);
@@ -63,7 +63,7 @@ void host_seed(uint64_t seed) {
     program.random_state = seed | 1;
 }
 
-/* ---- guest memory ---- */
+/// Guest memory ///
 
 static uint32_t load32(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -106,7 +106,7 @@ static uint32_t finish(uint32_t *slots, uint32_t error) {
     return VM_TRAP_NONE;
 }
 
-/* ---- arguments and environment ---- */
+/// Arguments and environment ///
 
 static uint32_t get_strings(struct vm *vm, uint32_t *slots, const char *text, uint32_t count, uint32_t size) {
     uint8_t *pointers = guest_array(vm, slots[0], count, 4), *buffer = guest_memory(vm, slots[1], size);
@@ -148,7 +148,7 @@ uint32_t wasi_environ_sizes_get(struct vm *vm, uint32_t *slots) {
     return get_sizes(vm, slots, program.environment_count, program.environment_size);
 }
 
-/* ---- time ---- */
+/// Time ///
 
 static uint32_t clock_answer(struct vm *vm, uint32_t *slots, uint32_t address, uint64_t nanoseconds) {
     uint8_t *out = guest_memory(vm, address, 8);
@@ -184,7 +184,7 @@ uint32_t wasi_sched_yield(struct vm *vm, uint32_t *slots) {
     return platform_poll() ? finish(slots, SUCCESS) : (uint32_t)VM_TRAP_STOPPED;
 }
 
-/* ---- descriptors ---- */
+/// Descriptors ///
 
 uint32_t wasi_enosys(struct vm *vm, uint32_t *slots) {
     (void)vm;
@@ -305,8 +305,9 @@ uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
     return finish(slots, SUCCESS);
 }
 
-/* ---- poll_oneoff ----
-   subscription: user data u64 @0, kind u8 @8; of a clock: id u32 @16, timeout u64 @24, flags u16 @40; else descriptor
+/// Polling ///
+
+/* subscription: user data u64 @0, kind u8 @8; of a clock: id u32 @16, timeout u64 @24, flags u16 @40; else descriptor
    u32 @16. event: user data u64 @0, error u16 @8, kind u8 @10, bytes u64 @16, flags u16 @24. */
 
 static bool subscription_is_known(const uint8_t *subscription) {
@@ -348,8 +349,8 @@ static void store_event(uint8_t *event, const uint8_t *subscription) {
     event[10] = kind;
     if (kind != EVENT_CLOCK && error == SUCCESS) {
         event[16] = 1; /* at least one byte can be moved */
-}
     }
+}
 
 /* Stores the events that are due, returns how many; lowers *next to the time of the first that is not. */
 static uint32_t store_due(uint8_t *events, const uint8_t *subscriptions, uint32_t count, uint64_t start,
@@ -392,7 +393,7 @@ uint32_t wasi_poll_oneoff(struct vm *vm, uint32_t *slots) {
     return finish(slots, count ? SUCCESS : EINVAL);
 }
 
-/* ---- processes and random numbers ---- */
+/// Processes and random numbers ///
 
 uint32_t wasi_proc_exit(struct vm *vm, uint32_t *slots) {
     vm->exit_status = slots[0];
@@ -423,7 +424,7 @@ uint32_t wasi_random_get(struct vm *vm, uint32_t *slots) {
     return finish(slots, SUCCESS);
 }
 
-/* ---- module mcu ---- */
+/// Module mcu ///
 
 uint32_t mcu_gpio_mode(struct vm *vm, uint32_t *slots) {
     (void)vm;
@@ -474,7 +475,7 @@ uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {
     return finish(slots, SUCCESS);
 }
 
-/* ---- module env: AssemblyScript ---- */
+/// Module env: AssemblyScript ///
 
 struct utf16 {
     const uint8_t *units;

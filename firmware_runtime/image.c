@@ -9,7 +9,6 @@
 #include "sha256.h"
 #include "vm.h"
 
-#define STACK_PAINT 0xA5
 #define DIGEST_SIZE 32u
 
 struct arena {
@@ -321,7 +320,7 @@ static const char *lay_out(struct vm *vm, const struct image_header *header, uin
     if (vm->stack == NULL) {
         return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
     }
-    memset(vm->stack, STACK_PAINT, (size_t)header->stack_slots * 4);
+    memset(vm->stack, VM_STACK_PAINT, (size_t)header->stack_slots * 4);
     vm->stack_end = vm->stack + header->stack_slots;
     vm->arena_used = arena.used;
     return NULL;

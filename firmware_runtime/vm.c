@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-/* Untouched stack holds this, so that the most ever used can be told. */
-#define STACK_PAINT 0xA5A5A5A5u
-
 /// Calls ///
 
 uint32_t *vm_arguments(struct vm *vm) {
@@ -203,9 +200,7 @@ uint32_t vm_tail_indirect(struct vm *vm, uint32_t distance, uint32_t index, uint
     const uint32_t kind = find_element(vm, index, signature, table, &function);
     return kind != 0 ? kind : tail_any(vm, distance, function);
 }
-#endif
 
-#if VM_WITH_TAIL_CALLS
 uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference) {
     uint32_t function;
     const uint32_t kind = find_reference(vm, reference, &function);
@@ -215,7 +210,7 @@ uint32_t vm_tail_reference(struct vm *vm, uint32_t distance, uint32_t reference)
 
 uint32_t vm_stack_high_water(const struct vm *vm) {
     const uint32_t *top = vm->stack_end;
-    while (top > vm->stack && top[-1] == STACK_PAINT) {
+    while (top > vm->stack && top[-1] == VM_STACK_PAINT * 0x01010101u) {
         top--;
     }
     return (uint32_t)(top - vm->stack);

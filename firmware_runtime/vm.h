@@ -17,6 +17,9 @@
  * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */
 #define VM_MEMORY_GUARD 8u
 
+/* Every byte of untouched stack, so that the most ever used can be told. */
+#define VM_STACK_PAINT 0xA5u
+
 /* Every code section begins with these; return links of the host, of calls into another module and of tail calls into
  * one lead there. */
 enum { VM_STUB_HALT, VM_STUB_LEAVE_CROSS, VM_STUB_LEAVE_TAIL, VM_STUBS };
