@@ -14,11 +14,11 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from mcutool.wasm.reader import read_module
 
 from mcutool.devices import board
 from mcutool.emulator.machine import Machine, Reason
 from mcutool.emulator.profile import Profile
+from mcutool.wasm.reader import read_module
 
 HERE = Path(__file__).resolve().parent
 BOARD = "mps2-an386"
