@@ -32,6 +32,13 @@ OWNERS = {
     "wasmtime": ("wasm/text.py",),
     "tomllib": ("devices.py",),
     "argparse": ("cli", "generate.py"),
+    # What Windows lacks; link.py does without it there.
+    "termios": ("flash/link.py",),
+    "pty": ("emulator/serve.py",),
+    "tty": ("emulator/serve.py",),
+    "fcntl": (),
+    "resource": (),
+    "pwd": (),
 }
 
 
