@@ -92,10 +92,11 @@ class InvalidModule(Error):
     """The input is not a valid WebAssembly module; `offset` is the byte where that shows, or None."""
 
     exit_code, name = 13, "invalid_module"
+    ADVICE = "compile it again; when another engine accepts it, report a bug"
 
     def __init__(self, message: str, offset: int | None = None, *, next_action: str = "") -> None:
         where = "" if offset is None else f" (at byte offset {offset:#x})"
-        super().__init__(message + where, next_action=next_action)
+        super().__init__(message + where, next_action=next_action or self.ADVICE)
         self.offset = offset
 
 
