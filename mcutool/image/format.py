@@ -169,6 +169,10 @@ def contain(payload: bytes, version: tuple[int, int, int, int] = (0, 0, 0, 0)) -
 _STRING_FIELDS = {"signatures": ("text",), "imports": ("module_name", "name"), "exports": ("name",)}
 
 
+_ZERO = b"\xc0\x80"
+"""How a name spells U+0000, which would end it: two bytes that are no UTF-8."""
+
+
 class _Strings:
     """Zero-terminated UTF-8, each string once."""
 
@@ -179,7 +183,7 @@ class _Strings:
     def offset(self, text: str) -> int:
         if text not in self._known:
             self._known[text] = len(self.bytes)
-            self.bytes += text.encode() + b"\0"
+            self.bytes += text.encode().replace(b"\0", _ZERO) + b"\0"
         return self._known[text]
 
 
@@ -295,7 +299,7 @@ def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
     text = bytes(row["byte"] for row in sections["strings"])
     for name, keys in _STRING_FIELDS.items():
         for row in sections[name]:
-            row.update({key: text[row[key] : text.index(0, row[key])].decode() for key in keys})
+            row.update({key: _string(text, row[key]) for key in keys})
     result = Image(head.stack_slots, head.global_slots, head.ram, head.features, head.isa, version)
     result.exceptions, result.exception_slots = head.exceptions, head.exception_slots
     for name in ("signatures", "functions", "imports", "exports", "modules", "memories", "tables", "tags", "handlers"):
@@ -304,6 +308,10 @@ def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
     result.datas = [payload[row["offset"] : row["offset"] + row["size"]] for row in sections["datas"]]
     result.elements = [_references(payload, row["offset"], row["count"]) for row in sections["elements"]]
     return result
+
+
+def _string(text: bytes, start: int) -> str:
+    return text[start : text.index(0, start)].replace(_ZERO, b"\0").decode()
 
 
 def _parse_section(payload: bytes, index: int, name: str) -> list[dict]:

@@ -20,7 +20,7 @@ def sample() -> Image:
     image = Image(stack_slots=64, global_slots=3, code=code, features=1, version=(1, 2, 3, 4))
     image.signatures = [dict(parameter_slots=1, result_slots=1, text="i>i")]
     image.functions = [dict(code=len(STUB_CODE), signature=0, module=0)]
-    image.exports = [dict(name="f", kind=0, module=0, index=0), dict(name="ünïcode", kind=3, module=0, index=1)]
+    image.exports = [dict(name="f", kind=0, module=0, index=0), dict(name="ünï\0code", kind=3, module=0, index=1)]
     image.modules = [dict(memory=0, instantiate=0, start=NONE, flags=0)]
     memory = dict(minimum=1, maximum=2, page_log2=16, window_low=0, window_size=65536, capacity=131072)
     image.memories = [memory | dict(flags=0)]
