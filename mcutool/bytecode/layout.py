@@ -359,7 +359,8 @@ class _Emitter:
     def _return_values(self, values: list[Value]) -> None:
         scratch = self.allocation.scratch
         if scratch is not None and slots_of(values) > scratch:
-            raise Unsupported(f"{self.function.name}: results that take more than {scratch} slots are not supported")
+            what = f"results, or arguments of a tail call, that take more than {scratch} slots"
+            raise Unsupported(f"{self.function.name}: {what} are not supported")
         self._copies([Copy(place, self.slot[v], v.slots) for v, place in offsets_of(values)])
 
     def _tail_call(self, call: Instruction) -> None:
