@@ -308,7 +308,7 @@ static const char *lay_out(struct vm *vm, const struct image_header *header, uin
     struct arena arena = {base, 0, size};
     const size_t segments = (size_t)vm->sections[IMAGE_DATAS].count + vm->sections[IMAGE_ELEMENTS].count;
     if (header->global_slots > size / 4 || header->stack_slots > size / 4 ||
-        header->stack_slots <= VM_CROSS_LINK_SLOTS || header->exceptions > size / VM_EXCEPTION_SIZE(vm)) {
+        header->stack_slots < VM_SMALLEST_STACK || header->exceptions > size / VM_EXCEPTION_SIZE(vm)) {
         return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
     }
     vm->globals = take(&arena, (size_t)header->global_slots * 4);

@@ -72,6 +72,9 @@ struct vm {
 /* Bytes of one exception in the arena. */
 #define VM_EXCEPTION_SIZE(vm) ((1u + (size_t)(vm)->exception_slots) * sizeof(uint32_t))
 
+/* Slots that every stack has: a host function may be called with no frame below it. */
+#define VM_SMALLEST_STACK (VM_CROSS_LINK_SLOTS + 16u)
+
 /* A host function: arguments in slots, results over them; returns a trap kind, 0 for none. */
 typedef uint32_t (*vm_host_function)(struct vm *vm, uint32_t *slots);
 

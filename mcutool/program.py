@@ -33,6 +33,8 @@ def load(path: str | Path, board: Board, **options: Any) -> Built:
     data = read(path)
     if data[:4] != CONTAINER_MAGIC.to_bytes(4, "little"):
         return build_image(Path(path), board, **options)
+    if any(options.get(size) is not None for size in ("memory", "heap", "stack")):
+        raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
     return Built(data, _read_map(map_path(path)), fit.report(parse(data), len(data), board))
 
 

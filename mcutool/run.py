@@ -28,6 +28,7 @@ from mcutool.program import check_size
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
+LARGEST_STATUS = 255  # that a process can end with; more would come out as less, even as success
 GRACE = 1.0  # seconds that a program gets to stop
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
 
@@ -63,7 +64,9 @@ class Outcome:
         """What the command ends with."""
         if self.error is not None:
             return self.error.exit_code
-        return Trapped.exit_code if self.trap else self.ended or 0
+        if self.trap:
+            return Trapped.exit_code
+        return min(self.ended or 0, LARGEST_STATUS)
 
 
 class Session(Protocol):

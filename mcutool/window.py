@@ -83,10 +83,24 @@ def _plan(
 
 
 def _stack(layout: Layout, declared: int, available: int) -> int:
-    """Bytes of stack when nobody says how many: more than the least where all that lies above it has its room too."""
+    """Bytes of stack when nobody says how many: more than the least where all that lies above it has its room too.
+
+    Above data a stack gets everything, since one that grows too long there meets the data, and nothing traps.
+    """
     assert layout.stack_pointer is not None
-    spare = available - (declared - layout.stack_pointer)
-    return max(DEFAULT_STACK, spare // 2) if layout.stack_first else DEFAULT_STACK
+    if not layout.stack_first:
+        return max(DEFAULT_STACK, available - (_bottom(layout) - _low(layout)) & -ALIGNMENT)
+    return max(DEFAULT_STACK, (available - (declared - layout.stack_pointer)) // 2)
+
+
+def _low(layout: Layout) -> int:
+    """Where the data of a data-first layout begin."""
+    return layout.statics & -ALIGNMENT
+
+
+def _bottom(layout: Layout) -> int:
+    """Where a stack above the data may end."""
+    return layout.statics_end + ALIGNMENT - 1 & -ALIGNMENT
 
 
 def _maximum(memory: MemoryType) -> int:
@@ -101,9 +115,8 @@ def _window(layout: Layout, declared: int, available: int, heap: int | None, sta
         lowered = None
         end = layout.statics_end
     else:
-        low = layout.statics & -ALIGNMENT
-        bottom = layout.statics_end + ALIGNMENT - 1 & -ALIGNMENT
-        lowered = (layout.stack_global, min(bottom + stack, layout.stack_pointer))
+        low = _low(layout)
+        lowered = (layout.stack_global, min(_bottom(layout) + stack, layout.stack_pointer))
         end = lowered[1]
     needed = end - low + (heap or 0)
     if not layout.stack_first and (heap or layout.stack_pointer - low <= available):
