@@ -26,8 +26,8 @@ NULLS = {"funcref": "(ref.null func)", "externref": "(ref.null extern)"}
 DEEPEST = 7
 TRIPS = 5
 """Most turns of a loop."""
-WIDE = (240, 280)
-"""Locals of a function whose frame is larger than an operand reaches."""
+WIDE = (60, 280)
+"""Locals of a function whose frame comes near what an operand reaches, or beyond."""
 
 
 def _computing() -> dict[str, list[Opcode]]:
@@ -95,7 +95,7 @@ class Body:
         self.budget = random.choice((5, 15, 40, 80, 150))
         for number, kind in enumerate(signature.parameters):
             self.locals[kind].append(str(number))
-        self.is_wide = random.random() < 0.04
+        self.is_wide = random.random() < 0.07
 
     def text(self) -> str:
         """Declarations of locals and the body."""

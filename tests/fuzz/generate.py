@@ -19,6 +19,7 @@ from tests.fuzz.case import Call, Case
 
 NUMBERS = ("i32", "i64", "f32", "f64")
 REFERENCES = ("funcref", "externref")
+CROWD = 260
 CALLS = 60
 """Calls of functions that call others, before a run traps."""
 SEEN_AS = {"f32": "i32", "f64": "i64", "funcref": "i32"}
@@ -134,6 +135,8 @@ class Generator:
         return library._text()
 
     def _define(self) -> None:
+        if self.random.random() < 0.04:
+            self._crowd()
         self._signatures()
         self._memories()
         self._tables()
@@ -147,6 +150,14 @@ class Generator:
 
     def _text(self) -> str:
         return "(module\n  " + "\n  ".join(self.fields) + ")"
+
+    def _crowd(self) -> None:
+        """So many types, functions and globals that the numbers of those that follow take more than eight bits."""
+        first = len(self.declared.signatures)
+        for number in range(first, first + CROWD):
+            self.declared.signatures.append(Signature(number, ("i32",) * (number % 7), ("i64",) * (number % 11)))
+            self.fields.append(f"(type $t{number} (func {self.declared.signatures[-1].text}))")
+            self.fields.append(f"(func (result i32) (i32.const {number})) (global i64 (i64.const {number}))")
 
     # what there is
 
