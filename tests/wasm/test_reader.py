@@ -190,9 +190,6 @@ LATER = {
     "memory64": (module(section(5, vector(b"\4\1"))), "memory64", 11),
     "struct type": (module(section(1, vector(b"\x5f\0"))), "garbage collection", 11),
     "anyref": (module(section(1, vector(b"\x60\1\x6e\0"))), "garbage collection", 13),
-    "exception handling": (module_with_body(b"\x1f\x40\0\x0b\x0b"), "exception handling", 0x17),
-    "tag": (module(section(13, vector(b"\0\0"))), "exception handling", 11),
-    "exported tag": (module(section(7, vector(b"\0\4\0"))), "exception handling", 12),
     "wide arithmetic": (module_with_body(b"\xfc\x13\x0b"), "wide arithmetic", 0x17),
     "very many locals": (
         module_with_body(b"\x0b", local_groups=b"\1\xd1\x86\3\x7f"),
