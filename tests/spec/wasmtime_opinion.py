@@ -19,6 +19,7 @@ from mcutool.wast.script import (
     Command,
     DefineModule,
     Expected,
+    InstantiateModule,
     Register,
     Source,
     Value,
@@ -64,15 +65,23 @@ class Opinion:
         self._linker = wasmtime.Linker(self._engine)
         self._linker.define_wasi()
         self._instances: dict[str | None, wasmtime.Instance] = {}
+        self._definitions: dict[str | None, Source] = {}
 
     def take(self, command: Command) -> None:
         """Carry out a command; what it asserts is compared."""
         if isinstance(command, DefineModule):
-            self._instances[None] = self._instances[command.source.name] = self._instantiate(command.source)
+            self._definitions[command.source.name] = command.source
+            if command.instantiate:
+                self._instances[None] = self._instances[command.source.name] = self._instantiate(command.source)
+        elif isinstance(command, InstantiateModule):
+            source = self._definitions[command.definition]
+            self._instances[None] = self._instances[command.name] = self._instantiate(source)
         elif isinstance(command, Register):
             self._linker.define_instance(self._store, command.name, self._instances[command.module])
         elif isinstance(command, AssertReturn):
             self._compare_results(command)
+        elif isinstance(command, AssertModule) and command.failure == "unlinkable":
+            self._note(self._is_unlinkable(command.source), command.line, "an instance")
         elif isinstance(command, AssertFailure | AssertModule):
             self._compare_trap(command)
         elif isinstance(command, Action):
@@ -81,6 +90,13 @@ class Opinion:
     def _instantiate(self, source: Source) -> wasmtime.Instance:
         module = wasmtime.Module(self._engine, source.assemble())
         return self._linker.instantiate(self._store, module)
+
+    def _is_unlinkable(self, source: Source) -> bool:
+        try:
+            self._instantiate(source)
+        except wasmtime.WasmtimeError:
+            return True
+        return False
 
     def _perform(self, action: Action) -> list:
         export = self._instances[action.module].exports(self._store)[action.name]
