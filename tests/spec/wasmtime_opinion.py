@@ -110,7 +110,7 @@ class Opinion:
     def _compare_results(self, command: AssertReturn) -> None:
         try:
             results = self._perform(command.action)
-        except wasmtime.WasmtimeError as error:
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             self.disagreements.append((command.line, str(error)))
             return
         if not ("reinterpret" in command.action.name and any(map(_is_nan, command.action.arguments))):

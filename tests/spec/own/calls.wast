@@ -107,3 +107,22 @@
   (func (export "started") (result i32) (global.get $started)))
 (assert_return (invoke "started") (i32.const 5))
 (assert_trap (module (func $start unreachable) (start $start)) "unreachable")
+;; Two modules call each other to any depth; each finds its own memory again, also after the stack was used up.
+(module $down
+  (table (export "table") 1 funcref)
+  (func (export "down") (param i32) (result i32)
+    (if (result i32) (local.get 0)
+      (then (call_indirect (param i32) (result i32) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0)))
+      (else (i32.const 7)))))
+(register "down" $down)
+(module
+  (import "down" "table" (table 1 funcref))
+  (import "down" "down" (func $down (param i32) (result i32)))
+  (memory 1)
+  (data (i32.const 0) "\05")
+  (elem (i32.const 0) func $up)
+  (func $up (export "up") (param i32) (result i32)
+    (i32.add (call $down (local.get 0)) (i32.load8_u (i32.const 0)))))
+(assert_return (invoke "up" (i32.const 100)) (i32.const 512))
+(assert_exhaustion (invoke "up" (i32.const 10000000)) "call stack exhausted")
+(assert_return (invoke "up" (i32.const 10)) (i32.const 62))

@@ -160,6 +160,38 @@
 (assert_exception (invoke $thrower "throw hidden"))
 (assert_return (invoke "catch" (i32.const 43)) (i32.const 43))
 
+;; From another module, which a tail call may have led to; the handler finds its own memory.
+(module $thrower
+  (tag $both (export "both") (param i32 i64))
+  (memory 1)
+  (data (i32.const 0) "A")
+  (func (export "throw") (param i32) (throw $both (local.get 0) (i64.extend_i32_u (i32.load8_u (i32.const 0))))))
+(register "thrower" $thrower)
+(module
+  (import "thrower" "both" (tag $both (param i32 i64)))
+  (import "thrower" "throw" (func $throw (param i32)))
+  (memory 1)
+  (data (i32.const 0) "B")
+  (table 1 funcref)
+  (elem (i32.const 0) func $throw)
+  (func $tail (param i32) (return_call $throw (local.get 0)))
+  (func $tail_by_table (param i32) (return_call_indirect (param i32) (local.get 0) (i32.const 0)))
+  (func $two_tails (param i32 i64 i64 i64) (return_call $tail_by_table (local.get 0)))
+  (func (export "catch") (param i32 i32) (result i32 i64 i32)
+    (block $caught (result i32 i64)
+      (try_table (catch $both $caught)
+        (block $c
+          (block $b
+            (block $a (br_table $a $b $c (local.get 0)))
+            (call $tail (local.get 1)))
+          (call $tail_by_table (local.get 1)))
+        (call $two_tails (local.get 1) (i64.const 1) (i64.const 2) (i64.const 3)))
+      (unreachable))
+    (i32.load8_u (i32.const 0))))
+(assert_return (invoke "catch" (i32.const 0) (i32.const 5)) (i32.const 5) (i64.const 65) (i32.const 66))
+(assert_return (invoke "catch" (i32.const 1) (i32.const 6)) (i32.const 6) (i64.const 65) (i32.const 66))
+(assert_return (invoke "catch" (i32.const 2) (i32.const 7)) (i32.const 7) (i64.const 65) (i32.const 66))
+
 ;; A trap of ours: a board has room for so many exceptions that a reference leads to; those that none leads to make room.
 (module
   (tag $number (param i32))
