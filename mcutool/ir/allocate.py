@@ -80,11 +80,14 @@ def allocate(function: Function, target: Target) -> Allocation:
 
 
 def split_edges(function: Function) -> None:
-    """Give each edge with arguments that leaves a branch a block of its own, where the copies can stand."""
+    """Give each edge with arguments that leaves a branch a block of its own, where the copies can stand.
+
+    Behind a throw nothing can stand, so its only edge gets a block too.
+    """
     blocks: list[Block] = []
     for block in function.blocks:
         blocks.append(block)
-        if len(block.edges) < 2:
+        if len(block.edges) < 2 and block.terminator.op != "unwind":
             continue
         made: dict[tuple, Block] = {}
         for edge in block.edges:

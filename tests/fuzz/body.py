@@ -30,6 +30,9 @@ WIDE = (60, 280)
 """Locals of a function whose frame comes near what an operand reaches, or beyond."""
 
 
+BY_NAME = {row.name: row for row in OPCODES}
+
+
 def _computing() -> dict[str, list[Opcode]]:
     """Operations on numbers alone, by the type of their result."""
     found: dict[str, list[Opcode]] = {kind: [] for kind in NUMBERS}
@@ -41,14 +44,13 @@ def _computing() -> dict[str, list[Opcode]]:
 
 def _result_of(pattern: Term) -> str:
     """The type of what a rule's pattern gives; an empty string when it can be any."""
-    row = {opcode.name: opcode for opcode in OPCODES}.get(pattern.op)
+    row = BY_NAME.get(pattern.op)
     return row.results[0] if row and row.results else "" if pattern.op == "select" else "?"
 
 
 COMPUTING = _computing()
 LOADS = {kind: [r for r in OPCODES if r.access and r.results == (kind,)] for kind in NUMBERS}
 STORES = {kind: [r for r in OPCODES if r.access and r.parameters == ("i32", kind)] for kind in NUMBERS}
-BY_NAME = {row.name: row for row in OPCODES}
 FROM_I32 = {
     "i32": "{}",
     "i64": "(i64.mul (i64.extend_i32_s {}) (i64.const 0x100000003))",
@@ -531,9 +533,7 @@ class Body:
         last = first + step * turns - (step if condition == "le_s" else 0)
         if kind == "i32":
             self.counters.append(counter)
-        self.labels, outer = [], self.labels
         inside = " ".join(self.statements(3, depth + 1))
-        self.labels = outer
         self.counters = [name for name in self.counters if name != counter]
         after = " ".join(self.expression(result, depth + 1) for result in results)
         moved, read = f"(local.set {counter} {next_})", f"(local.get {counter})"
@@ -547,10 +547,8 @@ class Body:
         """A loop whose counter and one more value travel on the operand stack."""
         kind = self.random.choice(NUMBERS)
         counter, carried, label = self._local("i32", "c"), self._local(kind), self._name("p")
-        self.labels, outer = [], self.labels
         inside = " ".join(self.statements(2, depth + 1))
         value = self.expression(kind, depth + 1)
-        self.labels = outer
         after = " ".join(self.expression(result, depth + 1) for result in results)
         less = f"(i32.sub (local.get {counter}) (i32.const 1))"
         return (
