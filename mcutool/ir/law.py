@@ -73,6 +73,8 @@ def _check_end(function: Function, block: Block, known: set[Block]) -> None:
     fewest, most = _EDGES.get(op, (1, 0))
     if not fewest <= len(edges) <= most:
         raise LawBroken(f"{function.name}: b{block.number} does not end in a terminator")
+    if op == "unwind" and not (block.instructions and block.instructions[-1].is_call):
+        raise LawBroken(f"{function.name}: b{block.number} unwinds from what is no call")
     for edge in edges:
         if edge.target not in known or edge.target is function.entry:
             raise LawBroken(f"{function.name}: b{block.number} jumps to b{edge.target.number}, which is no target")
