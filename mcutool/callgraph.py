@@ -1,0 +1,198 @@
+"""Who calls whom in an image, and how much of the stack of frames a call can take at the most.
+
+The code itself is read, so the bound holds for what the board runs: frames as they were allocated, calls as they were
+selected, across the modules of a bundle. An indirect call may reach every function of its signature (a call by a
+reference: every function) to which a reference exists: in an element segment or made in code. A recursive call has no
+bound; a loop of tail calls that keep their frame has one. Host functions run in the caller's frame, and an exception
+only goes down. The file refuses to know what the frames hold and how large a board's stack is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcutool.encoding import decode
+from mcutool.image.format import NONE, Image
+from mcutool.isa import CROSS_LINK_SLOTS
+
+SLOT_BYTES = 4
+TAIL = "tail_call"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The callee's frame begins `offset` slots above the caller's: 0 for a tail call that keeps the frame."""
+
+    offset: int
+    callee: int
+    indirect: bool
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`size` is in bytes, with the link below the first frame; None when there is none, because functions call each
+    other in a circle: `path` is the circle then, else the deepest chain of calls. `indirect`: the circle has a call
+    by table or reference, which may never be made."""
+
+    size: int | None
+    path: tuple[int, ...]
+    indirect: bool = False
+
+
+class CallGraph:
+    """The calls of an image; `frames` and `calls` by function number."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.frames: dict[int, int] = {}
+        self.calls: dict[int, list[Call]] = {}
+        self._deepest: dict[int, tuple[int, int]] = {}  # slots, and the function below which they are
+        self._circles: dict[int, tuple[list[Call], int]] = {}
+        self._referenced = set(_references(image))
+        for function, code in _defined(image):
+            self.frames[function] = image.code[code.start - 1]
+            self.calls[function] = list(self._calls_of(function, code))
+        for component in _components(self.calls):
+            self._measure(component)
+
+    def bound(self, function: int) -> Bound:
+        """What a call of the function from outside can take."""
+        if function not in self.frames:
+            return Bound(SLOT_BYTES * (CROSS_LINK_SLOTS + self._host_slots(function)), (function,))
+        if function in self._circles:
+            circle, start = self._circles[function]
+            return Bound(None, (start, *(call.callee for call in circle)), any(call.indirect for call in circle))
+        path = [function]
+        while path[-1] in self._deepest and self._deepest[path[-1]][1] != path[-1]:
+            path.append(self._deepest[path[-1]][1])
+        return Bound(SLOT_BYTES * (CROSS_LINK_SLOTS + self._deepest[function][0]), tuple(path))
+
+    def entries(self) -> list[int]:
+        """The functions that the host calls: of each module the one that instantiates it, and what it exports."""
+        exported = [row["index"] for row in self._image.exports if row["kind"] == 0]
+        return [*(module["instantiate"] for module in self._image.modules), *dict.fromkeys(exported)]
+
+    # calls
+
+    def _calls_of(self, function: int, code: range) -> Iterator[Call]:
+        """Calls of host functions as well as others."""
+        position = code.start
+        while position < code.stop:
+            decoded = decode(self._image.code, position)
+            if decoded is None:
+                return
+            position += decoded.length
+            operands, name = decoded.operands, decoded.row.name
+            if name.startswith(("call.", "call_cross", TAIL + ".")) or name in ("call", TAIL):
+                yield Call(operands.get("k", 0), operands["f"], False)
+            elif "_indirect" in name or name.endswith("_ref") and "call" in name:
+                for callee in self._reachable(operands.get("s")):
+                    offset = operands["k"]
+                    if name.startswith(TAIL) and self._memory(function) == self._memory(callee):
+                        offset = 0
+                    yield Call(offset, callee, True)
+
+    def _reachable(self, signature: int | None) -> Iterator[int]:
+        for function in sorted(self._referenced):
+            if signature in (None, self._image.functions[function]["signature"]):
+                yield function
+
+    def _memory(self, function: int) -> int | None:
+        """The linear memory that a function works on; a host function works on its caller's."""
+        module = self._image.functions[function]["module"]
+        return None if module == NONE else self._image.modules[module]["memory"]
+
+    def _host_slots(self, function: int) -> int:
+        signature = self._image.signatures[self._image.functions[function]["signature"]]
+        return max(signature["parameter_slots"], signature["result_slots"])
+
+    # bounds
+
+    def _measure(self, component: list[int]) -> None:
+        """Functions that reach each other, after everything that they reach besides."""
+        members = set(component)
+        circle = self._circle(component, members)
+        found = [(self.frames[member], member) for member in component]
+        for call in (call for member in component for call in self.calls[member]):
+            if call.callee in self._circles:
+                circle = circle or self._circles[call.callee]
+            elif call.callee in self._deepest:
+                found.append((call.offset + self._deepest[call.callee][0], call.callee))
+            elif call.callee not in members:
+                found.append((call.offset + self._host_slots(call.callee), call.callee))
+        for member in component:
+            if circle:
+                self._circles[member] = circle
+            else:
+                self._deepest[member] = max(found, key=lambda pair: pair[0])
+
+    def _circle(self, component: list[int], members: set[int]) -> tuple[list[Call], int] | None:
+        """The shortest way from a function back to itself that needs more stack each time."""
+        calls = [(m, call) for m in component for call in self.calls[m] if call.callee in members and call.offset]
+        if not calls:
+            return None
+        caller, first = min(calls, key=lambda pair: (pair[0] != pair[1].callee, pair[1].indirect))
+        ways: dict[int, list[Call]] = {first.callee: [first]}
+        queue = [first.callee]
+        for function in queue:
+            for call in self.calls[function] if caller not in ways else ():
+                if call.callee in members and call.callee not in ways:
+                    ways[call.callee] = [*ways[function], call]
+                    queue.append(call.callee)
+        return ways[caller], caller
+
+
+def _defined(image: Image) -> Iterator[tuple[int, range]]:
+    """Each function with code, and the halfwords of its instructions."""
+    begins = sorted((row["code"], number) for number, row in enumerate(image.functions) if row["module"] != NONE)
+    ends = [begin for begin, _ in begins[1:]] + [len(image.code)]
+    for (begin, number), end in zip(begins, ends, strict=True):
+        yield number, range(begin + 1, end)
+
+
+def _references(image: Image) -> Iterator[int]:
+    """Functions that a reference may stand for: layout writes those made in code in the wide form, which constants
+    take only when they are larger."""
+    values = [reference for element in image.elements for reference in element]
+    for _, code in _defined(image):
+        position = code.start
+        while position < code.stop and (decoded := decode(image.code, position)):
+            position += decoded.length
+            if decoded.row.name == "i32.const.wide":
+                values.append(decoded.operands["i"])
+    for value in values:
+        if 0 < value <= len(image.functions):
+            yield value - 1
+
+
+def _components(calls: dict[int, list[Call]]) -> Iterator[list[int]]:
+    """The strongly connected components, callees first (Tarjan 1972, with the recursion in a list)."""
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    stack: list[int] = []
+    on_stack: set[int] = set()
+    for root in calls:
+        work = [(root, iter(calls[root]))] if root not in number else []
+        while work:
+            function, rest = work[-1]
+            if function not in number:
+                number[function] = low[function] = len(number)
+                stack.append(function)
+                on_stack.add(function)
+            for call in rest:
+                if call.callee in calls and call.callee not in number:
+                    work.append((call.callee, iter(calls[call.callee])))
+                    break
+                if call.callee in on_stack:
+                    low[function] = min(low[function], number[call.callee])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[function])
+                if low[function] == number[function]:
+                    component = [stack.pop()]
+                    while component[-1] != function:
+                        component.append(stack.pop())
+                    on_stack.difference_update(component)
+                    yield component
