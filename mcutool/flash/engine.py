@@ -11,12 +11,12 @@ that verifies badly is erased and written once more.
 
 from __future__ import annotations
 
-import itertools
+import copy
 import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mcutool.devices import Chip
 from mcutool.errors import (
@@ -348,8 +348,16 @@ class SmpClient:
         self._progress = on_progress
         self._lines = smp.Demultiplexer()
         self._replies: deque[smp.Message] = deque(maxlen=KEPT_REPLIES)
-        self._sequence = itertools.count()
+        self._sequence = 0
         self._transmitted = 0.0
+
+    def state(self) -> object:
+        """Where the conversation stands, to be put back with `restore` when an emulated board is put back too."""
+        return self._sequence, copy.copy(self._lines), copy.copy(self._replies)
+
+    def restore(self, state: Any) -> None:
+        self._sequence, lines, replies = state
+        self._lines, self._replies = copy.copy(lines), copy.copy(replies)
 
     # --- one request ----------------------------------------------------------------------------------------
 
@@ -398,7 +406,8 @@ class SmpClient:
         return None if reply is None else _checked(reply)
 
     def _message(self, operation: int, group: int, command: int, payload: dict) -> smp.Message:
-        return smp.Message(operation, group, command, payload, next(self._sequence) & 0xFF)
+        self._sequence += 1
+        return smp.Message(operation, group, command, payload, self._sequence - 1 & 0xFF)
 
     def _transmit(self, message: smp.Message) -> None:
         self._transmitted = self.link.now()
