@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import unicorn
 from unicorn import arm_const as arm
@@ -22,6 +24,7 @@ log = logging.getLogger("mcutool")
 
 NOWHERE = (1 << 64) - 1
 _IT_SLOTS = 4
+BRANCHES = 32  # remembered
 
 
 @dataclass
@@ -49,6 +52,10 @@ class _RegionStructure(ctypes.Structure):
     _fields_ = [("base", ctypes.c_uint64), ("size", ctypes.c_uint64), ("sites", ctypes.c_void_p)]
 
 
+class _BranchStructure(ctypes.Structure):
+    _fields_ = [("source", ctypes.c_uint64), ("target", ctypes.c_uint64)]
+
+
 class _CounterStructure(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_uint64) for name in ("progress", "limit", "misaligned")),
@@ -59,7 +66,12 @@ class _CounterStructure(ctypes.Structure):
         ("running", ctypes.c_bool),
         ("suspended", ctypes.c_bool),
         ("was_sequential", ctypes.c_bool),
+        ("branch_count", ctypes.c_uint64),
+        ("branches", _BranchStructure * BRANCHES),
     ]
+
+
+_POSITION = ("running", "suspended", "end", "stack", "previous", "next", "was_sequential")
 
 
 class FastCounter:
@@ -116,9 +128,24 @@ class FastCounter:
         for array in self._arrays:
             ctypes.memset(array, 0, ctypes.sizeof(array))
         counter = self._counter
-        counter.calls = counter.elsewhere = 0
+        counter.calls = counter.elsewhere = counter.branch_count = 0
         counter.running = False
         counter.previous = counter.next = NOWHERE
+
+    def state(self) -> list[Any]:
+        """Whether and where a measurement runs, for a machine's snapshot; counts stay as they are."""
+        return [getattr(self._counter, name) for name in _POSITION]
+
+    def restore(self, state: list[Any]) -> None:
+        for name, value in zip(_POSITION, state, strict=True):
+            setattr(self._counter, name, value)
+
+    def branches(self) -> list[tuple[int, int]]:
+        """(from, to) of the last taken branches, oldest first."""
+        counter = self._counter
+        count = counter.branch_count
+        order = range(max(0, count - BRANCHES), count)
+        return [(b.source, b.target) for b in (counter.branches[index % BRANCHES] for index in order)]
 
     def sites(self) -> Iterator[tuple[int, Site]]:
         """Every address that was executed or skipped, in order."""
@@ -150,17 +177,28 @@ class SlowCounter:
         self._sites: dict[int, Site] = {}
         self._suspended = False
         self.elsewhere = 0
+        self._branches: deque[tuple[int, int]] = deque(maxlen=BRANCHES)
         self.clear()
         engine.uc.hook_add(unicorn.UC_HOOK_CODE, self._on_instruction)
 
     def clear(self) -> None:
         self._sites.clear()
+        self._branches.clear()
         self.calls = 0
         self.running = False
         self._previous = self._next = self._end = self._stack = NOWHERE
 
     def suspend(self, suspended: bool) -> None:
         self._suspended = suspended
+
+    def state(self) -> tuple:
+        return self.running, self._suspended, self._end, self._stack, self._previous, self._next
+
+    def restore(self, state: tuple) -> None:
+        self.running, self._suspended, self._end, self._stack, self._previous, self._next = state
+
+    def branches(self) -> list[tuple[int, int]]:
+        return list(self._branches)
 
     def sites(self) -> Iterator[tuple[int, Site]]:
         return iter(sorted(item for item in self._sites.items() if item[1].executed or item[1].skipped))
@@ -212,6 +250,7 @@ class SlowCounter:
         site = self._sites[self._previous]
         if not site.slots or not self._next <= address <= self._next + 4 * site.slots:
             site.taken += 1
+            self._branches.append((self._previous, address))
             return
         slot = self._next
         while slot < address:

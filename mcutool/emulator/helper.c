@@ -13,6 +13,7 @@
 
 #define IT_SLOTS 4 /* the most that one IT instruction governs */
 #define NOWHERE UINT64_MAX
+#define BRANCHES 32 /* remembered */
 
 /* The counts of one halfword address. */
 struct site {
@@ -28,6 +29,10 @@ struct site {
 struct region {
     uint64_t base, size; /* in bytes */
     struct site *sites;
+};
+
+struct branch {
+    uint64_t source, target;
 };
 
 typedef int read_registers(void *engine, int *numbers, void **values, int count);
@@ -53,6 +58,8 @@ struct counter {
     bool running;
     bool suspended;      /* an exception handler runs, which the measured function did not ask for */
     bool was_sequential; /* of the last counted instruction, to take it back */
+    uint64_t branch_count;
+    struct branch branches[BRANCHES]; /* the last ones that were taken; number n is at n % BRANCHES */
 };
 
 static struct site *find(struct counter *counter, uint64_t address)
@@ -135,6 +142,7 @@ static void jumped(struct counter *counter, uint64_t address)
     if (!site || !site->slots || address < counter->next || address > counter->next + 4 * site->slots) {
         if (site)
             site->taken++;
+        counter->branches[counter->branch_count++ % BRANCHES] = (struct branch){counter->previous, address};
         return;
     }
     for (uint64_t slot = counter->next; slot < address && (site = find(counter, slot)) && site->size;)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from mcutool.emulator.counter import make_counter
 from mcutool.emulator.machine import Machine
@@ -78,6 +79,17 @@ class Profile:
     def clear(self) -> None:
         """Start again at zero."""
         self._counter.clear()
+
+    def state(self) -> Any:
+        """Whether the function runs, to be put back with a snapshot of the machine; counts are not part of it."""
+        return self._counter.state()
+
+    def restore(self, state: Any) -> None:
+        self._counter.restore(state)
+
+    def branches(self) -> list[tuple[int, int]]:
+        """(from, to) of the last branches that the function and what it calls have taken, oldest first."""
+        return self._counter.branches()
 
     def counts(self) -> Counts:
         """What has been counted since the last `clear`."""
