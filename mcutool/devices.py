@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcutool.errors import UsageError
+from mcutool.errors import UsageError, choose_from
 
 _PACKAGE = Path(__file__).resolve().parent
 # A wheel carries the descriptions inside the package, a checkout has them at its top level.
@@ -161,6 +161,7 @@ class Chip:
     tick: Tick | None = None
     bootrom: BootRom | None = None
     random: bool = False
+    uf2_family: int = 0  # in Microsoft's list of UF2 families, 0 when the chip is not there
 
     @property
     def slot_address(self) -> int:
@@ -424,5 +425,5 @@ def board(name: str) -> Board:
     for candidate in boards():
         if candidate.name == name:
             return candidate
-    known = ", ".join(candidate.name for candidate in boards())
-    raise UsageError(f"no board is called {name!r}", next_action=f"use one of: {known}")
+    known = [candidate.name for candidate in boards()]
+    raise UsageError(f"no board is called {name!r}", next_action=choose_from(name, known))

@@ -6,6 +6,17 @@ a room raises the class that fits, the command line prints it and exits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def choose_from(wrong: str, known: Iterable[str]) -> str:
+    """The next action after a name that does not exist: the one that was probably meant, and all that there are."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(wrong, names, 1)
+    return f"{f'did you mean {near[0]}? ' if near else ''}use one of: {', '.join(names)}"
+
 
 class Error(Exception):
     """A mistake or a failure that the user is told about in one message.

@@ -30,7 +30,8 @@ OWNERS = {
     "serial": ("flash/link.py",),
     "unicorn": ("emulator",),
     "wasmtime": ("wasm/text.py",),
-    "tomllib": ("devices.py",),
+    "tomllib": ("devices.py", "settings.py"),
+    "shtab": ("cli/completion.py",),
     "argparse": ("cli", "generate.py"),
     # What Windows lacks; link.py does without it there.
     "termios": ("flash/link.py",),

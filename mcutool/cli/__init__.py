@@ -8,23 +8,23 @@ come at once.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from mcutool import __version__
-from mcutool.errors import Error, UsageError
+from mcutool.errors import Error, UsageError, choose_from
 
 COMMANDS = {
     "build": "translate a WebAssembly module into an image for a board",
     "run": "run a module on the emulated board, or on a real one",
     "flash": "install the runtime, a module or a raw file on a board",
+    "image": "write the runtime and a module as one file for a chip's flash",
     "monitor": "show a board's console and type into it",
     "emulate": "put an emulated board on a pseudo-terminal or a TCP port",
     "boards": "list the boards",
@@ -32,16 +32,32 @@ COMMANDS = {
     "info": "say what a module is, needs and imports",
     "disasm": "list the bytecode of a module",
     "wast": "run scripts of the WebAssembly test suite on an emulated board",
+    "completion": "print what makes a shell complete these commands",
 }
 
 INTERRUPTED = 130
 
+OVERVIEW = """usage: mcutool COMMAND ...
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as every other error is reported."""
+Run WebAssembly on Cortex-M boards.
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, next_action=f"see `{self.prog} --help`")
+commands:
+{commands}
+
+examples:
+  mcutool run hello.wasm                                      # on an emulated board
+  mcutool run hello.wasm --board microbit --json              # on another one, with counts
+  mcutool flash hello.wasm --runtime --board stm32f405        # on a real one, over its serial port
+  mcutool monitor --reset                                     # what it prints
+
+defaults, each weaker than the one before it:
+  the environment    MCUTOOL_BOARD, MCUTOOL_PORT, MCUTOOL_BAUD
+  pyproject.toml     board, port and baud in [tool.mcutool] of the nearest file above that has it
+
+exit codes:
+{codes}
+
+`mcutool COMMAND --help` says more about one; `mcutool --version` prints the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,8 +83,10 @@ def _dispatch(words: list[str]) -> int:
         return 0
     command: ModuleType | None = None
     try:
-        command = _command(words[0])
-        return command.execute(_options(command, words[0], words[1:]))
+        from mcutool.cli.parser import parse
+
+        command = command_of(words[0])
+        return command.execute(parse(words[0], command, words[1:]))
     except Error as error:
         return _report(error, command, _wants_json(words))
     except (BrokenPipeError, KeyboardInterrupt):
@@ -85,31 +103,19 @@ def _dispatch(words: list[str]) -> int:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS)) + 2
-    lines = [f"  {name:<{width}}{sentence}" for name, sentence in COMMANDS.items()]
-    return "\n".join(
-        ["usage: mcutool COMMAND ...", "", "Run WebAssembly on Cortex-M boards.", "", "commands:"]
-        + lines
-        + ["", "`mcutool COMMAND --help` says more about one; `mcutool --version` prints the version."]
-    )
+    commands = "\n".join(f"  {name:<{width}}{sentence}" for name, sentence in COMMANDS.items())
+    names = {0: "done", Error.exit_code: "internal", INTERRUPTED: "interrupted"}
+    names |= {kind.exit_code: kind.name.replace("_", " ") for kind in Error.__subclasses__()}
+    codes = ", ".join(f"{code} {names[code]}" for code in sorted(names))
+    return OVERVIEW.format(commands=commands, codes=textwrap.indent(textwrap.fill(codes, 96), "  "))
 
 
-def _command(name: str) -> ModuleType:
+def command_of(name: str) -> ModuleType:
+    """The module of a command; raises UsageError when there is none of that name."""
     if name not in COMMANDS:
-        raise UsageError(f"there is no command {name!r}", next_action=f"use one of: {', '.join(COMMANDS)}")
+        what = "option before the command" if name.startswith("-") else "command"
+        raise UsageError(f"there is no {what} {name!r}", next_action=choose_from(name, COMMANDS))
     return importlib.import_module(f"{__name__}.{name}")
-
-
-def _options(command: ModuleType, name: str, words: list[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog=f"mcutool {name}",
-        description=command.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.arguments(parser)
-    # `run` alone has words that argparse cannot tell from options: negative numbers and the program's own arguments.
-    parse = getattr(command, "parse", argparse.ArgumentParser.parse_args)
-    return parse(parser, words)
 
 
 def _wants_json(words: list[str]) -> bool:

@@ -1,4 +1,10 @@
-"""List the boards, or describe one of them."""
+"""List the boards, or describe one of them.
+
+examples:
+  mcutool boards                                                # all of them
+  mcutool boards stm32f405                                      # console pins, boot jumper, light, memory
+  mcutool boards --json                                         # for a script
+"""
 
 from __future__ import annotations
 

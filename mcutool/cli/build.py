@@ -1,4 +1,10 @@
-"""Translate a WebAssembly module into an image for a board, with a map file of names and positions beside it."""
+"""Translate a WebAssembly module into an image for a board, with a map file of names and positions beside it.
+
+examples:
+  mcutool build app.wasm                                        # app.mcu, for an emulated Cortex-M4F
+  mcutool build app.wasm -o blinky.mcu --board microbit --stack 2k# with 2 KB of stack in linear memory
+  mcutool build app.wat --dump optimised                        # what each function became
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""List the bytecode of a module or of an image, function by function."""
+"""List the bytecode of a module or of an image, function by function.
+
+examples:
+  mcutool disasm app.wasm
+  mcutool disasm app.mcu --board microbit --json                # for a script
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,12 @@
 
 The runtime and raw files (.elf, .hex, .bin, .uf2) go through the ROM bootloader: start the board in it first. A module
 goes to the runtime, which starts it.
+
+examples:
+  mcutool flash app.wasm --port /dev/ttyUSB0                    # to the runtime that answers there
+  mcutool flash app.wasm --runtime --board stm32f405            # first the runtime, through the ROM
+  mcutool flash app.wasm --board stm32f405 --dry-run            # what would be done
+  mcutool flash other.bin --address 0x08000000 --board stm32f405# a raw file
 """
 
 from __future__ import annotations
@@ -19,14 +25,15 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="APP.wasm, APP.mcu, or RAW.elf, .hex, .bin, .uf2")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="APP.wasm, .wat, .mcu, or RAW.elf, .hex, .bin, .uf2")
     parser.add_argument("--runtime", action="store_true", help="install the runtime, before APP when it is given")
-    add_board(parser, default=None)
+    add_board(parser, default=None, otherwise="the one whose runtime answers")
     add_port(parser)
     add_baud(parser)
-    parser.add_argument("--address", type=integer, metavar="A", help="where a .bin file belongs")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
-    parser.add_argument("--full", action="store_true", help="write also what is in flash already")
+    how = parser.add_argument_group("how")
+    how.add_argument("--address", type=integer, metavar="A", help="where a .bin file belongs")
+    how.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
+    how.add_argument("--full", action="store_true", help="write also what is in flash already")
     parser.add_argument("--json", action="store_true", help="print one object")
 
 

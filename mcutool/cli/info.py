@@ -1,4 +1,9 @@
-"""Say what a module is and needs: its size in flash and RAM on a board, its exports and imports."""
+"""Say what a module is and needs: its size in flash and RAM on a board, its exports and imports.
+
+examples:
+  mcutool info app.wasm --board stm32f405                       # does it fit?
+  mcutool info app.mcu --json                                   # for a script
+"""
 
 from __future__ import annotations
 

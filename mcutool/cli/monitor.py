@@ -2,6 +2,11 @@
 
 What is typed goes to the program line by line; a file or a pipe as standard input may be binary. With --until the
 command ends by itself, for scripts.
+
+examples:
+  mcutool monitor                                               # on the only port that a board can be on
+  mcutool monitor --port /dev/ttyUSB0 --reset                   # from the board's first word
+  mcutool monitor --until 'exit [0-9]+' --timeout 30            # for a script: code 6 when it does not come
 """
 
 from __future__ import annotations
@@ -17,8 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
-    parser.add_argument("--until", metavar="REGEX", help="end when the output matches")
-    parser.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
+    end = parser.add_argument_group("end")
+    end.add_argument("--until", metavar="REGEX", help="end when the output matches")
+    end.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
 
 
 def execute(options: argparse.Namespace) -> int:

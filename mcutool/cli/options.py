@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+
+from mcutool import settings
+from mcutool.errors import UsageError
 
 DEFAULT_BOARD = "mps2-an386"
 DEFAULT_BAUD = 115200  # what every board's console starts with
+
+BOARD, MEMORY = "board", "memory of the module"
+"""Titles of groups in the help of a command."""
+
+
+class Default:
+    """What an option is that was not given: the user's setting of that name, or else `fallback`.
+
+    It is looked up when it is needed, so that a wrong setting disturbs only a command that wants it.
+    """
+
+    def __init__(self, name: str, fallback: Any, otherwise: str) -> None:
+        self.name, self._fallback, self._otherwise = name, fallback, otherwise
+
+    def value(self) -> Any:
+        """Raises UsageError when the setting makes no sense."""
+        setting = settings.find(self.name)
+        return setting.value if setting else self._fallback
+
+    def __str__(self) -> str:
+        """For `%(default)s` in the help."""
+        try:
+            setting = settings.find(self.name)
+        except UsageError as error:
+            return f"wrong in {error.message}"
+        return f"{setting.value}, from {setting.source}" if setting else self._otherwise
 
 
 def integer(text: str) -> int:
@@ -16,6 +46,14 @@ def integer(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is negative")
+    return value
+
+
+def baud(text: str) -> int:
+    """A number of bits per second."""
+    value = integer(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than nothing")
     return value
 
 
@@ -37,26 +75,42 @@ def assignment(text: str) -> str:
     return text
 
 
-def add_board(parser: argparse.ArgumentParser, default: str | None = DEFAULT_BOARD) -> None:
-    shown = f" (default: {default})" if default else ""
-    parser.add_argument("--board", metavar="B", default=default, help=f"one of `mcutool boards`{shown}")
+def _add_setting(
+    parser: argparse.ArgumentParser, default: Default, metavar: str, meaning: str, kind: Any = str
+) -> None:
+    group = parser.add_argument_group(BOARD)
+    text = f"{meaning} (default: %(default)s)"
+    group.add_argument(f"--{default.name}", metavar=metavar, type=kind, default=default, help=text)
+
+
+def add_board(parser: argparse.ArgumentParser, default: str | None = DEFAULT_BOARD, otherwise: str = "none") -> None:
+    """`otherwise` is what the help says of a board without a name."""
+    _add_setting(parser, Default("board", default, default or otherwise), "B", "one of `mcutool boards`")
 
 
 def add_port(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", metavar="P", help="a serial port or a pyserial URL (see `mcutool ports`)")
+    choice = Default("port", None, "the only one that a board can be on, see `mcutool ports`")
+    _add_setting(parser, choice, "P", "a serial port or a pyserial URL")
+
+
+def add_port_of_real_board(parser: argparse.ArgumentParser) -> None:
+    """For a command that emulates a board unless it is told otherwise on its command line."""
+    text = "use the board on this serial port (default: an emulated board, whatever port is configured)"
+    parser.add_argument_group(BOARD).add_argument("--port", metavar="P", help=text)
 
 
 def add_baud(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--baud", metavar="N", type=integer, help="bits per second (default: the board's)")
+    _add_setting(parser, Default("baud", None, "the board's"), "N", "bits per second", baud)
 
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(MEMORY)
     for name, meaning in (
         ("memory", "size of the linear memory; for a module whose memory is one page"),
         ("heap", "bytes of heap to back beyond what the module uses by itself"),
         ("stack", "bytes of the module's own stack in linear memory"),
     ):
-        parser.add_argument(f"--{name}", metavar="BYTES", type=integer, help=meaning)
+        group.add_argument(f"--{name}", metavar="BYTES", type=integer, help=meaning)
 
 
 def sizes(options: argparse.Namespace) -> dict[str, int | None]:

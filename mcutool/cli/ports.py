@@ -1,4 +1,9 @@
-"""List the serial ports that a board may be on, known boards first."""
+"""List the serial ports that a board may be on, known boards first.
+
+examples:
+  mcutool ports
+  mcutool ports --json                                          # for a script
+"""
 
 from __future__ import annotations
 

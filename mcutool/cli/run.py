@@ -2,6 +2,13 @@
 
 Standard input is the program's. Arguments after --invoke F may be negative, hexadecimal, inf, -inf, nan or nan:0x...;
 everything after -- goes to the program. The exit code is the program's own when it ends through proc_exit.
+
+examples:
+  mcutool run app.wasm                                          # until it ends, on an emulated Cortex-M4F
+  mcutool run app.wasm --board microbit --json                  # with counts, on an emulated micro:bit
+  mcutool run app.wasm --invoke add -1 0x10                     # call an export
+  mcutool run app.wasm --env LEVEL=2 --timeout 5 -- first --second# a variable, a limit, arguments
+  mcutool run app.wasm --board stm32f405 --port /dev/ttyUSB0    # on a real board
 """
 
 from __future__ import annotations
@@ -15,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, values
 from mcutool.cli import error_object
-from mcutool.cli.options import add_baud, add_board, add_port, add_sizes, assignment, integer, seconds, sizes
+from mcutool.cli.options import (
+    add_baud,
+    add_board,
+    add_port_of_real_board,
+    add_sizes,
+    assignment,
+    integer,
+    seconds,
+    sizes,
+)
 
 if TYPE_CHECKING:
     from mcutool.pipeline import Built
@@ -30,13 +46,15 @@ EMPTY_RESULT: dict[str, Any] = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", metavar="APP", help="APP.wasm, APP.wat or APP.mcu")
     add_board(parser)
-    add_port(parser)
+    add_port_of_real_board(parser)
     add_baud(parser)
-    parser.add_argument("--invoke", metavar="F ARG...", help="call the export F instead of _start")
-    parser.add_argument("--env", action="append", type=assignment, default=[], metavar="K=V", help="set a variable")
-    parser.add_argument("--seed", type=integer, metavar="N", help="let random_get answer without a noise source")
-    parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the board's clock")
-    parser.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
+    program = parser.add_argument_group("program")
+    program.add_argument("--invoke", metavar="F ARG...", help="call the export F instead of _start")
+    program.add_argument("--env", action="append", type=assignment, default=[], metavar="K=V", help="set a variable")
+    program.add_argument("--seed", type=integer, metavar="N", help="let random_get answer without a noise source")
+    limits = parser.add_argument_group("limits, which end it with code 124")
+    limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the board's clock")
+    limits.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
     add_sizes(parser)
     parser.add_argument("--json", action="store_true", help="print one object on the last line")
 

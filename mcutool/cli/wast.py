@@ -2,6 +2,10 @@
 
 Every assertion that the script makes of running code is made of the code on the board. The exit code is 10 when one
 fails.
+
+examples:
+  mcutool wast i32.wast i64.wast --workers 2                    # two at a time
+  mcutool wast i32.wast --board mps2-m0 --json                  # on an emulated Cortex-M0, for a script
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from mcutool.errors import VerificationFailed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scripts")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scripts: NAME.wast")
     add_board(parser)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="run N scripts at a time")
     parser.add_argument("--json", action="store_true", help="print one object")
