@@ -1,0 +1,45 @@
+;; Calls, direct and through a table, recursion, branches, globals, several results, and the traps of them.
+(module
+  (type $unary (func (param i32) (result i32)))
+  (type $binary (func (param i32 i32) (result i32)))
+  (table 4 funcref)
+  (elem (i32.const 0) $double $square $add)
+  (global $calls (mut i32) (i32.const 0))
+  (func $double (type $unary) (i32.shl (local.get 0) (i32.const 1)))
+  (func $square (type $unary) (i32.mul (local.get 0) (local.get 0)))
+  (func $add (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $factorial (export "factorial") (param i64) (result i64)
+    (if (result i64) (i64.eqz (local.get 0))
+      (then (i64.const 1))
+      (else (i64.mul (local.get 0) (call $factorial (i64.sub (local.get 0) (i64.const 1)))))))
+  (func (export "through") (param $index i32) (param $value i32) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (call_indirect (type $unary) (local.get $value) (local.get $index)))
+  (func (export "calls") (result i32) (global.get $calls))
+  (func (export "choose") (param i32) (result i32)
+    (block $two
+      (block $one
+        (block $zero (br_table $zero $one $two (local.get 0)))
+        (return (i32.const 10)))
+      (return (i32.const 11)))
+    (i32.const 12))
+  (func (export "swap") (param i32 i64) (result i64 i32) (local.get 1) (local.get 0))
+  (func (export "primes") (param $limit i32) (result i32)
+    (local $n i32) (local $d i32) (local $count i32)
+    (local.set $n (i32.const 2))
+    (loop $numbers
+      (local.set $d (i32.const 2))
+      (block $composite
+        (loop $divisors
+          (if (i32.le_u (i32.mul (local.get $d) (local.get $d)) (local.get $n))
+            (then
+              (br_if $composite (i32.eqz (i32.rem_u (local.get $n) (local.get $d))))
+              (local.set $d (i32.add (local.get $d) (i32.const 1)))
+              (br $divisors))))
+        (local.set $count (i32.add (local.get $count) (i32.const 1))))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $numbers (i32.le_u (local.get $n) (local.get $limit))))
+    (local.get $count))
+  (func $endless (export "endless") (param i32) (result i32)
+    (i32.add (i32.const 1) (call $endless (local.get 0))))
+  (func (export "unreachable") (unreachable)))
