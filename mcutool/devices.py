@@ -10,6 +10,7 @@ is optional, and a key that no dataclass has is refused, so a misspelt fact neve
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -179,6 +180,11 @@ class Chip:
         return next((ram for ram in self.ram if ram.use == "runtime"), self.main_ram)
 
     @property
+    def ram_size(self) -> int:
+        """Bytes of all RAMs."""
+        return sum(ram.size for ram in self.ram)
+
+    @property
     def arena_offset(self) -> int:
         """Where in the main RAM the module arena begins, in bytes."""
         return sum(self.ram_map.values()) if self.runtime_ram is self.main_ram else 0
@@ -195,6 +201,7 @@ class Led:
 
     pin: int
     active: str  # high or low
+    name: str  # as a person finds it
     low: int = -1  # a pin that has to be low for the light, as the other end of a matrix
 
 
@@ -207,6 +214,16 @@ class ConsolePins:
 
 
 @dataclass(frozen=True)
+class Console:
+    """Where a person finds the console's UART."""
+
+    place: str
+    tx: str  # the board's output, as its documents name the pin
+    rx: str
+    adapter: str = ""  # what goes between it and the PC, empty when the board's own USB does
+
+
+@dataclass(frozen=True)
 class Board:
     """One board: `boards/VENDOR_NAME.toml`."""
 
@@ -214,12 +231,14 @@ class Board:
     chip: Chip
     title: str
     vendor: str
+    console: Console
+    boot: str  # how a person enters the ROM bootloader, or installs the runtime where there is none
+    boot_jumper: str = ""  # what has to be moved or pressed for that
     led: Led | None = None
     console_pins: ConsolePins | None = None
-    console: str = ""  # where the console UART comes out
-    boot: str = ""  # how a person enters the ROM bootloader
     qemu: str = ""  # the machine's name there, empty when QEMU has none
     emulated: bool = True
+    silicon: bool = False  # whether anybody has run it on hardware
     usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its serial port, in hexadecimal
 
     @property
@@ -293,6 +312,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
 # --- Named checks: each returns a complaint, or nothing ---------------------------------------------------------------
 
 ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m")
+ADAPTERS = ("", "USB to 3.3 V UART", "USB to RS-232")
 
 
 def architecture_is_known(core: Core) -> str:
@@ -376,6 +396,35 @@ def led_polarity_is_known(board: Board) -> str:
     return "" if board.led is None or board.led.active in ("high", "low") else f"led.active is {board.led.active!r}"
 
 
+def led_hangs_on_the_chip(board: Board) -> str:
+    """A light needs a pin, and a pin a GPIO port."""
+    return "" if board.led is None or board.chip.gpio else f"{board.chip.name} has no gpio"
+
+
+def console_reaches_the_pc(board: Board) -> str:
+    """Through an adapter, or through the board's own USB, which then has an identity to be recognised by."""
+    if board.console.adapter not in ADAPTERS:
+        return f"the adapter {board.console.adapter!r} is none of {', '.join(filter(None, ADAPTERS))}"
+    return "" if board.console.adapter or board.usb else "it has neither an adapter nor a USB identity"
+
+
+def bootloader_can_be_entered(board: Board) -> str:
+    """A person is told how, and a jumper is named exactly where there is a bootloader in ROM to enter with it."""
+    if not board.boot:
+        return "boot is empty"
+    if bool(board.boot_jumper) != bool(board.chip.bootrom):
+        return (
+            f"boot_jumper is {board.boot_jumper!r}, {board.chip.name} has {'a' if board.chip.bootrom else 'no'} bootrom"
+        )
+    return ""
+
+
+def usb_identities_are_hexadecimal(board: Board) -> str:
+    """VENDOR:PRODUCT, four lower-case digits each."""
+    wrong = [identity for identity in board.usb if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
+    return f"usb has {wrong[0]!r}" if wrong else ""
+
+
 CHECKS: dict[type, list[Callable[[Any], str]]] = {
     Core: [architecture_is_known, dispatch_suits_the_core, fpu_needs_armv7e_m],
     Chip: [
@@ -389,7 +438,13 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         arena_is_left,
         interrupts_exist,
     ],
-    Board: [led_polarity_is_known],
+    Board: [
+        led_polarity_is_known,
+        led_hangs_on_the_chip,
+        console_reaches_the_pc,
+        bootloader_can_be_entered,
+        usb_identities_are_hexadecimal,
+    ],
 }
 
 

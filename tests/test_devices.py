@@ -42,7 +42,11 @@ BROKEN: dict[str, Any] = {
     "ram_map_fits": replace(F405, ram_map={"c_stack": 1 << 20}),
     "arena_is_left": replace(F405, ram_map={"c_stack": F405.ram[0].size}),
     "interrupts_exist": replace(F405, irqs=1),
-    "led_polarity_is_known": replace(BOARD, led=devices.Led(1, "bright")),
+    "led_polarity_is_known": replace(BOARD, led=devices.Led(1, "bright", "PA1")),
+    "led_hangs_on_the_chip": replace(BOARD, chip=replace(F405, gpio=None)),
+    "console_reaches_the_pc": replace(BOARD, console=replace(BOARD.console, adapter="")),
+    "bootloader_can_be_entered": replace(BOARD, boot_jumper=""),
+    "usb_identities_are_hexadecimal": replace(BOARD, usb=("D28:204",)),
 }
 
 

@@ -9,6 +9,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import Any
 
@@ -46,19 +47,41 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "ram_free": chip.arena_size,
         "title": board.title,
         "vendor": board.vendor,
-        "qemu": board.qemu,
-        "console": board.console,
+        "flash": chip.flash.size,
+        "ram": chip.ram_size,
+        "console": {"uart": chip.uart.name, "baud": chip.uart.default_baud, **dataclasses.asdict(board.console)},
+        "usb": list(board.usb),
         "boot": board.boot,
+        "boot_jumper": board.boot_jumper or None,
+        "led": {"name": board.led.name, "active": board.led.active} if board.led else None,
+        "qemu": board.qemu or None,
+        "silicon": board.silicon,
     }
+
+
+def print_one(board: dict[str, Any]) -> None:
+    console, led = board["console"], board["led"]
+    for what, text in (
+        ("board", f"{board['name']}: {board['title']}"),
+        ("chip", f"{board['chip']} with a {board['core']}"),
+        ("console", f"{console['uart']}, TX {console['tx']}, RX {console['rx']}, {console['baud']} baud 8N1"),
+        ("port", console["place"]),
+        ("adapter", console["adapter"] or f"none needed: USB {', '.join(board['usb'])}"),
+        ("boot jumper", board["boot_jumper"] or "none"),
+        ("bootloader", board["boot"]),
+        ("LED", f"{led['name']}, lit when {led['active']}" if led else "none"),
+        ("flash", f"{board['flash']} bytes, {board['flash_free']} of them for a module"),
+        ("RAM", f"{board['ram']} bytes, {board['ram_free']} of them for a module"),
+        ("flashed by", ", ".join(board["flash_protocols"])),
+        ("runtime", "built" if board["runtime"] else "not built, see: make firmware"),
+        ("emulated", f"{'yes' if board['emulated'] else 'no'}; QEMU has {board['qemu'] or 'no such machine'}"),
+        ("hardware", "run on silicon" if board["silicon"] else "never run on silicon: all of this rests on emulation"),
+    ):
+        print(f"{what:<12} {text}")
 
 
 def as_text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def print_one(described: dict[str, Any]) -> None:
-    for key, value in described.items():
-        print(f"{key:<16}{as_text(value)}".rstrip())
 
 
 def print_table(described: list[dict[str, Any]]) -> None:
