@@ -50,12 +50,17 @@ def _read_map(path: Path) -> dict:
 
 
 def check_size(image: bytes, board: Board) -> None:
-    """Raises DoesNotFit when the image is larger than the board's slot."""
-    room = board.chip.map.slot.size
+    """Raises DoesNotFit when the board has not the flash or the RAM for the image."""
+    room, needed = board.chip.map.slot.size, parse(image).ram
     if len(image) > room:
         raise DoesNotFit(
             f"the image has {len(image)} bytes, the slot of {board.name} has {room}",
             next_action="choose a board with more flash, see: mcutool boards",
+        )
+    if needed > board.chip.arena_size:
+        raise DoesNotFit(
+            f"the image needs {needed} bytes of RAM, {board.name} has {board.chip.arena_size} for a module",
+            next_action=f"it was built for another board; build it again with --board {board.name}",
         )
 
 
@@ -68,9 +73,14 @@ def printer(stage: str | None) -> Callable[[str, object], None]:
 
 def save(built: Built, path: Path) -> None:
     """Write the image, and its map beside it; raises UsageError when that is impossible."""
+    write(path, built.image)
+    write(map_path(path), json.dumps(built.map).encode())
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file that -o named; raises UsageError when that is impossible."""
     try:
-        path.write_bytes(built.image)
-        map_path(path).write_text(json.dumps(built.map), encoding="utf-8")
+        path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", next_action="choose another with -o") from error
 

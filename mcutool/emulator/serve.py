@@ -324,6 +324,8 @@ def serve(
     """
     if boot0 and board.chip.bootrom is None:
         raise UsageError(f"{board.name} has no serial bootloader in ROM", next_action="emulate it without --boot rom")
+    if flash_file is not None and flash_file.suffix == ".elf":
+        raise UsageError(f"{flash_file} could not be kept up to date", next_action="name a .bin, .hex or .uf2 file")
     machine = Machine(board, None if boot0 else board.firmware)
     if flash_file is not None:
         machine.load_flash_file(flash_file)

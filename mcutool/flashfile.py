@@ -1,0 +1,81 @@
+"""One file for a chip's whole flash: the runtime, and with it a module that starts at power-on.
+
+This file decides what such a file holds: what `flash` leaves in a board's flash, byte for byte. It refuses to know how
+the formats look (image/containers.py) and how a module is built (program.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mcutool import program
+from mcutool.devices import Board
+from mcutool.errors import UsageError
+from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
+from mcutool.image.format import NONE, parse
+
+SUFFIXES = (".hex", ".bin", ".uf2", ".elf")
+ELF_SECTION = ".module"
+
+Parts = dict[str, list[Segment]]
+"""What lies where, by the name that the flash map has for the place."""
+
+
+def write(output: Path, board: Board, app: str | None, **sizes: int | None) -> dict[str, Any]:
+    """Write the runtime, and the module `app` unless that is None, to `output`; returns what was written.
+
+    `sizes` are those of `build_image`. Raises UsageError when the suffix is unknown or the file cannot be written,
+    DoesNotFit when the module is too large for the board, and what building raises.
+    """
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"{output} does not say which format", next_action=f"end it in {', '.join(SUFFIXES)}")
+    image = None if app is None else program.load(app, board, **sizes).image
+    if image is not None:
+        program.check_size(image, board)
+    parts = contents(board, image)
+    data = encode(board, parts, output.suffix)
+    program.write(output, data)
+    return {
+        "file": str(output),
+        "board": board.name,
+        "bytes": len(data),
+        "segments": [
+            {"part": name, "address": address, "bytes": len(data)}
+            for name, segments in parts.items()
+            for address, data in segments
+        ],
+        "starts": image is not None and any(module["start"] != NONE for module in parse(image).modules),
+    }
+
+
+def render(made: dict[str, Any]) -> str:
+    """What `write` returned, for people."""
+    lines = [f"{made['file']} for {made['board']}: {made['bytes']} bytes"]
+    lines += [f"  {row['part']:8} at {row['address']:#010x}, {row['bytes']} bytes" for row in made["segments"]]
+    if not made["starts"]:
+        lines.append("  nothing starts by itself: there is no function _start")
+    return "\n".join(lines)
+
+
+def contents(board: Board, image: bytes | None) -> Parts:
+    """What is in a board's flash when the runtime and the image are installed."""
+    parts = {"runtime": read_segments(board.firmware.name, board.firmware.read_bytes())}
+    if image is not None:
+        flash = board.chip.flash
+        last_unit = bytes((flash.erased,)) * (-len(image) % flash.write_unit)  # filled up, as the runtime does it
+        parts["slot"] = [(board.chip.slot_address, image + last_unit)]
+    return parts
+
+
+def encode(board: Board, parts: Parts, suffix: str) -> bytes:
+    """The parts as a file of the kind that one of SUFFIXES names."""
+    segments, erased = [segment for part in parts.values() for segment in part], board.chip.flash.erased
+    if suffix == ".elf":
+        elf = board.firmware.read_bytes()
+        for segment in parts.get("slot", []):
+            elf = add_to_elf(elf, ELF_SECTION, segment)
+        return elf
+    if suffix == ".uf2":
+        return to_uf2(segments, board.chip.uf2_family, erased)
+    return to_intel_hex(segments) if suffix == ".hex" else to_binary(segments, erased)

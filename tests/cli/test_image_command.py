@@ -1,0 +1,141 @@
+"""`mcutool image`: an emulated chip that gets its file and nothing else runs the module; bad requests are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcutool import devices
+from mcutool.cli import main
+from mcutool.emulator.machine import Machine
+from mcutool.flashfile import SUFFIXES
+from tests.firmware.machines import Console, Emulated, Qemu
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HELLO = str(EXAMPLES / "hello.wasm")
+SAYS = b"Hello from 32-bit WebAssembly!"
+BOARDS = [board.name for board in devices.boards()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """`hello` built for each board."""
+    folder = tmp_path_factory.mktemp("built")
+    assert all(main(["build", HELLO, "--board", board, "-o", str(folder / f"{board}.mcu")]) == 0 for board in BOARDS)
+    return {board: str(folder / f"{board}.mcu") for board in BOARDS}
+
+
+def made(output: Path, board: str, *app: str) -> Path:
+    assert main(["image", *app, "--board", board, "-o", str(output), "--json"]) == 0
+    return output
+
+
+def booted(board: str, file: Path) -> Console:
+    """An emulated board whose flash is empty but for the file."""
+    console = Emulated(devices.board(board), None, None)
+    console.machine.load_flash_file(file)
+    return console
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("board", BOARDS)
+def test_an_empty_chip_runs_the_module(board: str, suffix: str, built: dict[str, str], tmp_path: Path) -> None:
+    console = booted(board, made(tmp_path / f"hello{suffix}", board, built[board]))
+    assert SAYS in console.expect(b"[exit 0]")
+    assert console.client.echo("here") == "here"
+
+
+@pytest.mark.parametrize("board", [board for board in devices.boards() if board.qemu], ids=lambda board: board.name)
+def test_qemu_runs_the_elf(board: devices.Board, built: dict[str, str], tmp_path: Path) -> None:
+    console = Qemu(board, made(tmp_path / "hello.elf", board.name, built[board.name]), None)
+    assert SAYS in console.expect(b"[exit 0]")
+    console.close()
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_without_a_module_it_is_the_runtime(board: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = made(tmp_path / "runtime.hex", board)
+    assert json.loads(capsys.readouterr().out)["starts"] is False
+    booted(board, file).expect(b"[no program: there is no image]")
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_files_say_the_same_to_objcopy(board: str, built: dict[str, str], tmp_path: Path) -> None:
+    binary = made(tmp_path / "f.bin", board, built[board])
+    for suffix, kind in ((".hex", "ihex"), (".elf", "elf32-littlearm")):
+        file = made(tmp_path / f"f{suffix}", board, built[board])
+        command = ["arm-none-eabi-objcopy", "-I", kind, "-O", "binary", "--gap-fill", "0xff", file, tmp_path / "copied"]
+        assert subprocess.run(command, check=True, capture_output=True).stderr == b""
+        assert (tmp_path / "copied").read_bytes() == binary.read_bytes()
+
+
+def test_flashing_leaves_the_same_in_flash(tmp_path: Path) -> None:
+    """The file is what the runtime writes into an erased slot."""
+    blink, image = str(EXAMPLES / "blink.wasm"), tmp_path / "blink.mcu"
+    file = made(tmp_path / "f.bin", "microbit", blink)
+    assert main(["build", blink, "--board", "microbit", "-o", str(image)]) == 0
+    board = Emulated(devices.board("microbit"), devices.board("microbit").firmware, None)
+    board.client.upload(image.read_bytes())
+    assert board.machine.flash[: file.stat().st_size] == file.read_bytes()
+
+
+def test_an_object_says_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = made(tmp_path / "f.bin", "stm32f405", HELLO)
+    said = json.loads(capsys.readouterr().out)
+    runtime, slot = said["segments"]
+    assert said["file"] == str(file) and said["bytes"] == file.stat().st_size == 0x20000 + slot["bytes"]
+    assert (runtime["address"], slot["address"], said["starts"]) == (0x0800_0000, 0x0802_0000, True)
+
+
+def test_a_module_that_does_not_start_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = tmp_path / "f.wasm"
+    module.write_bytes(b"\0asm\x01\0\0\0")
+    assert main(["image", str(module), "--board", "microbit", "-o", str(tmp_path / "f.hex")]) == 0
+    assert "nothing starts by itself" in capsys.readouterr().out
+
+
+def test_an_image_for_a_larger_board_is_refused(
+    built: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["image", built["stm32f405"], "--board", "microbit", "-o", str(tmp_path / "f.hex")]) == 8
+    assert "bytes of RAM, microbit has" in capsys.readouterr().err
+    assert not (tmp_path / "f.hex").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--board", "microbit", "-o", "FOLDER/f.txt"], 2, "does not say which format"),
+        (["--board", "microbit", "-o", "FOLDER/none/f.hex"], 2, "cannot write"),
+        (["--board", "microbit"], 2, "required: -o"),
+        (["-o", "FOLDER/f.hex"], 2, "which board?"),
+        (["FOLDER/none.wasm", "--board", "microbit", "-o", "FOLDER/f.hex"], 2, "cannot read"),
+        (
+            ["FOLDER/big.wat", "--board", "microbit", "--memory", "256", "-o", "FOLDER/f.hex"],
+            8,
+            "the slot of microbit has",
+        ),
+    ],
+    ids=str,
+)
+def test_a_mistake(
+    words: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "big.wat").write_text(f'(module (memory 1 1) (data "{"x" * 0x2B000}"))')
+    assert main(["image", *(word.replace("FOLDER", str(tmp_path)) for word in words)]) == code
+    said = capsys.readouterr().err
+    assert message in said and "\n  next: " in said
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".hex", ".uf2"])
+def test_a_flash_file_stays_what_it_was(suffix: str, built: dict[str, str], tmp_path: Path) -> None:
+    """What `emulate --flash-file` reads and writes."""
+    file = made(tmp_path / f"f{suffix}", "microbit", built["microbit"])
+    machine = Machine(devices.board("microbit"))
+    machine.load_flash_file(file)
+    machine.save_flash_file(file)
+    console = booted("microbit", file)
+    assert SAYS in console.expect(b"[exit 0]") and console.machine.flash[:] == machine.flash[:]
