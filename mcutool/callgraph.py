@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mcutool.encoding import decode
+from mcutool.encoding import Decoded, walk
 from mcutool.image.format import NONE, Image
 from mcutool.isa import CROSS_LINK_SLOTS
 
 SLOT_BYTES = 4
 TAIL = "tail_call"
+MADE_REFERENCE = "i32.const.wide"
+"""The row with which layout writes a reference, however small; constants take it only where they are larger."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,19 @@ class CallGraph:
         self.calls: dict[int, list[Call]] = {}
         self._deepest: dict[int, tuple[int, int]] = {}  # slots, and the function below which they are
         self._circles: dict[int, tuple[list[Call], int]] = {}
-        self._referenced = set(_references(image))
+        found: dict[int, list[Decoded]] = {}
+        references = [reference for element in image.elements for reference in element]
         for function, code in _defined(image):
             self.frames[function] = image.code[code.start - 1]
-            self.calls[function] = list(self._calls_of(function, code))
+            found[function] = []
+            for _, decoded in walk(image.code, code.start, code.stop):
+                if decoded.row.name == MADE_REFERENCE:
+                    references.append(decoded.operands["i"])
+                elif "call" in decoded.row.name:
+                    found[function].append(decoded)
+        self._referenced = sorted({value - 1 for value in references if 0 < value <= len(image.functions)})
+        for function, instructions in found.items():
+            self.calls[function] = [call for decoded in instructions for call in self._calls_by(function, decoded)]
         for component in _components(self.calls):
             self._measure(component)
 
@@ -75,26 +86,18 @@ class CallGraph:
 
     # calls
 
-    def _calls_of(self, function: int, code: range) -> Iterator[Call]:
-        """Calls of host functions as well as others."""
-        position = code.start
-        while position < code.stop:
-            decoded = decode(self._image.code, position)
-            if decoded is None:
-                return
-            position += decoded.length
-            operands, name = decoded.operands, decoded.row.name
-            if name.startswith(("call.", "call_cross", TAIL + ".")) or name in ("call", TAIL):
-                yield Call(operands.get("k", 0), operands["f"], False)
-            elif "_indirect" in name or name.endswith("_ref") and "call" in name:
-                for callee in self._reachable(operands.get("s")):
-                    offset = operands["k"]
-                    if name.startswith(TAIL) and self._memory(function) == self._memory(callee):
-                        offset = 0
-                    yield Call(offset, callee, True)
+    def _calls_by(self, caller: int, decoded: Decoded) -> Iterator[Call]:
+        """Where an instruction may lead, host functions included."""
+        name, operands = decoded.row.name, decoded.operands
+        if "f" in operands:
+            yield Call(operands.get("k", 0), operands["f"], False)
+        elif "h" not in operands:
+            for callee in self._reachable(operands.get("s")):
+                keeps = name.startswith(TAIL) and self._memory(caller) == self._memory(callee)
+                yield Call(0 if keeps else operands["k"], callee, True)
 
     def _reachable(self, signature: int | None) -> Iterator[int]:
-        for function in sorted(self._referenced):
+        for function in self._referenced:
             if signature in (None, self._image.functions[function]["signature"]):
                 yield function
 
@@ -149,21 +152,6 @@ def _defined(image: Image) -> Iterator[tuple[int, range]]:
     ends = [begin for begin, _ in begins[1:]] + [len(image.code)]
     for (begin, number), end in zip(begins, ends, strict=True):
         yield number, range(begin + 1, end)
-
-
-def _references(image: Image) -> Iterator[int]:
-    """Functions that a reference may stand for: layout writes those made in code in the wide form, which constants
-    take only when they are larger."""
-    values = [reference for element in image.elements for reference in element]
-    for _, code in _defined(image):
-        position = code.start
-        while position < code.stop and (decoded := decode(image.code, position)):
-            position += decoded.length
-            if decoded.row.name == "i32.const.wide":
-                values.append(decoded.operands["i"])
-    for value in values:
-        if 0 < value <= len(image.functions):
-            yield value - 1
 
 
 def _components(calls: dict[int, list[Call]]) -> Iterator[list[int]]:

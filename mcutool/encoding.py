@@ -175,6 +175,14 @@ def _signed16(halfword: int) -> int:
     return halfword - 0x10000 if halfword & 0x8000 else halfword
 
 
+def walk(halfwords: Sequence[int], start: int = 0, end: int | None = None) -> Iterator[tuple[int, Decoded]]:
+    """(position, instruction) for each instruction from `start`; an illegal halfword ends it."""
+    position = start
+    while position < (len(halfwords) if end is None else end) and (decoded := decode(halfwords, position)):
+        yield position, decoded
+        position += decoded.length
+
+
 def disassemble(halfwords: Sequence[int], start: int = 0) -> Iterator[tuple[int, Decoded | None, str]]:
     """(position, instruction, text) for each instruction from `start`; an illegal halfword gives None and .half."""
     position = start

@@ -6,12 +6,13 @@ import. It refuses to know how code is made or where a byte of the image lies.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction, Handler
-from mcutool.encoding import ESCAPE, STUB_CODE, disassemble
+from mcutool.encoding import ESCAPE, STUB_CODE, walk
 from mcutool.errors import Unsupported
 from mcutool.image.format import EXPORT_KINDS, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, FEATURES, ISA_VERSION
@@ -263,23 +264,25 @@ class Linker:
 
     def _relocated(self, function: CompiledFunction, compiled: CompiledModule, spaces: _Spaces) -> list[int]:
         code = list(function.halfwords)
+        starts: list[int] = []
         for relocation in function.relocations:
             position = relocation.position
             if relocation.kind == "funcref":
                 reference = spaces.functions[relocation.index] + 1
                 code[position : position + 2] = [reference & 0xFFFF, reference >> 16]
             elif relocation.kind == "import":
-                code[position] = self._call_to(spaces.functions[relocation.index], code, position)
+                starts = starts or [start for start, _ in walk(function.halfwords)]
+                start = starts[bisect_right(starts, position) - 1]
+                code[position] = self._call_to(spaces.functions[relocation.index], code, start)
             else:
                 code[position] = self._number(relocation.kind, relocation.index, compiled, spaces)
         return code
 
-    def _call_to(self, function: int, code: list[int], position: int) -> int:
+    def _call_to(self, function: int, code: list[int], start: int) -> int:
         """A call's target: the import of a host function; else the call is made to enter another module."""
         entry = self.image.functions[function]
         if entry["module"] == NONE:
             return entry["code"]
-        start = next(start for start, decoded, _ in disassemble(code) if decoded and start + decoded.length > position)
         if code[start] & 0xFF == ESCAPE:
             code[start] = BY_NAME["call_cross.wide"].opcode << 8 | ESCAPE
         else:
@@ -373,7 +376,7 @@ def link(modules: list[CompiledModule], stack_slots: int, table_room: int = 0) -
 
 def features_of(function: CompiledFunction) -> int:
     """Bits of isa.FEATURES that the function's code uses."""
-    rows = {decoded.row for _, decoded, _ in disassemble(function.halfwords) if decoded}
+    rows = {decoded.row for _, decoded in walk(function.halfwords)}
     bits = {FEATURES[row.feature] for row in rows if row.feature}
     return sum(bits | ({FEATURES["exceptions"]} if function.handlers else set()))
 
