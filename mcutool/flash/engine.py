@@ -140,6 +140,14 @@ class RomBootloader:
 
     # --- commands -------------------------------------------------------------------------------------------
 
+    def answers(self) -> bool:
+        """Whether a bootloader is there now. Asks once, with a byte that a program takes for input."""
+        try:
+            self._run(an3155.synchronise())
+        except LineError:
+            return False
+        return True
+
     def identify(self) -> int:
         """Get into step and return the product id. Raises NoAnswer."""
         self._synchronise()
