@@ -1,7 +1,7 @@
 """Rows of `isa.py` -> encode, decode, disassemble.
 
-This file decides how a picture of bits becomes numbers. It refuses to know what any instruction does. A table whose
-rows overlap, or whose pictures make no sense, is refused at import.
+This file decides how a picture of bits becomes numbers, and with `check_table` which pictures make no sense together.
+It refuses to know what any instruction does.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def _runs(name: str, bits: str) -> Iterator[tuple[str, int, int]]:
         start = end
 
 
+@cache
 def _fixed_bits(row: Row) -> tuple[int, int]:
     """Mask and value of the digits in the first halfword."""
     first = row.bits[:16]
@@ -122,20 +123,15 @@ def check_table(rows: Sequence[Row]) -> None:
             raise TableError(f"{row.name}: the opcode is eight bits and neither 0 nor the escape")
         if len(row.types.split()) != sum(letter in row.bits for letter in SLOT_LETTERS):
             raise TableError(f"{row.name}: each slot operand needs a type")
-    for index, row in enumerate(rows):
-        mask, value = _fixed_bits(row)
-        for other in rows[:index]:
-            other_mask, other_value = _fixed_bits(other)
+    fixed = [_fixed_bits(row) for row in rows]
+    for index, (mask, value) in enumerate(fixed):
+        for other, (other_mask, other_value) in enumerate(fixed[:index]):
             if (value ^ other_value) & mask & other_mask == 0:
-                raise TableError(f"{row.name} and {other.name} overlap")
+                raise TableError(f"{rows[index].name} and {rows[other].name} overlap")
 
 
-def _by_first_halfword() -> tuple[dict[int, Row], dict[int, Row]]:
-    check_table(ROWS)
-    return ({r.opcode: r for r in ROWS if not r.escaped}, {r.opcode: r for r in ROWS if r.escaped})
-
-
-PRIMARY, ESCAPED = _by_first_halfword()
+PRIMARY = {row.opcode: row for row in ROWS if not row.escaped}
+ESCAPED = {row.opcode: row for row in ROWS if row.escaped}
 
 
 def encode(row: Row, table: Sequence[int] = (), /, **operands: int) -> list[int]:
@@ -161,7 +157,10 @@ def decode(halfwords: Sequence[int], position: int = 0) -> Decoded | None:
     first = halfwords[position]
     escaped = first & 0xFF == ESCAPE
     row = ESCAPED.get(first >> 8) if escaped else PRIMARY.get(first & 0xFF)
-    if row is None or position + row.halfwords > len(halfwords) or first & _fixed_bits(row)[0] != _fixed_bits(row)[1]:
+    if row is None or position + row.halfwords > len(halfwords):
+        return None
+    mask, value = _fixed_bits(row)
+    if first & mask != value:
         return None
     operands = {letter: field.extract(halfwords, position) for letter, field in fields(row).items()}
     length = row.halfwords + (operands["n"] + 1 if "n" in operands else 0)

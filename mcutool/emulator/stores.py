@@ -26,6 +26,8 @@ NEVER = 0xFFFFFFFE
 CORES = 3
 WORDS = 400  # of the engine's structure that are searched
 _PAGE = 0x2ABCE000  # an address that nothing else in memory is likely to hold
+_MARKED_PAGES = {1 << bit: struct.pack("<I", _PAGE | 1 << bit) for bit in range(10)}
+"""By flag: the page with that one bit set below it."""
 _STORE_FOREVER = struct.pack("<2H", 0x6008, 0xE7FD)  # str r0, [r1]; b to it
 _REGISTERS = struct.pack("<13I", *(0x5AA50000 + 0x1111 * index for index in range(13)))
 
@@ -109,10 +111,12 @@ def _tables(memory: int, cpu: int, pointer: int, registers: int) -> list[_Layout
         if not 16 <= entry_size <= 128 or mask >= 1 << 20 or not _is_pointer(table):
             continue
         entries = _peek(memory, table, mask + entry_size)
-        for place in range(0, len(entries) - 3, 4):
-            flag = struct.unpack_from("<I", entries, place)[0] ^ _PAGE
-            if 0 < flag < 0x400 and flag.bit_count() == 1:
-                layouts.append(_Layout(8 * cpu, start + offset, entry_size, place % entry_size, flag))
+        for flag, wanted in _MARKED_PAGES.items():
+            place = entries.find(wanted)
+            while place >= 0:
+                if place % 4 == 0:
+                    layouts.append(_Layout(8 * cpu, start + offset, entry_size, place % entry_size, flag))
+                place = entries.find(wanted, place + 1)
     return layouts
 
 

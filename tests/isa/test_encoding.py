@@ -57,6 +57,10 @@ def test_the_operands_must_be_those_of_the_row():
         encode(ADD, d=1, a=2)
 
 
+def test_the_table_makes_sense():
+    check_table(isa.ROWS)
+
+
 @pytest.mark.parametrize(
     "rows, words",
     [
