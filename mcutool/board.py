@@ -1,4 +1,4 @@
-"""A board in the hands of a Python program: install, call, write, expect, reset.
+"""A board in the hands of a Python program: install, call, write, expect, reset; emulated also snapshot, pins, counts.
 
 Decides what these words mean on top of SMP, the same for an emulated board and for one on a serial port. Refuses to
 know how images are made (`program.py`), how requests travel (`flash/`) and how a board is emulated (`emulator/`).
@@ -11,19 +11,24 @@ know how images are made (`program.py`), how requests travel (`flash/`) and how 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcutool import devices, feeding, values
+from mcutool import devices, feeding, places, values
 from mcutool.errors import NoAnswer, Trapped, UsageError, WrongChip
 from mcutool.flash.engine import OnProgress, SmpClient, ignore
 from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.protocols import smp
 
 if TYPE_CHECKING:
+    from mcutool.emulator.probe import Gpio, Probe
     from mcutool.pipeline import Built
 
 SHOWN = 300  # bytes of output in a message
+BUILDS = 16  # modules that are kept when they have been built
+FACTS = ("exit_status", "_trap", "_expected", "_program", "_loaded")  # what a snapshot holds of a Board
 
 
 def open_board(name: str, port: str | None = None, baud: int | None = None) -> Board:
@@ -34,15 +39,21 @@ def open_board(name: str, port: str | None = None, baud: int | None = None) -> B
     """
     description = devices.board(name)
     if port is None:
-        return Board(description, _emulated_link(description))
+        from mcutool.emulator.probe import Probe
+
+        probe = Probe(description)
+        return Board(description, probe.link, probe=probe)
     return Board(description, SerialLink(port, baud or description.chip.uart.default_baud))
 
 
-def _emulated_link(description: devices.Board) -> Link:
-    from mcutool.emulator.link import EmulatedLink
-    from mcutool.emulator.machine import Machine
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that an emulated board is, and where the conversation with it stood."""
 
-    return EmulatedLink(Machine(description, description.firmware))
+    probe: Any
+    conversation: Any
+    facts: dict[str, Any]
+    output: bytes
 
 
 class Board:
@@ -50,11 +61,20 @@ class Board:
     gave to `proc_exit`, if it did.
     """
 
-    def __init__(self, description: devices.Board, link: Link, *, on_progress: OnProgress = ignore) -> None:
+    def __init__(
+        self,
+        description: devices.Board,
+        link: Link,
+        *,
+        probe: Probe | None = None,
+        on_progress: OnProgress = ignore,
+    ) -> None:
         self.description = description
         self.link = link
         self.output = bytearray()
         self.exit_status: int | None = None
+        self._trap: dict[str, Any] | None = None  # of a call
+        self._probe = probe
         self._expected = 0  # how much of the output earlier expectations have used up
         self._program: Built | None = None
         self._loaded = False
@@ -79,6 +99,14 @@ class Board:
         """What the runtime says of itself: board, version, slot, arena (bytes), state of the program."""
         return self.client.read(smp.RUNTIME, smp.RUNTIME_INFO)
 
+    @property
+    def trap(self) -> dict[str, Any] | None:
+        """How the last call trapped, or the last program that started by itself: the object of `run --json`."""
+        return self._trap or self._places().told(bytes(self.output))
+
+    def _places(self) -> places.Places:
+        return places.Places(self._program.map if self._program else {})
+
     def reset(self) -> None:
         """Restart the board; it starts the installed program."""
         self.client.reset()
@@ -88,22 +116,33 @@ class Board:
     def install(self, module: str | Path | bytes) -> None:
         """Build a module (.wasm or .wat as a path or bytes; a .mcu image is taken as it is), upload and start it.
 
-        Raises what building raises, ImageRefused when the board does not take the image.
+        On an emulated board the image is put straight into flash, which takes no time of its clock. Raises what
+        building raises, ImageRefused when the board does not take the image.
         """
+        from mcutool.program import check_size
+
         self._program = self._built(module)
-        self.client.upload(self._program.image)
+        check_size(self._program.image, self.description)
+        if self._probe is None:
+            self.client.upload(self._program.image)
+        else:
+            self._probe.load(self._program.image)
+            self.client.write(smp.RUNTIME, smp.RUNTIME_START)  # does it take the image?
         self.reset()
 
     def _built(self, module: str | Path | bytes) -> Built:
         from mcutool import program
-        from mcutool.image.format import CONTAINER_MAGIC
-        from mcutool.pipeline import Built, build_image
+        from mcutool.pipeline import Built
+        from mcutool.wasm.text import assemble
 
-        if not isinstance(module, bytes):
-            return program.load(module, self.description)
-        if module[:4] == CONTAINER_MAGIC.to_bytes(4, "little"):
+        data = module if isinstance(module, bytes) else program.read(module)
+        if data.startswith(b"\0asm"):
+            return _build(data, self.description.name)
+        if isinstance(module, bytes):
             return Built(module, {}, {})
-        return build_image(module, self.description)
+        if Path(module).suffix == ".wat":
+            return _build(assemble(data), self.description.name)
+        return program.load(module, self.description)
 
     # --- the console ------------------------------------------------------------------------------------------
 
@@ -130,11 +169,22 @@ class Board:
                 self._expected = match.end()
                 return match
             if left <= 0:
-                printed = bytes(self.output[self._expected :][-SHOWN:])
                 raise NoAnswer(
-                    f"{self.description.name} did not print {shown!r} in {timeout:g} s, but {printed!r}",
+                    f"{self.description.name} did not print {shown!r} in {timeout:g} s, but {self._printed()}",
                     next_action="look at the program, or wait longer",
                 )
+            self.client.receive(left)
+
+    def _printed(self) -> str:
+        """What came instead of what was expected, with the trap that explains it."""
+        output = bytes(self.output[self._expected :])
+        trap = self._places().told(output)
+        return f"{output[-SHOWN:]!r}" + (f"\n{places.render_trap(trap)}" if trap else "")
+
+    def wait(self, seconds: float) -> None:
+        """Let that much time of the board's clock pass."""
+        end = self.link.now() + seconds
+        while (left := end - self.link.now()) > 0:
             self.client.receive(left)
 
     # --- calls ------------------------------------------------------------------------------------------------
@@ -169,15 +219,69 @@ class Board:
         self, function: int, arguments: bytes, results: tuple[str, ...], timeout: float | None
     ) -> dict[str, Any]:
         """One call's reply. Raises Trapped."""
-        from mcutool import places, run
+        from mcutool import run
 
         reply = run.Call(self.client, function, arguments, results).reply(feeding.Feeder(self.client, None), timeout)
         outcome = run.Outcome()
-        run.note_end(outcome, reply, places.Places(self._program.map if self._program else {}))
+        run.note_end(outcome, reply, self._places())
         self.exit_status = outcome.ended
+        self._trap = outcome.trap
         if outcome.trap:
-            raise Trapped(places.render_trap(outcome.trap), next_action="look at the backtrace")
+            raise Trapped(places.render_trap(outcome.trap), next_action=places.advice(outcome.trap))
         return reply
+
+    # --- what only an emulated board can do -------------------------------------------------------------------
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the board is one of this process."""
+        return self._probe is not None
+
+    @property
+    def probe(self) -> Probe:
+        """The emulated chip. Raises UsageError when the board is on a serial port."""
+        if self._probe is None:
+            raise UsageError(
+                f"the board on {self.link.name} can do no snapshot, pins and counts: only an emulated one can",
+                next_action="mark the test with @pytest.mark.mcu(emulated=True), or leave the port out",
+            )
+        return self._probe
+
+    @property
+    def gpio(self) -> Gpio:
+        """The pins: see `mcutool.emulator.probe.Gpio`."""
+        return self.probe.gpio
+
+    @property
+    def instructions(self) -> int:
+        """Arm instructions that modules have executed so far; the firmware's own are not counted."""
+        return self.probe.counts().instructions
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the modelled core that these took."""
+        return self.probe.counts().cycles
+
+    def snapshot(self) -> Snapshot:
+        """Everything about the board between two instructions, to go back to with `restore` as often as wanted."""
+        probe, facts = self.probe.snapshot(), {name: getattr(self, name) for name in FACTS}
+        return Snapshot(probe, self.client.state(), facts, bytes(self.output))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this board: the chip, its clock, its pins, the output. Counts go on."""
+        self.probe.restore(snapshot.probe)
+        self.client.restore(snapshot.conversation)
+        self.output[:] = snapshot.output
+        for name, value in snapshot.facts.items():
+            setattr(self, name, value)
+
+
+@lru_cache(BUILDS)
+def _build(binary: bytes, board: str) -> Built:
+    """Test after test installs the same module."""
+    from mcutool.pipeline import build_image
+
+    return build_image(binary, devices.board(board))
 
 
 def _python_value(bits: int, kind: str) -> Any:

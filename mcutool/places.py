@@ -1,37 +1,94 @@
-"""Places in the bytecode told in the words of the source: functions by name, instructions by their byte in the .wasm.
+"""Places in the bytecode told in the words of the source: functions by name, instructions by their line or their byte.
 
-This file decides how a place and a trap are described. It refuses to know how the board told them.
+This file decides how a place and a trap are described, and what a programmer can do about each kind of trap. It refuses
+to know how the board told them, except for the lines that it prints on its console.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcutool.isa import TRAPS
 from mcutool.window import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK
 
 TEXTS = {trap.name: trap.text for trap in TRAPS}
-ADVICE = {
-    "not_backed": f"try a larger --stack or --heap; {SMALLER_CODE}; malloc claims all the memory that is declared, "
-    f"so {SMALLER_STACK}; {LARGER_BOARD}",
+NAMES = {trap.text: trap.name for trap in TRAPS}
+
+TOLD = re.compile(rb"\[trap ([^\]\r\n]*?)(?: function=(\d+) pc=(\d+))?\]\r?\n((?:\[at \d+\+\d+\]\r?\n)*)")
+"""What a board says when its program traps (firmware_runtime/module.c)."""
+CALL = re.compile(rb"\[at (\d+)\+(\d+)\]")
+RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+
+
+class Explanation(NamedTuple):
+    """What happened, in the words of who wrote the program, and what to do about it."""
+
+    meaning: str
+    advice: str
+
+
+FUNCTION_POINTER = "check the pointer's initialisation, its index in the table and the casts it has gone through"
+
+EXPLANATIONS = {
+    "unreachable": Explanation(
+        "the program gave up: abort(), a failed assertion, a panic, or a path that the compiler took for impossible",
+        "see what the program printed last, and which of its functions called the one that gave up",
+    ),
+    "memory_out_of_bounds": Explanation(
+        "an access outside linear memory: a null or wild pointer, an index too large, or malloc that returned NULL",
+        "check the pointer on that line; when its value makes sense, give the module more memory where it is linked",
+    ),
+    "not_backed": Explanation(
+        "the module declares this address, and the board has no RAM behind it",
+        f"try a larger --stack or --heap; {SMALLER_CODE}; malloc claims all the memory that is declared, "
+        f"so {SMALLER_STACK}; {LARGER_BOARD}",
+    ),
+    "divide_by_zero": Explanation("the divisor is 0", "check the divisor on that line before it divides"),
+    "integer_overflow": Explanation(
+        "the result does not fit: the smallest integer divided by -1, or a float too large for an integer",
+        "check the operands on that line; a saturating conversion does not trap (clang: -mnontrapping-fptoint)",
+    ),
+    "invalid_conversion": Explanation(
+        "a float that is not a number was converted to an integer", "check it with isnan() before"
+    ),
+    "table_out_of_bounds": Explanation("an index beyond the end of a table of functions", FUNCTION_POINTER),
+    "undefined_element": Explanation("a call through a pointer that is no function", FUNCTION_POINTER),
+    "uninitialized_element": Explanation("a call through a null function pointer", FUNCTION_POINTER),
+    "indirect_call_type_mismatch": Explanation(
+        "a call through a pointer to a function of another type", FUNCTION_POINTER
+    ),
+    "stack_exhausted": Explanation(
+        "calls are nested deeper than the board has stack for",
+        f"look for a recursion without an end in the backtrace; {LARGER_BOARD}",
+    ),
+    "illegal_instruction": Explanation(
+        "the code in flash is damaged, or of another version", "build the module again and install it"
+    ),
+    "uncaught_exception": Explanation("an exception that nobody catches", "catch it, or see who throws it"),
+    "null_reference": Explanation("a null reference was used", "check it with ref.is_null before"),
+    "null_function_reference": Explanation("a null function reference was called", "check it with ref.is_null before"),
 }
 
 
 class Places:
-    """A program's map, as `image/link.py` makes it; an empty one when it was lost: then places have no names."""
+    """A program's map, as `image/link.py` and `wasm/debug.py` make it; an empty one when it was lost: then places have
+    no names.
+    """
 
     def __init__(self, symbols: dict[str, Any]) -> None:
         self._functions = {row[0]: row for row in symbols.get("functions", [])}
         self._positions: list[list[int]] = symbols.get("positions", [])
         self._files: list[str] = symbols.get("files", [])
         self._lines: list[list[int]] = symbols.get("lines", [])
+        self._inlined: list[list] = symbols.get("inlined", [])
 
     def name(self, function: int) -> str:
         """The function's name."""
         row = self._functions.get(function)
-        return row[1] if row else f"function[{function}]"
+        return RUST_HASH.sub("", row[1]) if row else f"function[{function}]"
 
     def wasm_offset(self, function: int, position: int) -> int | None:
         """The byte of the .wasm that the instruction at this halfword of the code was made from."""
@@ -47,28 +104,67 @@ class Places:
         if index < 0 or not self._lines[index][2]:
             return None
         _, file, line = self._lines[index]
+        return self._place(file, line)
+
+    def _place(self, file: int, line: int) -> str:
         return f"{self._files[file]}:{line}"
 
     def trap(self, kind: str, frames: Iterable[tuple[int, int]]) -> dict[str, Any]:
         """The object that stands for a trap in `run --json`; `frames` are (function, halfword), innermost first.
 
-        All frames but the first are at the halfword behind their call.
+        All frames but the first are at the halfword behind their call. A function that the compiler has inlined has a
+        frame of its own, at the same place as the one it was inlined into.
         """
-        backtrace = [self._frame(function, position - (depth > 0)) for depth, (function, position) in enumerate(frames)]
+        backtrace: list[dict[str, Any]] = []
+        for depth, (function, position) in enumerate(frames):
+            backtrace += self._frames(function, position - (depth > 0))
         innermost = backtrace[0] if backtrace else {"function": None, "wasm_offset": None, "source": None}
-        return {"kind": kind, **innermost, "backtrace": backtrace}
+        shown = {key: innermost[key] for key in ("function", "wasm_offset", "source")}
+        return {"kind": kind, **shown, "backtrace": backtrace}
 
-    def _frame(self, function: int, position: int) -> dict[str, Any]:
-        wasm_offset = self.wasm_offset(function, position)
-        return {"function": self.name(function), "wasm_offset": wasm_offset, "source": self.source(wasm_offset)}
+    def _frames(self, function: int, position: int) -> list[dict[str, Any]]:
+        """One call, with what was inlined there, innermost first."""
+        offset = self.wasm_offset(function, position)
+        source, frames = self.source(offset), []
+        for _, _, name, file, line in self._inlined_at(offset):
+            frames.append({"function": name, "wasm_offset": offset, "source": source, "inlined": True})
+            source = self._place(file, line) if line else None
+        return [*frames, {"function": self.name(function), "wasm_offset": offset, "source": source}]
+
+    def _inlined_at(self, offset: int | None) -> list[list]:
+        """The inlined calls around a byte; those within others come later in the map."""
+        return [row for row in reversed(self._inlined) if offset is not None and row[0] <= offset < row[1]]
+
+    def told(self, output: bytes) -> dict[str, Any] | None:
+        """The last trap that a board has told of on its console, as `trap` gives it; None when there was none."""
+        found = list(TOLD.finditer(output))
+        if not found:
+            return None
+        text, function, position, calls = found[-1].groups()
+        frames = [] if function is None else [(int(function), int(position))]
+        frames += [(int(outer), int(behind)) for outer, behind in CALL.findall(calls)]
+        return self.trap(NAMES.get(text.decode(errors="replace"), text.decode(errors="replace")), frames)
 
 
 def render_trap(trap: dict[str, Any]) -> str:
-    """A trap for people: what, and the calls that led there."""
+    """A trap for people: what happened, the calls that led there, and what to do."""
+    explanation = EXPLANATIONS.get(trap["kind"])
     lines = [f"trap: {TEXTS.get(trap['kind'], trap['kind'])}"]
-    for frame in trap["backtrace"]:
-        offset = "" if frame["wasm_offset"] is None else f" (at byte offset {frame['wasm_offset']:#x})"
-        source = "" if frame["source"] is None else f" at {frame['source']}"
-        lines.append(f"  in {frame['function']}{source}{offset}")
-    lines += [f"  next: {ADVICE[trap['kind']]}"] if trap["kind"] in ADVICE else []
+    lines += map(render_frame, trap["backtrace"])
+    lines += [f"  this means: {explanation.meaning}", f"  next: {explanation.advice}"] if explanation else []
     return "\n".join(lines)
+
+
+def advice(trap: dict[str, Any]) -> str:
+    """What to do about a trap."""
+    explanation = EXPLANATIONS.get(trap["kind"])
+    return explanation.advice if explanation else ""
+
+
+def render_frame(frame: dict[str, Any]) -> str:
+    """One call of a backtrace."""
+    source = "" if frame["source"] is None else f" at {frame['source']}"
+    if frame.get("inlined"):
+        return f"  in {frame['function']}{source} (inlined)"
+    offset = "" if frame["wasm_offset"] is None else f" (at byte offset {frame['wasm_offset']:#x})"
+    return f"  in {frame['function']}{source}{offset}"

@@ -38,6 +38,13 @@ class EmulatedLink:
             clock.after(clock.cycles(GATHERING), self._machine.stop)
         self._received += data
 
+    def state(self) -> bytes:
+        """What has come and nobody has read, for a snapshot."""
+        return bytes(self._received)
+
+    def restore(self, received: bytes) -> None:
+        self._received[:] = received
+
     def now(self) -> float:
         return self._machine.clock.seconds
 

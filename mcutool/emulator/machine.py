@@ -10,7 +10,7 @@ only on the firmware, on the bytes fed and on the times they were fed at; it nev
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -29,6 +29,7 @@ from mcutool.image.containers import WRITERS, read_segments, to_binary
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
+CHUNK = 0x10000  # bytes of memory that snapshots share or do not
 SLICE = 1_000_000  # instructions; between slices Ctrl-C works
 UNSET = bytes.fromhex("a55a3cc3")  # RAM at power-on: anything but the zeroes that a program must not rely on
 UNSET_BYTES = 0x40000  # of each RAM; more would cost time and memory for every machine
@@ -52,8 +53,8 @@ class Snapshot:
     """Everything that a machine is, to be put back with `Machine.restore`."""
 
     registers: Any
-    memory: list[tuple[int, bytes]]
-    parts: list[Any]
+    memory: dict[int, bytes]  # by address; chunks that are equal to the last snapshot's are the same objects
+    parts: dict[int, Any]
     facts: tuple[Any, ...]
 
 
@@ -89,6 +90,7 @@ class Machine:
         self._floating_point = self._floating_point_allowed = True
         self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
         self._devices: dict[int, Device] = {}
+        self._last_memory: dict[int, bytes] = {}  # of the last snapshot
         self._map_memory()
         self._place_devices()
         self.firmware = Firmware()
@@ -344,28 +346,44 @@ class Machine:
 
     # --- Snapshots ----------------------------------------------------------------------------------------------------
 
-    def _parts(self) -> list[Any]:
-        return [self.core, self.clock, *(self._devices[base] for base in self._bases)]
+    def _parts(self) -> dict[int, Any]:
+        """By address, where negative ones stand for what has none."""
+        return {-2: self.core, -1: self.clock, **self._devices}
+
+    def _memory(self) -> Iterator[tuple[int, bytes]]:
+        """All RAM and flash: address and contents of each chunk."""
+        areas = [(ram.base, ram.size) for ram in self.chip.ram]
+        for base, size in [*areas, (self.chip.flash.base, self.chip.flash.size)]:
+            for offset in range(0, size, CHUNK):
+                address = base + offset
+                yield address, self.engine.read(address, min(CHUNK, size - offset))
 
     def snapshot(self) -> Snapshot:
         """Everything, between two instructions; the host's side (callbacks, probes) is not part of it."""
-        memory = [(ram.base, self.engine.read(ram.base, ram.size)) for ram in self.chip.ram]
-        memory.append((self.chip.flash.base, self.flash[:]))
+        last = self._last_memory
+        memory = {at: last[at] if last.get(at) == data else data for at, data in self._memory()}
+        self._last_memory = memory
         facts = (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
-                 self._floating_point, dict(self.pins.outputs))  # fmt: skip
-        return Snapshot(self.engine.uc.context_save(), memory, [part.state() for part in self._parts()], facts)
+                 self._floating_point, dict(self.pins.outputs), dict(self.pins.inputs))  # fmt: skip
+        parts = {address: part.state() for address, part in self._parts().items()}
+        return Snapshot(self.engine.uc.context_save(), memory, parts, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this machine."""
-        for base, data in snapshot.memory:
-            if base != self.chip.flash.base or self.flash[:] != data:
-                self.engine.write(base, data)
+        for address, data in self._memory():
+            if data != snapshot.memory[address]:
+                self.engine.write(address, snapshot.memory[address])
         self.engine.uc.context_restore(snapshot.registers)
-        for part, state in zip(self._parts(), snapshot.parts, strict=False):
-            part.restore(state)
+        for address in self._devices.keys() - snapshot.parts.keys():  # met since
+            del self._devices[address]
+        self._bases = sorted(self._devices)
+        for address, part in self._parts().items():
+            part.restore(snapshot.parts[address])
         (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
-         self._floating_point, outputs) = snapshot.facts  # fmt: skip
-        self.pins.outputs = dict(outputs)
+         self._floating_point, outputs, inputs) = snapshot.facts  # fmt: skip
+        self.pins.outputs, self.pins.inputs = dict(outputs), dict(inputs)
+        self._stores.clear()
+        self._stop_requested = False
 
     # --- Flash files --------------------------------------------------------------------------------------------------
 
