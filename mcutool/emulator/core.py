@@ -51,12 +51,13 @@ class SystemTick:
     def __init__(self, clock: Clock, pend: Callable[[int], None]) -> None:
         self._clock = clock
         self._pend = pend
+        self._event: Event | None = None
         self.reset()
 
     def reset(self) -> None:
         self.control = self.reload = self.wraps_seen = 0
         self._origin = self._first = self._stopped_at = 0
-        self._event: Event | None = None
+        self._cancel()
 
     @property
     def _divisor(self) -> int:
@@ -103,14 +104,17 @@ class SystemTick:
 
     def _start(self, value: int) -> None:
         """Count from `value`; zero is reloaded at the next tick."""
-        if self._event:
-            self._event.cancelled = True
-            self._event = None
+        self._cancel()
         if not self.control & self.ENABLE or not self.reload:
             return
         self._origin, self.wraps_seen = self._clock.now, 0
         self._first = value or self.reload + 1
         self._schedule(self._first)
+
+    def _cancel(self) -> None:
+        if self._event:
+            self._event.cancelled = True
+            self._event = None
 
     def _schedule(self, ticks: int) -> None:
         if self.control & self.INTERRUPT:
