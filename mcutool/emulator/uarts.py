@@ -18,7 +18,8 @@ class Uart(Device):
     `paced` lets bytes take their time at the programmed rate, and a receiver that is not emptied in time overruns.
     Otherwise bytes leave at once and arrive in bursts: as fast as the program takes them, with pauses in which it can
     work on them, so that no ring of a sensible size overflows.
-    `feed` puts bytes on the line; `on_output` gets each byte that the program sends.
+    `feed` puts bytes on the line; `on_output` gets each byte that the program sends. Both pass `inwards` and
+    `outwards`, the places to inject faults of a line.
     """
 
     BITS_PER_BYTE = 10
@@ -31,6 +32,8 @@ class Uart(Device):
         self.clock, self._set_line, self.irq, self.input_clock = clock, set_line, irq, input_clock
         self.paced = False
         self.on_output: Callable[[bytes], None] = lambda data: None
+        self.inwards: Callable[[bytes], bytes] = lambda data: data
+        self.outwards: Callable[[bytes], bytes] = lambda data: data
         self.line = bytearray()  # on its way to the chip
         self._arrival: Event | None = None
         self._departure: Event | None = None
@@ -72,7 +75,7 @@ class Uart(Device):
 
     def feed(self, data: bytes) -> None:
         """Bytes from the host; in paced mode each arrives a byte time after the one before."""
-        self.line += data
+        self.line += self.inwards(data)
         self._await_byte()
 
     def _byte_time(self) -> int:
@@ -130,7 +133,7 @@ class Uart(Device):
             if self._departure is None:
                 self._departure = self.clock.after(self._byte_time(), self._byte_departs)
         else:
-            self.on_output(bytes((byte & 0xFF,)))
+            self.on_output(self.outwards(bytes((byte & 0xFF,))))
             self.departed()
         self.update()
 
@@ -146,7 +149,7 @@ class Uart(Device):
         byte = self.sending.pop(0)
         if self.sending:
             self._departure = self.clock.after(self._byte_time(), self._byte_departs)
-        self.on_output(bytes((byte,)))
+        self.on_output(self.outwards(bytes((byte,))))
         self.departed()
         self.update()
 
