@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from mcutool import hostapi, isa, readme
+from mcutool import hostapi, isa, readme, smoke
 from mcutool.encoding import ESCAPE, Field, fields
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
+from mcutool.wasm.text import assemble
 
 ROOT = Path(__file__).resolve().parent.parent
 BANNER = "Made by mcutool/generate.py from mcutool/isa.py; do not edit."
 C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"}
+HEX_DIGITS = 100  # on a line
 GROUPS = {
     "STRAIGHT": "straight code on every core",
     "SOFT": "library calls where there is no FPU",
@@ -175,7 +178,13 @@ def render_specification() -> str:
     return head + render_manual() + rest.split("<!-- end of instructions -->\n", 1)[1]
 
 
-OUTPUTS = {
+def render_module(name: str) -> str:
+    """A module of the smoke corpus, assembled, as lines of hexadecimal."""
+    digits = assemble((smoke.FOLDER / f"{name}.wat").read_bytes()).hex()
+    return "".join(digits[i : i + HEX_DIGITS] + "\n" for i in range(0, len(digits), HEX_DIGITS))
+
+
+OUTPUTS: dict[str, Callable[[], str]] = {
     "firmware_runtime/generated/isa.h": render_isa_header,
     "firmware_runtime/generated/handlers.inc": render_handlers,
     "firmware_runtime/generated/traps.inc": render_trap_texts,
@@ -184,6 +193,7 @@ OUTPUTS = {
     "examples/include/mcu.h": hostapi.render_guest_header,
     "examples/HOST_FUNCTIONS.md": hostapi.render_manual,
     "firmware_runtime/SPEC.md": render_specification,
+    **{f"mcutool/smoke/{name}.hex": partial(render_module, name) for name in smoke.MODULES},
     "README.md": readme.render,
 }
 

@@ -25,6 +25,7 @@ FOLDERS = (
     ("mcutool/flash", ""),
     ("mcutool/flash/protocols", ""),
     ("mcutool/wast", ""),
+    ("mcutool/smoke", ""),
     ("mcutool/cli", ""),
     ("firmware_runtime", "the interpreter and the board's side, in C11; DESIGN.md says why, SPEC.md has every bit"),
     ("firmware_runtime/port/cortex_m", "what all ports share"),

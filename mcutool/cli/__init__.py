@@ -27,6 +27,7 @@ COMMANDS = {
     "image": "write the runtime and a module as one file for a chip's flash",
     "monitor": "show a board's console and type into it",
     "emulate": "put an emulated board on a pseudo-terminal or a TCP port",
+    "bringup": "test a board step by step and say what fails",
     "boards": "list the boards",
     "ports": "list the serial ports",
     "info": "say what a module is, needs and imports",

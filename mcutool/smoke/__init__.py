@@ -54,6 +54,7 @@ def single(value: float) -> float:
 
 NAN, INFINITY = float("nan"), float("inf")
 LEAST, LEAST64 = -(2**31), -(2**63)
+EXIT_STATUS = 7  # what the corpus ends with
 OUT_OF_BOUNDS = "out of bounds memory access"
 
 # In this order, since what a module keeps in memory and globals stays from one call to the next.
@@ -140,6 +141,6 @@ CORPUS: dict[str, tuple[Check, ...]] = {
     "board": (
         Check("sleep", (20,), (20,)),
         Check("print", (), (0, 256)),
-        Check("exit", (7,)),
+        Check("exit", (EXIT_STATUS,)),
     ),
 }

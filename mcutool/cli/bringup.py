@@ -1,0 +1,82 @@
+"""Test a board from the first byte on its line to programs that compute right, and say what fails and what to do.
+
+The steps: identify the chip, install the runtime when the chip waits in its ROM bootloader, echo, flash test, RAM test,
+clock, blink, and a smoke corpus of small modules. Without --port the board is emulated. The exit code is that of the
+first failed step; the program that was installed is erased.
+
+examples:
+  mcutool bringup --board stm32f405 --port /dev/ttyUSB0         # through the ROM when BOOT0 is pulled
+  mcutool bringup --board stm32f405 --port /dev/ttyUSB0 --full  # all of the flash: takes minutes
+  mcutool bringup --board microbit --junit bringup.xml          # emulated, for continuous integration
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcutool import devices
+from mcutool.cli import error_object
+from mcutool.cli.options import add_baud, add_board, add_port_of_real_board
+from mcutool.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcutool.bringup import Bench, Report
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_board(parser, default=None)
+    add_port_of_real_board(parser)
+    add_baud(parser)
+    how = parser.add_argument_group("how")
+    how.add_argument("--runtime", action="store_true", help="install the runtime through the ROM bootloader anyway")
+    how.add_argument("--full", action="store_true", help="test all flash of the module slot, and RAM above 1 MB")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML too")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from mcutool import bringup
+    from mcutool.cli.progress import progress_bar
+
+    bench = _bench(options)
+    with progress_bar() as on_progress:
+        bench.on_progress = on_progress
+        if options.json:
+            report = bringup.bring_up(bench)
+        else:
+            print(bringup.title(bench.board.name, bench.link.name, bench.emulated), flush=True)
+            report = bringup.bring_up(bench, on_result=lambda result: print(result.text(), flush=True))
+    bench.link.close()
+    if options.json:
+        print(json.dumps({**report.json(), "error": error_object(report.error) if report.error else None}))
+    else:
+        print(report.summary())
+    if options.junit:
+        _write(options.junit, report)
+    return report.exit_code
+
+
+def _bench(options: argparse.Namespace) -> Bench:
+    """The board to test: emulated in this process, or the one at the port."""
+    from mcutool import bringup
+    from mcutool.flash.link import SerialLink
+
+    if options.board is None:
+        raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
+    board = devices.board(options.board)
+    if options.port is None:
+        bench = bringup.emulated_bench(board)
+    else:
+        bench = bringup.Bench(board, SerialLink(options.port, options.baud or board.chip.uart.default_baud))
+    bench.install_runtime, bench.full = options.runtime, options.full
+    return bench
+
+
+def _write(path: Path, report: Report) -> None:
+    try:
+        path.write_text(report.junit(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", next_action="choose another with --junit") from error
