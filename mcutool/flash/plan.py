@@ -84,7 +84,7 @@ def _does_not_fit(flash: Flash, region: Span, offset: int, data: bytes) -> DoesN
     return DoesNotFit(
         f"{len(data)} bytes at {flash.base + offset:#010x} do not fit into the {region.size} bytes "
         f"at {flash.base + region.offset:#010x}",
-        next_action="make the program smaller, or choose a board with more flash",
+        next_action="check the address, and that the file is for this chip; or make the program smaller",
     )
 
 

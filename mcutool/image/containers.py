@@ -6,6 +6,7 @@ This file decides what such a file says should lie where, and how to say it. It 
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 
@@ -27,6 +28,10 @@ UF2_SIZE = 512
 UF2_PAGE = 256  # what every bootloader takes, at a multiple of it
 UF2_NOT_FLASH, UF2_HAS_FAMILY = 1, 0x2000
 
+DAMAGED = (ELFError, AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError, struct.error)
+"""What reading a file raises that is not what it should be; most of it comes from pyelftools."""
+
+HEX_RECORD = re.compile(":([0-9a-fA-F]{2})+")
 HEX_LINE = 16  # bytes
 HEX_DATA, HEX_END, HEX_SEGMENT, HEX_START_SEGMENT, HEX_LINEAR, HEX_START_LINEAR = range(6)
 
@@ -34,15 +39,21 @@ HEX_DATA, HEX_END, HEX_SEGMENT, HEX_START_SEGMENT, HEX_LINEAR, HEX_START_LINEAR 
 def read_segments(name: str, data: bytes, address: int | None = None) -> list[Segment]:
     """What the file `name` with these contents puts where, neighbouring pieces joined.
 
-    `address` is for plain binaries, which do not say it; a file called .bin is one whatever it begins with. Raises UsageError when the file is damaged.
+    `address` is for plain binaries, which do not say it; a file called .bin is one whatever it begins with.
+    Raises UsageError when the file is damaged or empty.
     """
     try:
-        return join(_pieces(name, data, address))
-    except (ELFError, ValueError, struct.error) as error:
+        segments = join(_pieces(name, data, address))
+    except DAMAGED as error:
         raise UsageError(f"{name} is damaged: {error}", next_action="make it again") from error
+    if not segments:
+        raise UsageError(f"{name} has nothing for a chip's memory", next_action="make it again")
+    return segments
 
 
 def _pieces(name: str, data: bytes, address: int | None) -> Iterable[Segment]:
+    if not data:
+        return []
     if not name.endswith(".bin"):
         if data.startswith(b"\x7fELF"):
             return _elf(data)
@@ -57,16 +68,22 @@ def _pieces(name: str, data: bytes, address: int | None) -> Iterable[Segment]:
 
 def _elf(data: bytes) -> Iterator[Segment]:
     """The loadable segments at their load addresses."""
-    for segment in ELFFile(io.BytesIO(data)).iter_segments("PT_LOAD"):
-        if segment["p_filesz"]:
-            yield segment["p_paddr"], segment.data()
+    file = ELFFile(io.BytesIO(data))
+    if file["e_machine"] != "EM_ARM":
+        raise ValueError(f"it is not for Arm but for {file.get_machine_arch()}")
+    for segment in file.iter_segments("PT_LOAD"):
+        contents = data[segment["p_offset"] :][: segment["p_filesz"]]
+        if len(contents) < segment["p_filesz"]:
+            raise ValueError("it is cut off")
+        if contents:
+            yield segment["p_paddr"], contents
 
 
 def _intel_hex(text: str) -> Iterator[Segment]:
     """Intel Hexadecimal Object File Format, revision A."""
     base = 0
     for number, line in enumerate(text.split(), 1):
-        record = bytes.fromhex(line[1:]) if line.startswith(":") else b""
+        record = bytes.fromhex(line[1:]) if HEX_RECORD.fullmatch(line) else b""
         if len(record) < 5 or len(record) != record[0] + 5 or sum(record) & 0xFF:
             raise ValueError(f"line {number} is wrong")
         offset, kind, content = int.from_bytes(record[1:3], "big"), record[3], record[4:-1]
