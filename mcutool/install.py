@@ -11,12 +11,13 @@ from typing import Any
 
 from mcutool import devices, program
 from mcutool.devices import Board, Span
-from mcutool.errors import UsageError, WrongChip
+from mcutool.errors import ImageRefused, UsageError, WrongChip
 from mcutool.flash.engine import OnProgress, SmpClient, ignore, install_runtime
 from mcutool.flash.link import Link
 from mcutool.flash.plan import Plan, plan
 from mcutool.flash.protocols import smp
 from mcutool.image.containers import read_segments
+from mcutool.isa import ISA_VERSION
 
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
 
@@ -40,7 +41,22 @@ class Job:
 
 def identify(link: Link) -> Board:
     """The board whose runtime answers. Raises NoAnswer when none does."""
-    return devices.board(SmpClient(link).read(smp.RUNTIME, smp.RUNTIME_INFO)["board"])
+    return devices.board(SmpClient(link).read(smp.RUNTIME, smp.RUNTIME_INFO).get("board", ""))
+
+
+def check_runtime(client: SmpClient, board: Board) -> None:
+    """Raises WrongChip when another board answers, ImageRefused when its runtime is for other images than ours."""
+    info, port = client.read(smp.RUNTIME, smp.RUNTIME_INFO), client.link.name
+    if info.get("board") != board.name:
+        raise WrongChip(
+            f"the board on {port} is {info.get('board')}, not {board.name}",
+            next_action=f"use --board {info.get('board')}, or another port",
+        )
+    if info.get("isa") != ISA_VERSION:
+        raise ImageRefused(
+            f"the runtime of the board on {port} is for ISA {info.get('isa')}, this mcutool makes ISA {ISA_VERSION}",
+            next_action=f"renew it: mcutool flash --runtime --board {board.name}",
+        )
 
 
 def prepare(board: Board, file: str | None, runtime: bool, address: int | None = None) -> Job:
@@ -57,6 +73,8 @@ def prepare(board: Board, file: str | None, runtime: bool, address: int | None =
             f"{board.name} has no serial bootloader in ROM that could install this",
             next_action=f"how it is done on this board: {board.boot}",
         )
+    if address is not None and not raw:
+        raise UsageError("--address is for raw files, modules have their place", next_action="leave it out")
     if runtime and raw:
         raise UsageError("--runtime and a raw file cannot both be installed", next_action="install one of them")
     plan_ = _raw_plan(board, str(file), address) if raw else _runtime_plan(board) if runtime else None
@@ -91,11 +109,7 @@ def install(job: Job, link: Link, *, full: bool = False, on_progress: OnProgress
         done["rom"] = {"bytes": job.raw.size, "retries": bootloader.retries}
     if job.image is not None:
         client = SmpClient(link, on_progress=on_progress)
-        answering = client.read(smp.RUNTIME, smp.RUNTIME_INFO)["board"]
-        if answering != job.board.name:
-            raise WrongChip(
-                f"the board on {link.name} is {answering}, not {job.board.name}", next_action=f"use --board {answering}"
-            )
+        check_runtime(client, job.board)
         client.upload(job.image)
         client.reset()
         done["smp"] = {"bytes": len(job.image), "retries": client.retries}

@@ -21,6 +21,7 @@ from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS, Image, parse
 from mcutool.image.link import LETTERS
+from mcutool.install import check_runtime
 from mcutool.isa import TRAP_NUMBERS, TRAPS
 from mcutool.pipeline import Built
 from mcutool.places import Places
@@ -93,9 +94,9 @@ class Session(Protocol):
 class SerialSession:
     """A real board, or an emulated one of another process, on a serial port."""
 
-    def __init__(self, port: str, baud: int, on_text: Callable[[bytes], None]) -> None:
+    def __init__(self, board: Board, port: str, baud: int, on_text: Callable[[bytes], None]) -> None:
         self.client = SmpClient(SerialLink(port, baud), on_text=on_text)
-        self.client.read(smp.RUNTIME, smp.RUNTIME_INFO)
+        check_runtime(self.client, board)
 
     def install(self, image: bytes) -> None:
         self.client.upload(image)

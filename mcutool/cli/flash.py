@@ -41,7 +41,8 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool import install
     from mcutool.cli.progress import progress_bar
 
-    if options.board is None and (options.runtime or options.dry_run):
+    raw = options.file is not None and options.file.endswith(install.RAW_SUFFIXES)
+    if options.board is None and (options.runtime or options.dry_run or raw):
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
     link = None if options.board else _open(options, DEFAULT_BAUD)
     board = devices.board(options.board) if link is None else install.identify(link)

@@ -125,7 +125,7 @@ def _session(options: argparse.Namespace, board: devices.Board, on_text: Callabl
     if options.port:
         from mcutool.run import SerialSession
 
-        return SerialSession(options.port, options.baud or board.chip.uart.default_baud, on_text)
+        return SerialSession(board, options.port, options.baud or board.chip.uart.default_baud, on_text)
     from mcutool.emulator.session import EmulatedSession
 
     return EmulatedSession(board, on_text, measure=options.json)

@@ -393,7 +393,7 @@ class SmpClient:
                 return _checked(reply)
         raise NoAnswer(
             f"the board on {self.link.name} does not answer SMP requests",
-            next_action="install the runtime first (mcutool flash --runtime), or press the board's reset",
+            next_action="install the runtime first (mcutool flash --runtime), press the board's reset, or check --baud",
         )
 
     def send(self, operation: int, group: int, command: int, **payload: object) -> smp.Message:
