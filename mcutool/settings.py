@@ -81,5 +81,6 @@ def _candidates() -> Iterator[Path]:
     except FileNotFoundError:  # the folder has been deleted
         return
     for folder in (here, *here.parents):
-        if (folder / "pyproject.toml").is_file():
-            yield folder / "pyproject.toml"
+        path = folder / "pyproject.toml"
+        if os.path.isfile(path):  # unlike the method of Path, this is content with folders that are closed to us
+            yield path

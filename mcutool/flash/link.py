@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import serial
@@ -73,7 +75,7 @@ class SerialLink:
             )
         except ValueError as error:
             raise UsageError(f"{port}: {error}", next_action="see the ports with: mcutool ports") from error
-        except FAILURES as error:
+        except (*FAILURES, TypeError, AttributeError) as error:  # the last two when a URL lacks a part
             raise _open_error(port, error) from error
         with suppress(AttributeError, NotImplementedError, ValueError, *FAILURES):
             self._serial.set_low_latency_mode(True)
@@ -140,15 +142,43 @@ def _is_unheard_of(error: Exception) -> bool:
 
 def _open_error(port: str, error: Exception) -> Error:
     """What the system's refusal to open a port means to its user."""
-    number, text = getattr(error, "errno", None), str(error)
+    text = str(error)
+    number = _system_number(error, text)
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "Access is denied" in text:
-        return PortBusy(f"{port} is in use by another program", next_action="close the program that holds it")
+        return PortBusy(
+            f"{port} is in use by another program",
+            next_action=f"close the program that holds it (fuser -v {port} names it); when it is ModemManager, wait a"
+            " minute, or: sudo systemctl stop ModemManager",
+        )
     if number in (errno.EACCES, errno.EPERM):
         return PermissionDenied(
             f"no permission to open {port}",
-            next_action="join the group that owns it (on Debian: sudo adduser $USER dialout) and log in again",
+            next_action=f"join the group {_group(port)}, which owns it: sudo adduser $USER {_group(port)},"
+            " then log out and in again",
         )
-    return NoPort(f"cannot open {port}: {text}", next_action="see the ports with: mcutool ports")
+    if number == errno.ENOTTY:
+        return NoPort(f"{port} is no serial port", next_action="see the ports with: mcutool ports")
+    if "://" in port and number is None:
+        return UsageError(f"{port} is no URL of a port", next_action="write rfc2217://HOST:PORT or socket://HOST:PORT")
+    advice = "see that its server runs" if "://" in port else "see the ports with: mcutool ports"
+    reason = os.strerror(number) if number is not None and number > 0 else text
+    return NoPort(f"cannot open {port}: {reason}", next_action=advice)
+
+
+def _system_number(error: Exception, text: str) -> int | None:
+    """The system's number for what went wrong; pyserial often leaves it in its text alone."""
+    number = getattr(error, "errno", None)
+    found = re.search(r"\[Errno (-?\d+)\]|\((\d+), '", text)
+    return number if number is not None or found is None else int(found[1] or found[2])
+
+
+def _group(port: str) -> str:
+    """The group that may open the port, where that says something: dialout on Debian, uucp on Arch."""
+    try:
+        group = Path(port).group()
+    except (OSError, KeyError, NotImplementedError):
+        group = "root"
+    return "dialout" if group in ("root", "nogroup", "nobody", "tty") else group
 
 
 # --- which ports there are --------------------------------------------------------------------------------------
