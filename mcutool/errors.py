@@ -26,11 +26,20 @@ class Error(Exception):
 
     exit_code = 1
     name = "internal"
+    ADVICE = ""
+    """What to do next when who raises the error knows nothing better."""
 
     def __init__(self, message: str, *, next_action: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.next_action = next_action
+        self.next_action = next_action or self.ADVICE
+
+    def about(self, what: object, *, next_action: str = "") -> Error:
+        """The same error with the name of a file in front, and perhaps better advice."""
+        self.message = f"{what}: {self.message}"
+        self.args = (self.message,)
+        self.next_action = next_action or self.next_action
+        return self
 
 
 class UsageError(Error):
@@ -107,7 +116,7 @@ class InvalidModule(Error):
 
     def __init__(self, message: str, offset: int | None = None, *, next_action: str = "") -> None:
         where = "" if offset is None else f" (at byte offset {offset:#x})"
-        super().__init__(message + where, next_action=next_action or self.ADVICE)
+        super().__init__(message + where, next_action=next_action)
         self.offset = offset
 
 
@@ -115,6 +124,7 @@ class Unsupported(Error):
     """A valid module that uses a feature or an import that this version or this board has not."""
 
     exit_code, name = 14, "unsupported"
+    ADVICE = "change the program so that it does without"
 
 
 class ImageRefused(Error):

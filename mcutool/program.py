@@ -13,10 +13,15 @@ from typing import Any
 
 from mcutool import fit
 from mcutool.devices import Board
-from mcutool.errors import DoesNotFit, UsageError
+from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
 from mcutool.image.format import CONTAINER_MAGIC, parse
+from mcutool.isa import FEATURES, ISA_VERSION
 from mcutool.listing import dumped
 from mcutool.pipeline import STAGES, Built, build_image
+
+MAP_ROWS = {"functions": (int, str, int, int), "positions": (int, int), "lines": (int, int, int)}
+"""Lists of a map, and the types of their rows."""
+AGAIN = "build it again"
 
 
 def read(path: str | Path) -> bytes:
@@ -31,11 +36,38 @@ def read(path: str | Path) -> bytes:
 def load(path: str | Path, board: Board, **options: Any) -> Built:
     """The image in the file, or the one its module becomes for `board`; `options` are those of `build_image`."""
     data = read(path)
-    if data[:4] != CONTAINER_MAGIC.to_bytes(4, "little"):
+    try:
+        if data[:4] == CONTAINER_MAGIC.to_bytes(4, "little"):
+            return _load_image(Path(path), data, board, options)
+        if not data:
+            raise InvalidModule("the file is empty")
         return build_image(Path(path), board, **options)
+    except (InvalidModule, Unsupported) as error:
+        raise error.about(path, next_action=_other_kind(Path(path), data)) from error
+
+
+def _other_kind(path: Path, data: bytes) -> str:
+    """Advice when the file is of a kind that people take for a module."""
+    if data.lstrip().startswith((b"(module", b";;")) and path.suffix != ".wat":
+        return f"it is in the text format: rename {path.name} to {path.with_suffix('.wat').name}"
+    if data.startswith((b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe")):
+        return "it is a program for a PC or a chip: compile it for WebAssembly, for example with --target=wasm32-wasi"
+    return ""
+
+
+def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) -> Built:
+    """An image as it is. Raises InvalidModule when it is damaged or not of this version."""
     if any(options.get(size) is not None for size in ("memory", "heap", "stack")):
         raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
-    return Built(data, _read_map(map_path(path)), fit.report(parse(data), len(data), board))
+    image = parse(data)
+    if image.isa != ISA_VERSION:
+        raise InvalidModule(
+            f"its bytecode is of ISA {image.isa}, this mcutool is for ISA {ISA_VERSION}",
+            next_action="install a newer mcutool" if image.isa > ISA_VERSION else AGAIN,
+        )
+    if image.features & ~sum(FEATURES.values()):
+        raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
+    return Built(data, _read_map(map_path(path)), fit.report(image, len(data), board))
 
 
 def _read_map(path: Path) -> dict:
@@ -44,9 +76,24 @@ def _read_map(path: Path) -> dict:
         known = json.loads(read(path)) if path.exists() else {}
     except ValueError:
         known = None
-    if not isinstance(known, dict):
+    if not _is_map(known):
         raise UsageError(f"{path} is no map of an image", next_action="build the image again, or delete the map")
     return known
+
+
+def _is_map(known: Any) -> bool:
+    """Whether it has the shape of what `pipeline.py` writes."""
+    if not isinstance(known, dict):
+        return False
+    for name, kinds in MAP_ROWS.items():
+        rows = known.get(name, [])
+        if not isinstance(rows, list) or any(not isinstance(row, list) for row in rows):
+            return False
+        if any(tuple(map(type, row)) != kinds for row in rows):
+            return False
+    files = known.get("files", [])
+    known_files = isinstance(files, list) and all(isinstance(file, str) for file in files)
+    return known_files and all(0 <= row[1] < len(files) for row in known.get("lines", []))
 
 
 def check_size(image: bytes, board: Board) -> None:

@@ -360,7 +360,7 @@ class _Emitter:
         scratch = self.allocation.scratch
         if scratch is not None and slots_of(values) > scratch:
             what = f"results, or arguments of a tail call, that take more than {scratch} slots"
-            raise Unsupported(f"{self.function.name}: {what} are not supported")
+            raise Unsupported(f"{self.function.name}: {what} are not supported", next_action="pass them in memory")
         self._copies([Copy(place, self.slot[v], v.slots) for v, place in offsets_of(values)])
 
     def _tail_call(self, call: Instruction) -> None:

@@ -432,7 +432,10 @@ def _host_function(item: Import) -> hostapi.HostFunction:
             next_action="boards offer wasi_snapshot_preview1 and mcu; leave out what needs another import",
         )
     if (tuple(function.parameters), tuple(function.results)) != (item.type.parameters, item.type.results):
-        raise LinkError(f'incompatible import type: "{item.module}" "{item.name}" is {function.signature}')
+        raise LinkError(
+            f'incompatible import type: "{item.module}" "{item.name}" is {function.signature}',
+            next_action="declare the import as the board has it; mcu.h and wasi-libc do",
+        )
     return function
 
 

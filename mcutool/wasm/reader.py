@@ -87,10 +87,18 @@ class _Reader:
     def _header(self) -> None:
         data = self.cursor.data
         if data[:4] != _MAGIC[: len(data)] or not data:
-            raise InvalidModule("magic header not detected: this is no WebAssembly file", 0)
+            raise InvalidModule(
+                "magic header not detected: this is no WebAssembly file",
+                0,
+                next_action="name a .wasm file that a compiler has made",
+            )
         if data[4:8] != _VERSION:
             if data[6:8] == _COMPONENT_LAYER:
-                raise InvalidModule("unknown binary version: a component, and only core modules can be translated", 4)
+                raise InvalidModule(
+                    "unknown binary version: a component, and only core modules can be translated",
+                    4,
+                    next_action="build a core module: the targets wasm32-wasip1 and wasm32-unknown-unknown make one",
+                )
             raise InvalidModule("unexpected end" if len(data) < 8 else "unknown binary version", min(len(data), 4))
         self.cursor.position = 8
 

@@ -12,6 +12,7 @@ from mcutool.errors import InvalidModule, UsageError
 # Characters that wasmtime refuses as they stand because they reorder what a person sees. Outside comments they can
 # only stand in strings, where their escapes mean the same.
 _REORDERING = re.compile("[\u202a-\u202e\u2066-\u206c]")
+_PLACE = re.compile(r"--> <anon>:(\d+):(\d+)")
 
 
 def assemble(text: str | bytes) -> bytes:
@@ -29,5 +30,11 @@ def assemble(text: str | bytes) -> bytes:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
         return bytes(wat2wasm(_REORDERING.sub(lambda match: f"\\u{{{ord(match[0]):x}}}", text)))
-    except (WasmtimeError, UnicodeDecodeError) as error:
-        raise InvalidModule(f"malformed text: {error}") from error
+    except UnicodeDecodeError as error:
+        where = f"byte {error.object[error.start]:#04x} at position {error.start}"
+        raise InvalidModule(f"malformed text: {where} is no UTF-8", next_action="save the file as UTF-8") from error
+    except WasmtimeError as error:
+        what, _, excerpt = str(error).partition("\n")
+        place = _PLACE.search(excerpt)
+        where = f" at line {place[1]}, column {place[2]}" if place else ""
+        raise InvalidModule(f"malformed text{where}: {what}", next_action="mend the text there") from error
