@@ -15,7 +15,7 @@ import argparse
 import sys
 
 from mcutool import devices
-from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, seconds
+from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, pattern, seconds
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
     end = parser.add_argument_group("end")
-    end.add_argument("--until", metavar="REGEX", help="end when the output matches")
+    end.add_argument("--until", type=pattern, metavar="REGEX", help="end when the output matches")
     end.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from mcutool import settings
@@ -49,8 +50,8 @@ def integer(text: str) -> int:
     return value
 
 
-def baud(text: str) -> int:
-    """A number of bits per second."""
+def positive(text: str) -> int:
+    """A number, at least one."""
     value = integer(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not more than nothing")
@@ -66,6 +67,15 @@ def seconds(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not longer than nothing")
     return value
+
+
+def pattern(text: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+    return text
 
 
 def assignment(text: str) -> str:
@@ -100,7 +110,7 @@ def add_port_of_real_board(parser: argparse.ArgumentParser) -> None:
 
 
 def add_baud(parser: argparse.ArgumentParser) -> None:
-    _add_setting(parser, Default("baud", None, "the board's"), "N", "bits per second", baud)
+    _add_setting(parser, Default("baud", None, "the board's"), "N", "bits per second", positive)
 
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:

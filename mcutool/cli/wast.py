@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mcutool import devices
-from mcutool.cli.options import add_board
+from mcutool.cli.options import add_board, positive
 from mcutool.errors import VerificationFailed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scripts: NAME.wast")
     add_board(parser)
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="run N scripts at a time")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="run N scripts at a time")
     parser.add_argument("--json", action="store_true", help="print one object")
 
 

@@ -328,6 +328,7 @@ def serve(
         raise UsageError(f"{flash_file} could not be kept up to date", next_action="name a .bin, .hex or .uf2 file")
     machine = Machine(board, None if boot0 else board.firmware)
     if flash_file is not None:
+        _check_flash_file(flash_file)
         machine.load_flash_file(flash_file)
     served = ServedBoard(machine, boot0)
     port: Port = Rfc2217(rfc2217, served) if rfc2217 else PseudoTerminal(link)
@@ -339,4 +340,17 @@ def serve(
     finally:
         port.close()
         if flash_file is not None:
-            machine.save_flash_file(flash_file)
+            _save(machine, flash_file)
+
+
+def _check_flash_file(path: Path) -> None:
+    """Raises UsageError when the flash could not be kept there: nobody should learn that at the end."""
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
+        raise UsageError(f"cannot keep the flash in {path}", next_action="name a file that can be written")
+
+
+def _save(machine: Machine, path: Path) -> None:
+    try:
+        machine.save_flash_file(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", next_action="choose another file") from error

@@ -20,7 +20,10 @@ from mcutool.wast.runner import run_script
 def run_file(path: Path, board_name: str) -> dict[str, Any]:
     """The report of one script, as `mcutool wast --json` prints it."""
     board = devices.board(board_name)
-    return run_script(path, board, lambda: EmulatedSession(board, lambda text: None)).as_object()
+    try:
+        return run_script(path, board, lambda: EmulatedSession(board, lambda text: None)).as_object()
+    except UsageError as error:
+        raise error.about(path, next_action=error.next_action or "mend the script") from error
 
 
 def run_files(paths: list[Path], board: Board, workers: int) -> Iterator[dict[str, Any]]:

@@ -184,7 +184,10 @@ def read_script(text: str | bytes) -> list[Command]:
     Raises UsageError with the line of what cannot be read.
     """
     if isinstance(text, bytes):
-        text = text.decode("utf-8")
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"line {text.count(10, 0, error.start) + 1}: this is no UTF-8") from error
     groups = read_groups(text)
     if groups and groups[0].head in _MODULE_FIELDS:
         return [DefineModule(1, Source("text", None, text.encode()))]
