@@ -96,7 +96,6 @@ def _runs(name: str, bits: str) -> Iterator[tuple[str, int, int]]:
         start = end
 
 
-@cache
 def _fixed_bits(row: Row) -> tuple[int, int]:
     """Mask and value of the digits in the first halfword."""
     first = row.bits[:16]
@@ -130,8 +129,11 @@ def check_table(rows: Sequence[Row]) -> None:
                 raise TableError(f"{rows[index].name} and {rows[other].name} overlap")
 
 
-PRIMARY = {row.opcode: row for row in ROWS if not row.escaped}
-ESCAPED = {row.opcode: row for row in ROWS if row.escaped}
+_FORMS = {
+    page: {row.opcode: (row, row.halfwords, *_fixed_bits(row), fields(row)) for row in ROWS if row.escaped == page}
+    for page in (False, True)
+}
+"""By page and opcode: the row, its length, mask and value of its fixed bits, its operands."""
 
 
 def encode(row: Row, table: Sequence[int] = (), /, **operands: int) -> list[int]:
@@ -156,17 +158,18 @@ def decode(halfwords: Sequence[int], position: int = 0) -> Decoded | None:
         return None
     first = halfwords[position]
     escaped = first & 0xFF == ESCAPE
-    row = ESCAPED.get(first >> 8) if escaped else PRIMARY.get(first & 0xFF)
-    if row is None or position + row.halfwords > len(halfwords):
+    form = _FORMS[escaped].get(first >> 8 if escaped else first & 0xFF)
+    if form is None:
         return None
-    mask, value = _fixed_bits(row)
-    if first & mask != value:
+    row, length, mask, value, operands_of = form
+    if position + length > len(halfwords) or first & mask != value:
         return None
-    operands = {letter: field.extract(halfwords, position) for letter, field in fields(row).items()}
-    length = row.halfwords + (operands["n"] + 1 if "n" in operands else 0)
+    operands = {letter: field.extract(halfwords, position) for letter, field in operands_of.items()}
+    tail = position + length
+    length += operands["n"] + 1 if "n" in operands else 0
     if position + length > len(halfwords):
         return None
-    table = [_signed16(h) for h in halfwords[position + row.halfwords : position + length]]
+    table = [_signed16(h) for h in halfwords[tail : position + length]]
     return Decoded(row, operands, length, tuple(table))
 
 
