@@ -1,4 +1,4 @@
-"""The interpreter built for this PC, with address and undefined-behaviour sanitizers or counting lines, as a road."""
+"""The interpreter built for this PC, with address and undefined-behaviour sanitizers, as a road."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from tempfile import mkdtemp
 
 RUNTIME = Path(__file__).resolve().parent.parent / "firmware_runtime"
 SOURCES = ["execute.c", "vm.c", "image.c", "arithmetic.c", "host.c", "sha256.c", "port/pc/main.c"]
-FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
-SANITIZERS = ["-fsanitize=address,undefined"]
+FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 ARENA = 4 << 20
 
 
 @cache
-def program(*options: str) -> Path:
-    """The program built with more options for gcc, sanitizers unless told; compiled once a test process."""
+def program() -> Path:
+    """The program; compiled once a test process."""
     path = Path(mkdtemp(prefix="mcutool-pc-")) / "vm"
-    subprocess.run(["gcc", *FLAGS, *(options or SANITIZERS), *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
+    subprocess.run(["gcc", *FLAGS, *SANITIZERS, *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
     return path
 
 
 class PcMachine:
     """A loaded image; `call` runs a function of the bundle by its number."""
 
-    def __init__(self, image: bytes, folder: Path, arena: int = ARENA, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, image: bytes, folder: Path, arena: int = ARENA) -> None:
         file = folder / "image.mcu"
         file.write_bytes(image)
         self._process = subprocess.Popen(
-            [program(*options), file, str(arena)],
+            [program(), file, str(arena)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

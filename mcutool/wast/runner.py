@@ -110,11 +110,11 @@ class Plan:
 
     def __init__(self, commands: list[Command], board: Board) -> None:
         self.instances: dict[int, _Instance] = {}  # by the command's id(): several may stand in a line
-        self._compiled: list[CompiledModule] = []
+        self.compiled: list[CompiledModule] = []
         self.registered: dict[str, _Instance] = {}
         self._definitions: dict[str | None, Source] = {}
         self._names: dict[str | None, _Instance] = {}
-        self._linker = Linker(fit.LARGEST_STACK // 4, TABLE_ROOM)
+        self.linker = Linker(fit.LARGEST_STACK // 4, TABLE_ROOM)
         self.registered["spectest"] = self._compile("spectest", _spectest())
         for command in commands:
             try:
@@ -122,11 +122,11 @@ class Plan:
             except KeyError as error:
                 raise UsageError(f"line {command.line}: there is no module {error}") from None
         self._share_ram(board)
-        self.image = self._linker.finish()
+        self.image = self.linker.finish()
 
     def _share_ram(self, board: Board) -> None:
         """What the board has left is for memories that grow, in equal parts."""
-        image = self._linker.image
+        image = self.linker.image
         memories = image.memories
         spare = board.chip.arena_size - arena_bytes(image) - (len(memories) + 1) * ALIGNMENT
         for memory in memories:
@@ -161,11 +161,11 @@ class Plan:
 
     def _compile(self, name: str, module: Module) -> _Instance:
         compiled = CompiledModule(name, module, [], [self._memory(m) for m in module.memories], self._providers(module))
-        self._linker.check(compiled)
+        self.linker.check(compiled)
         compiled.functions = translate(module)
-        self._linker.add(compiled)
-        self._compiled.append(compiled)
-        return _Instance(len(self._compiled) - 1, module)
+        self.linker.add(compiled)
+        self.compiled.append(compiled)
+        return _Instance(len(self.compiled) - 1, module)
 
     def _memory(self, memory: MemoryType) -> MemoryPlan:
         backed = min(memory.limits.minimum * memory.page_size, LARGEST_MEMORY)
@@ -187,7 +187,7 @@ class Plan:
     def check_link(self, source: Source) -> None:
         """Raises LinkError when the module's imports are not satisfied by what is registered."""
         module = load(bytes(source.assemble()))
-        self._linker.check(CompiledModule("", module, [], [], self._providers(module)))
+        self.linker.check(CompiledModule("", module, [], [], self._providers(module)))
 
 
 class ScriptRunner:
@@ -196,17 +196,17 @@ class ScriptRunner:
     def __init__(self, path: Path, board: Board, make_session: Callable[[], Session]) -> None:
         self.report = Report(str(path))
         self._commands = read_script(path.read_bytes())
-        self._plan = Plan(self._commands, board)
+        self.plan = Plan(self._commands, board)
         self._session = make_session()
         self._names: dict[str | None, _Instance] = {}
-        self._plan.registered = {"spectest": self._plan.registered["spectest"]}
-        self._exports = {(e["module"], e["name"]): e for e in self._plan.image.exports}
+        self.plan.registered = {"spectest": self.plan.registered["spectest"]}
+        self._exports = {(e["module"], e["name"]): e for e in self.plan.image.exports}
 
     def run(self) -> Report:
         """Run all commands; every assertion ends in exactly one of passed, failed, skipped."""
-        self._session.install(self._plan.image.build())
+        self._session.install(self.plan.image.build())
         self._session.client.write(smp.RUNTIME, smp.RUNTIME_START)
-        self._call(self._plan.image.modules[0]["instantiate"], b"", 0)
+        self._call(self.plan.image.modules[0]["instantiate"], b"", 0)
         for command in self._commands:
             if isinstance(command, DefineModule | InstantiateModule | Register | Action):
                 self._do(command)
@@ -217,23 +217,23 @@ class ScriptRunner:
     def _do(self, command: Command) -> None:
         """A command that is no assertion: what goes wrong shows in the assertions that rest on it."""
         if isinstance(command, Register):
-            self._plan.registered[command.name] = self._names[command.module]
+            self.plan.registered[command.name] = self._names[command.module]
         elif isinstance(command, Action):
             try:
                 self._perform(command)
             except (_Failed, _Skipped):
                 pass
-        elif id(command) in self._plan.instances:
+        elif id(command) in self.plan.instances:
             self._begin(command)
 
     def _begin(self, command: Command) -> None:
-        instance = self._plan.instances[id(command)]
+        instance = self.plan.instances[id(command)]
         name = command.source.name if isinstance(command, DefineModule) else getattr(command, "name", None)
         self._names[None] = instance
         if name:
             self._names[name] = instance
         if instance.problem is None:
-            trap, _ = self._call(self._plan.image.modules[instance.number]["instantiate"], b"", 0)
+            trap, _ = self._call(self.plan.image.modules[instance.number]["instantiate"], b"", 0)
             if trap:
                 instance.problem = _Failed(f"instantiation trapped: {trap}")
 
@@ -312,7 +312,7 @@ class ScriptRunner:
 
     def _unlinkable(self, command: AssertModule) -> None:
         try:
-            self._plan.check_link(command.source)
+            self.plan.check_link(command.source)
         except LinkError as error:
             if not _same_words(str(error), command.message):
                 raise _Failed(f"expected {command.message!r}, got {error}") from None
@@ -320,10 +320,10 @@ class ScriptRunner:
         raise _Failed(f"the module was linked, expected {command.message!r}")
 
     def _uninstantiable(self, command: AssertModule) -> None:
-        instance = self._plan.instances[id(command)]
+        instance = self.plan.instances[id(command)]
         if instance.problem is not None:
             raise instance.problem
-        trap, _ = self._call(self._plan.image.modules[instance.number]["instantiate"], b"", 0)
+        trap, _ = self._call(self.plan.image.modules[instance.number]["instantiate"], b"", 0)
         if not trap or not _same_words(trap, command.message):
             raise _Failed(f"expected {command.message!r}, got {trap or 'an instance'!r}")
 
@@ -355,7 +355,7 @@ class ScriptRunner:
     def _invoke(self, function: int, action: Action) -> tuple[str, list[tuple[int, str]]]:
         if any(argument.pattern == "unsupported" for argument in action.arguments):
             raise _Skipped("not supported: an argument's type")
-        signature = self._plan.image.signatures[self._plan.image.functions[function]["signature"]]["text"]
+        signature = self.plan.image.signatures[self.plan.image.functions[function]["signature"]]["text"]
         kinds = tuple(TYPES[letter] for letter in signature.partition(">")[2])
         slots = values.to_slots([(argument.bits, argument.type) for argument in action.arguments])
         trap, results = self._call(function, slots, values.slots_of(kinds))

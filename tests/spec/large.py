@@ -7,6 +7,7 @@ jumps are encoded; the sizes are chosen so that every form is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 VALUES = {"i32": 260, "i64": 130}
 """Values alive at a time: more than 255 slots hold."""
@@ -146,3 +147,11 @@ def jumps() -> str:
 
 
 SCRIPTS: dict[str, Callable[[], str]] = {"frames": frames, "jumps": jumps}
+
+
+def write_scripts(folder: Path) -> list[Path]:
+    """A file for each script."""
+    paths = [folder / f"{name}.wast" for name in SCRIPTS]
+    for path in paths:
+        path.write_text(SCRIPTS[path.stem]())
+    return paths

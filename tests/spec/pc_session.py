@@ -27,15 +27,15 @@ def _bytes(words: list[int]) -> bytes:
 class PcSession:
     """See `mcutool.run.Session`; it is its own client, whose replies are there at once, and its own line."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self.client: Any = self
         self.link = self
         self.now: Callable[[], float] = lambda: 0.0
-        self._folder, self._options = folder, options
+        self._folder = folder
         self._machine: PcMachine | None = None
 
     def install(self, image: bytes) -> None:
-        self._machine = PcMachine(image, self._folder, ARENA, self._options)
+        self._machine = PcMachine(image, self._folder, ARENA)
 
     def close(self) -> None:
         """Raises AssertionError when a sanitizer complained."""
