@@ -10,6 +10,7 @@ import array
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mcutool import __version__, devices, install, smoke
@@ -60,12 +61,10 @@ class Bench:
         assert self.target is not None, "the step needs the step `runtime`"
         return self.target
 
-    def module(self, name: str) -> boards.Board:
-        """The board with a module of the smoke corpus in its slot."""
-        if self._installed != name:
-            self._installed = ""
-            self.running.install(smoke.module(name))
-            self._installed = name
+    def install(self, module: str | Path | bytes) -> boards.Board:
+        """The board with a module in its slot."""
+        self.forget_module()
+        self.running.install(module)
         return self.running
 
     def forget_module(self) -> None:
@@ -73,13 +72,11 @@ class Bench:
         self._installed = ""
 
     def call(self, module: str, function: str, *arguments: object) -> list:
-        return self.module(module).call(function, *arguments, timeout=CALL_SECONDS)
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass on the link's clock; what the board says meanwhile is kept."""
-        end = self.link.now() + seconds
-        while (left := end - self.link.now()) > 0:
-            self.running.client.receive(left)
+        """Call a module of the smoke corpus, which is installed when it is not in the slot already."""
+        if self._installed != module:
+            self.install(smoke.module(module))
+            self._installed = module
+        return self.running.call(function, *arguments, timeout=CALL_SECONDS)
 
 
 # --- is it there, is it the right one ---------------------------------------------------------------------------------
@@ -264,7 +261,7 @@ def check_clock(bench: Bench) -> str:
     deviations = []
     for _ in range(1 if bench.emulated else ATTEMPTS):  # a busy PC can make one measurement wrong, not all
         begin, before = bench.call("board", "nanoseconds")[0], bench.link.now()
-        bench.wait(CLOCK_SECONDS)
+        bench.running.wait(CLOCK_SECONDS)
         end, after = bench.call("board", "nanoseconds")[0], bench.link.now()
         deviations.append((end - begin) / 1e9 / (after - before) - 1)
         if abs(deviations[-1]) <= CLOCK_TOLERANCE:
@@ -290,7 +287,7 @@ def blink(bench: Bench) -> str:
                 f"pin {led.pin} is {'high' if seen else 'low'} with the light {'on' if on else 'off'} (error {error})",
                 next_action="check `led` in the board's TOML file, and what else is connected to this pin",
             )
-        bench.wait(BLINK_SECONDS)
+        bench.running.wait(BLINK_SECONDS)
     how = "look at the light" if bench.pin is None else "read at the pin"
     return f"pin {led.pin} on and off {BLINKS} times: {how}"
 

@@ -40,7 +40,7 @@ SUFFIXES = (".py", ".c", ".h")
 OTHERS = {
     "firmware_runtime/generated/": "what mcutool/generate.py makes from the tables; never edited",
     "targets/": "cores and chips as data: `cores/NAME.toml`, `chips/NAME.toml`",
-    "boards/": "boards as data: `VENDOR_NAME.toml`",
+    "boards/": "boards as data: `VENDOR_NAME.toml`; bringup.py: a bring-up to copy and change",
     "examples/": "programs in C and Rust with their .wasm; README.md has the commands that build them",
     "examples/demo.sh": "what `make run` shows",
     "tests/": "a folder for each room; tests/guests runs compilers' output, tests/spec the WebAssembly test suite",

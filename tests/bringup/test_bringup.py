@@ -78,12 +78,11 @@ def test_a_clock_keeps_time_after_resets(name: str) -> None:
     link = EmulatedLink(Machine(board, board.firmware))
     opened = Board(board, link)
     opened.install(smoke.module("board"))
-    bench = bringup.Bench(board, link, target=opened)
     offsets = []
     for _ in range(12):
         (nanoseconds,) = opened.call("nanoseconds")
         offsets.append(nanoseconds / 1e9 - link.now())
-        bench.wait(0.3)
+        opened.wait(0.3)
     assert max(offsets) - min(offsets) < 0.001
 
 
@@ -116,6 +115,16 @@ def test_a_failure_in_every_form() -> None:
 def test_a_board_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bringup"]) == 2
     assert "which board?" in capsys.readouterr().err
+
+
+def test_the_script_that_is_there_to_be_changed(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "boards" / "bringup.py"), "microbit"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "program    ok       hello.wasm says 'Hello from" in done.stdout
+    assert ElementTree.parse(tmp_path / "microbit.xml").getroot().attrib["tests"] == "9"
+    wrong = subprocess.run([*command[:2], "nosuch"], cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("no board is called 'nosuch'")
 
 
 @pytest.fixture
