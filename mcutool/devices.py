@@ -265,16 +265,19 @@ class Board:
 def _record(kind: type, value: Any, where: str) -> Any:
     """The dataclass `kind` from a TOML table, or from an array when the record is written as one."""
     fields = dataclasses.fields(kind)
-    if isinstance(value, list):
-        value = dict(zip((field.name for field in fields), value, strict=False))
+    names = [field.name for field in fields]
+    if isinstance(value, list) and len(value) <= len(names):
+        value = dict(zip(names, value, strict=False))
     if not isinstance(value, dict):
         raise DescriptionError(f"{where}: expected a table, found {value!r}")
-    unknown = sorted(value.keys() - {field.name for field in fields})
-    required = {field.name for field in fields if field.default is dataclasses.MISSING}
-    if unknown:
-        raise DescriptionError(f"{where}: unknown key {unknown[0]!r}")
-    if missing := sorted(required - value.keys()):
-        raise DescriptionError(f"{where}: {missing[0]!r} is missing")
+    required = [field.name for field in fields if field.default is dataclasses.MISSING]
+    if unknown := sorted(value.keys() - set(names)):
+        raise DescriptionError(f"{where}: unknown key {unknown[0]!r}", next_action=choose_from(unknown[0], names))
+    if missing := [repr(name) for name in required if name not in value]:
+        raise DescriptionError(
+            f"{where}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            next_action="compare with another file of that folder; mcutool/devices.py says what each key means",
+        )
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in value.items()})
 
@@ -283,7 +286,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     """`value` as the type that the field asks for."""
     if isinstance(hint, types.UnionType):  # "X | None": the file leaves the key out for None
         hint = typing.get_args(hint)[0]
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
     expected: type = typing.get_origin(hint) or hint
     if dataclasses.is_dataclass(expected) and not isinstance(value, expected):
@@ -294,18 +297,24 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> Any:
-    """The record in the file `path`; keys in `resolve` name a record of another file."""
+    """The record in the file `path`; keys in `resolve` name a record of another file, in `targets/KEYs`."""
+    where = f"{path.parent.name}/{path.name}"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DescriptionError(f"{path.name}: {error}") from error
+        raise DescriptionError(f"{where}: {error}", next_action="see https://toml.io for how it is written") from error
     for key, find in resolve.items():
         if key in table:
+            known = sorted(other.stem for other in (_ROOT / "targets" / f"{key}s").glob("*.toml"))
+            if table[key] not in known:
+                what = f"{where}: no {key} is called {table[key]!r}"
+                raise DescriptionError(what, next_action=choose_from(str(table[key]), known))
             table[key] = find(table[key])
-    record = _record(kind, table, path.name)
+    record = _record(kind, table, where)
     for check in CHECKS[kind]:
         if complaint := check(record):
-            raise DescriptionError(f"{path.name}: {check.__name__}: {complaint}")
+            meaning = f"the rule: {check.__doc__}"
+            raise DescriptionError(f"{where}: {check.__name__}: {complaint}", next_action=meaning)
     return record
 
 

@@ -63,21 +63,36 @@ def test_slots_begin_and_end_inside_flash() -> None:
     assert isinstance(F405.map, FlashMap) and F405.map.slot.end == F405.flash.size
 
 
+CORE = 'name = "x"\narchitecture = "armv6-m"\ngcc_flags = []\nunicorn_model = "m"\nfpu = false\ndispatch = "goto"\n'
+
+
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("right", "wrong", "complaint"),
     [
-        ("name = 1", "expected str, found 1"),
-        ('nam = "x"', "unknown key 'nam'"),
-        ('name = "x"', "'architecture' is missing"),
-        ("name = ", "Invalid value"),
+        ('"x"', "1", "name: expected str, found 1"),
+        ("[]", "1", "gcc_flags: expected tuple, found 1"),
+        ("name", "nam", "unknown key 'nam'"),
+        ("fpu = false\n", "", "'fpu' is missing"),
+        (CORE, 'name = "x"', "'architecture', 'gcc_flags', 'unicorn_model', 'fpu', 'dispatch' are missing"),
+        ('"x"', "", "Invalid value"),
+        ("armv6-m", "armv9", "architecture_is_known: 'armv9' is none of"),
     ],
 )
-def test_a_misspelt_file_is_refused_by_name(text: str, complaint: str, tmp_path: Path) -> None:
-    path = tmp_path / "core.toml"
-    rest = 'architecture = "armv6-m"\ngcc_flags = []\nunicorn_model = "m"\nfpu = false\ndispatch = "goto"\n'
-    path.write_text(text + ("\n" + rest if "expected" in complaint else "\n"), encoding="utf-8")
-    with pytest.raises(DescriptionError, match=f"core.toml.*{complaint}"):
+def test_a_wrong_file_is_refused_by_its_name(right: str, wrong: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "cores").mkdir()
+    path = tmp_path / "cores" / "core.toml"
+    path.write_text(CORE.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(DescriptionError, match=f"^cores/core.toml: {complaint}") as caught:
         devices._load(Core, path, {})
+    assert caught.value.next_action
+
+
+def test_a_board_of_an_unknown_chip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text('name = "x"\nchip = "stm32f40x"\n', encoding="utf-8")
+    with pytest.raises(DescriptionError, match="board.toml: no chip is called 'stm32f40x'") as caught:
+        devices._load(Board, path, {"chip": devices.chip})
+    assert "did you mean stm32f405?" in caught.value.next_action
 
 
 def test_an_unknown_board_names_the_known_ones() -> None:
