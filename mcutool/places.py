@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mcutool.isa import TRAPS
+from mcutool.wasm.debug import Debug
 from mcutool.window import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK
 
 TEXTS = {trap.name: trap.text for trap in TRAPS}
@@ -20,7 +21,11 @@ NAMES = {trap.text: trap.name for trap in TRAPS}
 TOLD = re.compile(rb"\[trap ([^\]\r\n]*?)(?: function=(\d+) pc=(\d+))?\]\r?\n((?:\[at \d+\+\d+\]\r?\n)*)")
 """What a board says when its program traps (firmware_runtime/module.c)."""
 CALL = re.compile(rb"\[at (\d+)\+(\d+)\]")
-RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+RUST = re.compile(r"_ZN(.*)17h[0-9a-f]{16}E(\.llvm\.\d+)?")
+RUST_ESCAPES = {
+    "$LT$": "<", "$GT$": ">", "$RF$": "&", "$BP$": "*", "$C$": ",", "$u20$": " ", "$u7b$": "{", "$u7d$": "}",
+    "$LP$": "(", "$RP$": ")", "..": "::",
+}  # fmt: skip
 
 
 class Explanation(NamedTuple):
@@ -81,14 +86,12 @@ class Places:
     def __init__(self, symbols: dict[str, Any]) -> None:
         self._functions = {row[0]: row for row in symbols.get("functions", [])}
         self._positions: list[list[int]] = symbols.get("positions", [])
-        self._files: list[str] = symbols.get("files", [])
-        self._lines: list[list[int]] = symbols.get("lines", [])
-        self._inlined: list[list] = symbols.get("inlined", [])
+        self._debug = Debug(symbols)
 
     def name(self, function: int) -> str:
         """The function's name."""
         row = self._functions.get(function)
-        return RUST_HASH.sub("", row[1]) if row else f"function[{function}]"
+        return demangled(row[1]) if row else f"function[{function}]"
 
     def wasm_offset(self, function: int, position: int) -> int | None:
         """The byte of the .wasm that the instruction at this halfword of the code was made from."""
@@ -97,17 +100,6 @@ class Places:
         if row is None or index < 0 or self._positions[index][0] < row[2]:
             return None
         return self._positions[index][1]
-
-    def source(self, wasm_offset: int | None) -> str | None:
-        """FILE:LINE of a byte of the .wasm, None when the compiler did not leave it there."""
-        index = bisect_right(self._lines, wasm_offset or 0, key=lambda row: row[0]) - 1
-        if index < 0 or not self._lines[index][2]:
-            return None
-        _, file, line = self._lines[index]
-        return self._place(file, line)
-
-    def _place(self, file: int, line: int) -> str:
-        return f"{self._files[file]}:{line}"
 
     def trap(self, kind: str, frames: Iterable[tuple[int, int]]) -> dict[str, Any]:
         """The object that stands for a trap in `run --json`; `frames` are (function, halfword), innermost first.
@@ -125,15 +117,9 @@ class Places:
     def _frames(self, function: int, position: int) -> list[dict[str, Any]]:
         """One call, with what was inlined there, innermost first."""
         offset = self.wasm_offset(function, position)
-        source, frames = self.source(offset), []
-        for _, _, name, file, line in self._inlined_at(offset):
-            frames.append({"function": name, "wasm_offset": offset, "source": source, "inlined": True})
-            source = self._place(file, line) if line else None
+        *inlined, (_, source) = self._debug.calls(offset) if offset is not None else [(None, None)]
+        frames = [{"function": name, "wasm_offset": offset, "source": at, "inlined": True} for name, at in inlined]
         return [*frames, {"function": self.name(function), "wasm_offset": offset, "source": source}]
-
-    def _inlined_at(self, offset: int | None) -> list[list]:
-        """The inlined calls around a byte; those within others come later in the map."""
-        return [row for row in reversed(self._inlined) if offset is not None and row[0] <= offset < row[1]]
 
     def told(self, output: bytes) -> dict[str, Any] | None:
         """The last trap that a board has told of on its console, as `trap` gives it; None when there was none."""
@@ -168,3 +154,19 @@ def render_frame(frame: dict[str, Any]) -> str:
         return f"  in {frame['function']}{source} (inlined)"
     offset = "" if frame["wasm_offset"] is None else f" (at byte offset {frame['wasm_offset']:#x})"
     return f"  in {frame['function']}{source}{offset}"
+
+
+def demangled(name: str) -> str:
+    """A function as its programmer knows it, when its name is one of rustc's; others are readable already."""
+    match = RUST.fullmatch(name)
+    if match is None:
+        return name
+    parts, rest = [], match[1]
+    while part := re.match(r"\d+", rest):
+        end = part.end() + int(part[0])
+        parts.append(re.sub(r"^_(?=\$)", "", rest[part.end() : end]))
+        rest = rest[end:]
+    text = "::".join(parts)
+    for escape, meaning in RUST_ESCAPES.items():
+        text = text.replace(escape, meaning)
+    return text
