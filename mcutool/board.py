@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, feeding, places, values
 from mcutool.errors import NoAnswer, Trapped, UsageError, WrongChip
-from mcutool.flash.engine import OnProgress, SmpClient, ignore
+from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.protocols import smp
+from mcutool.progress import OnProgress, ignore
 
 if TYPE_CHECKING:
     from mcutool.emulator.probe import Gpio, Probe

@@ -12,12 +12,13 @@ from typing import Any
 from mcutool import devices, program
 from mcutool.devices import Board, Span
 from mcutool.errors import ImageRefused, UsageError, WrongChip
-from mcutool.flash.engine import OnProgress, SmpClient, ignore, install_runtime
+from mcutool.flash.engine import SmpClient, install_runtime
 from mcutool.flash.link import Link
 from mcutool.flash.plan import Plan, plan
 from mcutool.flash.protocols import smp
 from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
+from mcutool.progress import OnProgress, ignore
 
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
 

@@ -15,6 +15,7 @@ from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, link
 from mcutool.ir import allocate, build, law, passes
+from mcutool.progress import OnProgress, Progress, ignore
 from mcutool.wasm.debug import source_lines
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
@@ -43,6 +44,7 @@ def build_image(
     heap: int | None = None,
     stack: int | None = None,
     dump: Dump = lambda stage, what: None,
+    on_progress: OnProgress = ignore,
 ) -> Built:
     """Translate a module (.wasm, or .wat as a path or bytes) for a board.
 
@@ -53,7 +55,7 @@ def build_image(
     stack_slots = fit.stack_slots(board)
     windows = window.plan_memory(module, fit.memory_room(module, board, stack_slots), memory, heap, stack)
     fit.lower_stack_pointers(module, windows)
-    compiled = CompiledModule("", module, translate(module, dump), [w.plan for w in windows])
+    compiled = CompiledModule("", module, translate(module, dump, on_progress), [w.plan for w in windows])
     linker = link([compiled], stack_slots, fit.table_room(board))
     image = linker.image.build()
     report = fit.report(linker.image, len(image), board, module.code_size)
@@ -70,10 +72,14 @@ def load(source: Path | bytes) -> Module:
     return module
 
 
-def translate(module: Module, dump: Dump = lambda stage, what: None) -> list[CompiledFunction]:
+def translate(
+    module: Module, dump: Dump = lambda stage, what: None, on_progress: OnProgress = ignore
+) -> list[CompiledFunction]:
     """The defined functions in order, then `instantiate`, as bytecode that is not linked yet."""
-    functions = []
-    for function in build.build(module):
+    functions: list[CompiledFunction] = []
+    built = build.build(module)
+    for function in built:
+        on_progress(Progress("translate", len(functions), len(built)))
         law.check_ssa(function)
         dump("ir", function)
         passes.optimise(function)

@@ -26,6 +26,7 @@ from mcutool.isa import TRAP_NUMBERS, TRAPS
 from mcutool.pipeline import Built
 from mcutool.places import Places
 from mcutool.program import check_size
+from mcutool.progress import OnProgress, ignore
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
@@ -94,8 +95,10 @@ class Session(Protocol):
 class SerialSession:
     """A real board, or an emulated one of another process, on a serial port."""
 
-    def __init__(self, board: Board, port: str, baud: int, on_text: Callable[[bytes], None]) -> None:
-        self.client = SmpClient(SerialLink(port, baud), on_text=on_text)
+    def __init__(
+        self, board: Board, port: str, baud: int, on_text: Callable[[bytes], None], on_progress: OnProgress = ignore
+    ) -> None:
+        self.client = SmpClient(SerialLink(port, baud), on_text=on_text, on_progress=on_progress)
         check_runtime(self.client, board)
 
     def install(self, image: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from mcutool import devices
 from mcutool.cli.info import render
 from mcutool.cli.options import add_board, add_sizes, sizes
+from mcutool.cli.progress import Stages
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,9 @@ def execute(options: argparse.Namespace) -> int:
 
     board = devices.board(options.board)
     output = Path(options.output or Path(options.app).with_suffix(".mcu"))
-    built = program.load(options.app, board, dump=program.printer(options.dump), **sizes(options))
+    dump = program.printer(options.dump)
+    with Stages(wanted=options.dump is None) as stages:
+        built = program.load(options.app, board, dump=dump, on_progress=stages, **sizes(options))
     program.save(built, output)
     if options.json:
         print(json.dumps({"file": str(output), **built.report}))

@@ -13,6 +13,7 @@ import json
 
 from mcutool import devices
 from mcutool.cli.options import add_board
+from mcutool.cli.progress import Stages
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,9 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool import listing, program
     from mcutool.image.format import parse
 
-    built = program.load(options.app, devices.board(options.board))
+    board = devices.board(options.board)
+    with Stages() as stages:
+        built = program.load(options.app, board, on_progress=stages)
     functions = list(listing.listings(parse(built.image), built.map))
     if options.json:
         print(json.dumps([dataclasses.asdict(function) for function in functions]))

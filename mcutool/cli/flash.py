@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_port, integer
+from mcutool.cli.progress import Stages
 from mcutool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import install
-    from mcutool.cli.progress import progress_bar
 
     raw = options.file is not None and options.file.endswith(install.RAW_SUFFIXES)
     if options.board is None and (options.runtime or options.dry_run or raw):
@@ -51,8 +51,8 @@ def execute(options: argparse.Namespace) -> int:
         print(json.dumps({"board": board.name, "plan": job.describe()}) if options.json else job.describe())
         return 0
     link = link or _open(options, board.chip.uart.default_baud)
-    with progress_bar() as on_progress:
-        done = install.install(job, link, full=options.full, on_progress=on_progress)
+    with Stages() as stages:
+        done = install.install(job, link, full=options.full, on_progress=stages)
     link.close()
     print(json.dumps(done) if options.json else install.render(done))
     return 0

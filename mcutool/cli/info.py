@@ -13,6 +13,7 @@ from typing import Any
 
 from mcutool import devices
 from mcutool.cli.options import add_board, add_sizes, sizes
+from mcutool.cli.progress import Stages
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from mcutool import program
 
-    built = program.load(options.app, devices.board(options.board), **sizes(options))
+    board = devices.board(options.board)
+    with Stages() as stages:
+        built = program.load(options.app, board, on_progress=stages, **sizes(options))
     if options.json:
         print(json.dumps({"file": options.app, **built.report}))
     else:

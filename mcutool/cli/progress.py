@@ -1,32 +1,95 @@
-"""A bar for each stage of an installation, on a terminal; nothing elsewhere."""
+"""What a person sees of work that takes long: a line for each stage on a terminal, one line in all when it is done.
+
+This file decides when there is something to see: on standard error alone, where that is a terminal, and after a while,
+so that quick work neither flickers nor waits for the import of rich. It refuses to know what the stages do.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from mcutool.progress import Progress
 
 if TYPE_CHECKING:
-    from mcutool.flash.engine import OnProgress, Progress
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+PATIENCE = 0.5  # seconds of work without a word
 
 
-@contextmanager
-def progress_bar() -> Iterator[OnProgress]:
-    """What to give as `on_progress`."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich import progress as bars
-    from rich.console import Console
+class Stages:
+    """To be given as `on_progress`, and used in a `with`. Not `wanted` where something else is printed meanwhile."""
 
-    columns = (bars.TextColumn("{task.description:<8}"), bars.BarColumn(), bars.DownloadColumn())
-    with bars.Progress(*columns, console=Console(stderr=True)) as display:
-        stages: dict[str, bars.TaskID] = {}
+    def __init__(self, wanted: bool = True) -> None:
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._latest: dict[str, Progress] = {}
+        self._seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+        self._closed = not (wanted and sys.stderr.isatty())
 
-        def show(progress: Progress) -> None:
-            if progress.stage not in stages:
-                stages[progress.stage] = display.add_task(progress.stage, total=progress.total)
-            display.update(stages[progress.stage], completed=progress.done, total=progress.total)
+    def __enter__(self) -> Stages:
+        return self
 
-        yield show
+    def __exit__(self, kind: Any, *_rest: Any) -> None:
+        self.close(summary=kind is None)
+
+    def __call__(self, progress: Progress) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            now = time.monotonic()
+            self._seconds[progress.stage] = self._seconds.get(progress.stage, 0.0) + now - self._last
+            self._last = now
+            self._latest[progress.stage] = progress
+            if self._bars:
+                self._draw(progress)
+            elif self._timer is None:
+                self._timer = threading.Timer(PATIENCE, self._open)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def until_done(self, progress: Progress) -> None:
+        """The same for work of a single stage, whose end is the end of the display."""
+        self(progress)
+        if progress.done == progress.total:
+            self.close()
+
+    def close(self, summary: bool = True) -> None:
+        """Take the lines away; what is left, if there ever were any, says how long each stage took."""
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+            if self._bars and not self._closed:
+                self._bars.stop()
+                if summary:
+                    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self._seconds.items())
+                    print(stages, file=sys.stderr)
+            self._closed = True
+
+    def _open(self) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+
+        columns = (bars.TextColumn("{task.description:<10}"), bars.BarColumn(), bars.TaskProgressColumn())
+        with self._lock:
+            if self._closed:
+                return
+            # Standard output is the program's: it stays as it is.
+            self._bars = bars.Progress(
+                *columns, bars.TimeElapsedColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False
+            )
+            self._bars.start()
+            for progress in self._latest.values():
+                self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        assert self._bars is not None
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total)
+        self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)

@@ -32,9 +32,11 @@ from mcutool.cli.options import (
     seconds,
     sizes,
 )
+from mcutool.cli.progress import Stages
 
 if TYPE_CHECKING:
     from mcutool.pipeline import Built
+    from mcutool.progress import OnProgress
     from mcutool.run import Outcome, Session
 
 EMPTY_RESULT: dict[str, Any] = {
@@ -83,7 +85,8 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool import feeding, program, run
 
     board = devices.board(options.board)
-    built = program.load(options.app, board, **sizes(options))
+    with Stages() as stages:
+        built = program.load(options.app, board, on_progress=stages, **sizes(options))
     task = run.Task(
         invoke=options.invoke,
         arguments=tuple(options.values),
@@ -96,7 +99,9 @@ def execute(options: argparse.Namespace) -> int:
     run.check(built.image, task)
     source = feeding.source_of(sys.stdin.buffer) if run.reads_input(built.image) else None
     output = _Output()
-    outcome = run.run(_session(options, board, output.write), built, board, task, source)
+    with Stages() as stages:  # closed when the program is on the board: the terminal is the program's from then on
+        session = _session(options, board, output.write, stages.until_done)
+        outcome = run.run(session, built, board, task, source)
     if options.json:
         output.end_line()
         print(json.dumps(_object(outcome, built, board.name)))
@@ -121,11 +126,13 @@ class _Output:
             print()
 
 
-def _session(options: argparse.Namespace, board: devices.Board, on_text: Callable[[bytes], None]) -> Session:
+def _session(
+    options: argparse.Namespace, board: devices.Board, on_text: Callable[[bytes], None], on_progress: OnProgress
+) -> Session:
     if options.port:
         from mcutool.run import SerialSession
 
-        return SerialSession(board, options.port, options.baud or board.chip.uart.default_baud, on_text)
+        return SerialSession(board, options.port, options.baud or board.chip.uart.default_baud, on_text, on_progress)
     from mcutool.emulator.session import EmulatedSession
 
     return EmulatedSession(board, on_text, measure=options.json)

@@ -18,7 +18,9 @@ from typing import Any
 
 from mcutool import devices
 from mcutool.cli.options import add_board, positive
+from mcutool.cli.progress import Stages
 from mcutool.errors import VerificationFailed
+from mcutool.progress import Progress
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +35,15 @@ def execute(options: argparse.Namespace) -> int:
 
     from mcutool.wast.campaign import run_files
 
-    reports = []
-    for report in run_files(options.files, board, options.workers):
-        reports.append(report)
-        if not options.json:
-            print(render(report), flush=True)
+    reports: list[dict[str, Any]] = []
+    with Stages(wanted=options.json) as stages:  # else a line for each script tells how far it is
+        if options.workers == 1:  # several would begin as copies of this process, of which the display is no part
+            stages(Progress("scripts", 0, len(options.files)))
+        for report in run_files(options.files, board, options.workers):
+            reports.append(report)
+            stages(Progress("scripts", len(reports), len(options.files)))
+            if not options.json:
+                print(render(report), flush=True)
     if options.json:
         print(json.dumps({"files": reports}))
     return VerificationFailed.exit_code if any(report["failed"] for report in reports) else 0

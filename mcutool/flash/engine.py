@@ -15,7 +15,6 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mcutool.devices import Chip
@@ -33,25 +32,10 @@ from mcutool.flash.link import Link
 from mcutool.flash.plan import Plan, SectorWork
 from mcutool.flash.protocols import an3155, smp
 from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoReply, Refused
+from mcutool.progress import OnProgress, Progress, ignore
 
 Result = TypeVar("Result")
 log = logging.getLogger("mcutool")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a stage ("compare", "erase", "write", "verify", "upload") has come, in bytes."""
-
-    stage: str
-    done: int
-    total: int
-
-
-OnProgress = Callable[[Progress], None]
-
-
-def ignore(_progress: Progress) -> None:
-    """The progress of someone who does not look."""
 
 
 # --- STM32 ROM bootloader ---------------------------------------------------------------------------------------
@@ -275,6 +259,7 @@ class RomBootloader:
             done += count
             self._progress(Progress(name, done, total))
 
+        advance(0)
         return advance
 
     def _write_sector(self, sector: SectorWork, advance: Callable[[int], None]) -> None:
@@ -478,6 +463,7 @@ class SmpClient:
         largest = size = self.buffer_size()
         offset, failures = 0, 0
         reply: dict = {}
+        self._progress(Progress("upload", 0, len(image)))  # the first chunk waits until the slot is erased
         while offset < len(image):
             if failures > UPLOAD_ATTEMPTS:
                 raise WriteFailed(f"the upload does not get beyond byte {offset}", next_action="reset the board")
