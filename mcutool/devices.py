@@ -30,6 +30,10 @@ _ROOT = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
 class DescriptionError(UsageError):
     """A file of `targets/` or `boards/` is incomplete or contradicts itself."""
 
+    def __init__(self, message: str, *, next_action: str = "") -> None:
+        hint = "see how other files of that folder say it; mcutool/devices.py explains each key"
+        super().__init__(message, next_action=next_action or hint)
+
 
 @dataclass(frozen=True)
 class Core:
@@ -274,10 +278,7 @@ def _record(kind: type, value: Any, where: str) -> Any:
     if unknown := sorted(value.keys() - set(names)):
         raise DescriptionError(f"{where}: unknown key {unknown[0]!r}", next_action=choose_from(unknown[0], names))
     if missing := [repr(name) for name in required if name not in value]:
-        raise DescriptionError(
-            f"{where}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
-            next_action="compare with another file of that folder; mcutool/devices.py says what each key means",
-        )
+        raise DescriptionError(f"{where}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in value.items()})
 
@@ -302,7 +303,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DescriptionError(f"{where}: {error}", next_action="see https://toml.io for how it is written") from error
+        raise DescriptionError(f"{where}: {error}") from error
     for key, find in resolve.items():
         if key in table:
             known = sorted(other.stem for other in (_ROOT / "targets" / f"{key}s").glob("*.toml"))
