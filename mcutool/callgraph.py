@@ -9,8 +9,8 @@ only goes down. The file refuses to know what the frames hold and how large a bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from mcutool.encoding import Decoded, walk
 from mcutool.image.format import NONE, Image
@@ -33,24 +33,26 @@ class Call:
 
 @dataclass(frozen=True)
 class Bound:
-    """`size` is in bytes, with the link below the first frame; None when there is none, because functions call each
-    other in a circle: `path` is the circle then, else the deepest chain of calls. `indirect`: the circle has a call
-    by table or reference, which may never be made."""
+    """`size` is in bytes, None when there is none: because functions call each other in a circle, which is `path` then
+    (its first function is its last), or because one function takes what nobody knows, which is the end of `path`. Else
+    `path` is the deepest chain of calls. `indirect`: the circle has a call by table or reference, which may never be
+    made."""
 
     size: int | None
     path: tuple[int, ...]
     indirect: bool = False
 
+    @property
+    def is_recursive(self) -> bool:
+        return self.size is None and len(self.path) > 1
+
 
 class CallGraph:
-    """The calls of an image; `frames` and `calls` by function number."""
+    """The calls of an image; `frames` (in slots) and `calls` by function number."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
-        self.frames: dict[int, int] = {}
-        self.calls: dict[int, list[Call]] = {}
-        self._deepest: dict[int, tuple[int, int]] = {}  # slots, and the function below which they are
-        self._circles: dict[int, tuple[list[Call], int]] = {}
+        self.frames: dict[int, int | None] = {}
         found: dict[int, list[Decoded]] = {}
         references = [reference for element in image.elements for reference in element]
         for function, code in _defined(image):
@@ -62,22 +64,24 @@ class CallGraph:
                 elif "call" in decoded.row.name:
                     found[function].append(decoded)
         self._referenced = sorted({value - 1 for value in references if 0 < value <= len(image.functions)})
-        for function, instructions in found.items():
-            self.calls[function] = [call for decoded in instructions for call in self._calls_by(function, decoded)]
-        for component in _components(self.calls):
-            self._measure(component)
+        self.calls = {
+            function: [call for decoded in instructions for call in self._calls_by(function, decoded)]
+            for function, instructions in found.items()
+        }
+        hosts = [number for number, row in enumerate(image.functions) if row["module"] == NONE]
+        self.frames.update((number, self._host_slots(number)) for number in hosts)
+        self._depths = _Depths(self.frames, self.calls)
 
     def bound(self, function: int) -> Bound:
-        """What a call of the function from outside can take."""
-        if function not in self.frames:
-            return Bound(SLOT_BYTES * (CROSS_LINK_SLOTS + self._host_slots(function)), (function,))
-        if function in self._circles:
-            circle, start = self._circles[function]
-            return Bound(None, (start, *(call.callee for call in circle)), any(call.indirect for call in circle))
-        path = [function]
-        while path[-1] in self._deepest and self._deepest[path[-1]][1] != path[-1]:
-            path.append(self._deepest[path[-1]][1])
-        return Bound(SLOT_BYTES * (CROSS_LINK_SLOTS + self._deepest[function][0]), tuple(path))
+        """What a call of the function from outside can take of the stack of frames, with the link below the first."""
+        found = self._depths.bound(function)
+        return replace(found, size=found.size and SLOT_BYTES * (CROSS_LINK_SLOTS + found.size))
+
+    def other_bound(self, sizes: dict[int, int | None]) -> Callable[[int], Bound]:
+        """The same for another stack, of which each function takes so many bytes before it calls; None: unknown."""
+        calls = {f: [replace(call, offset=sizes.get(f) or 0) for call in calls] for f, calls in self.calls.items()}
+        none: dict[int, int | None] = dict.fromkeys(self.frames, 0)
+        return _Depths(none | sizes, calls).bound
 
     def entries(self) -> list[int]:
         """The functions that the host calls: of each module the one that instantiates it, and what it exports."""
@@ -110,40 +114,64 @@ class CallGraph:
         signature = self._image.signatures[self._image.functions[function]["signature"]]
         return max(signature["parameter_slots"], signature["result_slots"])
 
-    # bounds
+
+class _Depths:
+    """The bound of every function: what it takes itself, and what its calls take above their offset."""
+
+    def __init__(self, own: dict[int, int | None], calls: dict[int, list[Call]]) -> None:
+        self._own = own
+        self._calls = calls
+        self._deepest: dict[int, tuple[int, int]] = {}  # the bound, and the callee that it comes from, or the function
+        self._unbounded: dict[int, Bound] = {}
+        for component in _components({function: calls.get(function, []) for function in own}):
+            self._measure(component)
+
+    def bound(self, function: int) -> Bound:
+        if function in self._unbounded:
+            return self._unbounded[function]
+        path = [function]
+        while self._deepest[path[-1]][1] != path[-1]:
+            path.append(self._deepest[path[-1]][1])
+        return Bound(self._deepest[function][0], tuple(path))
 
     def _measure(self, component: list[int]) -> None:
         """Functions that reach each other, after everything that they reach besides."""
         members = set(component)
-        circle = self._circle(component, members)
-        found = [(self.frames[member], member) for member in component]
-        for call in (call for member in component for call in self.calls[member]):
-            if call.callee in self._circles:
-                circle = circle or self._circles[call.callee]
-            elif call.callee in self._deepest:
-                found.append((call.offset + self._deepest[call.callee][0], call.callee))
-            elif call.callee not in members:
-                found.append((call.offset + self._host_slots(call.callee), call.callee))
+        unbounded = self._circle(component, members)
+        found = []
         for member in component:
-            if circle:
-                self._circles[member] = circle
+            own = self._own[member]
+            if own is None:
+                unbounded = unbounded or Bound(None, (member,))
+            found.append((own or 0, member))
+            for call in self._calls.get(member, ()):
+                if call.callee in self._unbounded:
+                    unbounded = unbounded or self._unbounded[call.callee]
+                elif call.callee not in members:
+                    found.append((call.offset + self._deepest[call.callee][0], call.callee))
+        for member in component:
+            if unbounded:
+                self._unbounded[member] = unbounded
             else:
                 self._deepest[member] = max(found, key=lambda pair: pair[0])
 
-    def _circle(self, component: list[int], members: set[int]) -> tuple[list[Call], int] | None:
+    def _circle(self, component: list[int], members: set[int]) -> Bound | None:
         """The shortest way from a function back to itself that needs more stack each time."""
-        calls = [(m, call) for m in component for call in self.calls[m] if call.callee in members and call.offset]
-        if not calls:
+        inner = {m: [call for call in self._calls.get(m, ()) if call.callee in members] for m in component}
+        growing = [(m, call) for m in component for call in inner[m] if call.offset]
+        if not growing:
             return None
-        caller, first = min(calls, key=lambda pair: (pair[0] != pair[1].callee, pair[1].indirect))
-        ways: dict[int, list[Call]] = {first.callee: [first]}
+        caller, first = min(growing, key=lambda pair: (pair[0] != pair[1].callee, pair[1].indirect))
+        ways = {first.callee: [first]}
         queue = [first.callee]
-        for function in queue:
-            for call in self.calls[function] if caller not in ways else ():
-                if call.callee in members and call.callee not in ways:
+        while caller not in ways:
+            function = queue.pop(0)
+            for call in inner[function]:
+                if call.callee not in ways:
                     ways[call.callee] = [*ways[function], call]
                     queue.append(call.callee)
-        return ways[caller], caller
+        circle = ways[caller]
+        return Bound(None, (caller, *(call.callee for call in circle)), any(call.indirect for call in circle))
 
 
 def _defined(image: Image) -> Iterator[tuple[int, range]]:

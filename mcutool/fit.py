@@ -1,4 +1,4 @@
-"""What a module takes of a board: stack, tables, linear memory, and the report of it.
+"""How a module shares a board's RAM: stack of frames, tables, linear memory.
 
 This file decides the sizes that the user did not: how much of a board's arena goes to the stack of frames, how far a
 table may grow. It refuses to know how memory is laid out inside the module (`window.py`) or the image.
@@ -6,26 +6,86 @@ table may grow. It refuses to know how memory is laid out inside the module (`wi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from mcutool import hostapi
+from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit
-from mcutool.image.format import EXPORT_KINDS, Image
-from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, arena_bytes, exception_bytes, slots
+from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, MemoryPlan, exception_bytes, slots
+from mcutool.isa import CROSS_LINK_SLOTS
 from mcutool.wasm.module import Module
-from mcutool.window import Window
+from mcutool.window import Window, plan_memory
 
 SMALLEST_STACK, LARGEST_STACK = 1024, 65536
-"""Bytes of the stack of frames: an eighth of the arena between these limits."""
+"""Bytes of the stack of frames: an eighth of the arena between these limits, unless the calls show what it takes."""
+SMALLEST_FRAMES = 4 * (CROSS_LINK_SLOTS + 16)
+"""Bytes that firmware_runtime/vm.h wants of every stack (VM_SMALLEST_STACK)."""
 TABLE_ROOM_SHARE = 64
 """A table without a maximum may grow to one element for so many bytes of the arena."""
 ALIGNMENT = 8
 
 
-def stack_slots(board: Board) -> int:
-    """Slots of 32 bits for the frames of all running functions."""
-    return max(SMALLEST_STACK, min(LARGEST_STACK, board.chip.arena_size // 8 & -ALIGNMENT)) // 4
+@dataclass(frozen=True)
+class Plan:
+    """How RAM is shared out: slots for the frames of all running functions, a window for each linear memory.
+    `refusal` says why the board has too little for it."""
+
+    stack_slots: int
+    windows: list[Window]
+    refusal: DoesNotFit | None = None
+
+    def check(self) -> None:
+        """Raises DoesNotFit when the board has too little RAM."""
+        for refusal in (self.refusal, *(window.refusal for window in self.windows)):
+            if refusal:
+                raise refusal
+
+
+def plan(
+    module: Module,
+    board: Board,
+    frames: int | None,
+    memory: int | None = None,
+    heap: int | None = None,
+    stack: int | None = None,
+) -> Plan:
+    """Share out a board's RAM. `frames`: bytes that the stack of frames can take at the most, None when that is not
+    known; `memory`, `heap`, `stack` as for `window.plan_memory`.
+
+    A stack that is known gets what it can take, though more than its share only where linear memory has room too.
+    """
+    share = stack_share(board)
+    wanted = [share] if frames is None else [frames] if frames <= share else [frames, share]
+    plans = [_plan(module, board, max(size, SMALLEST_FRAMES), (memory, heap, stack)) for size in wanted]
+    return next((p for p in plans if not p.refusal and not any(w.refusal for w in p.windows)), plans[-1])
+
+
+def _plan(module: Module, board: Board, frames: int, sizes: tuple[int | None, int | None, int | None]) -> Plan:
+    room = memory_room(module, board, frames)
+    refusal = None
+    if room < 0:
+        refusal = DoesNotFit(
+            f"the module needs {-room} bytes of RAM more than {board.name} has, before any linear memory",
+            next_action="choose a board with more RAM, see: mcutool boards",
+        )
+    return Plan(frames // 4, plan_memory(module, max(room, 0), *sizes), refusal)
+
+
+def no_plan(module: Module) -> list[MemoryPlan]:
+    """What stands for the plans of memories while only the code is looked at."""
+    return [MemoryPlan(0, 0, 0)] * len(module.memories)
+
+
+def stack_share(board: Board) -> int:
+    """Bytes for the frames of all running functions when nobody knows how many they take."""
+    return max(SMALLEST_STACK, min(LARGEST_STACK, board.chip.arena_size // 8 & -ALIGNMENT))
+
+
+def frames_needed(calls: CallGraph) -> int | None:
+    """Bytes that the stack of frames can take whatever the host calls; None when there is no bound."""
+    sizes = [calls.bound(entry).size for entry in calls.entries()]
+    known = [size for size in sizes if size is not None]
+    return max(known, default=0) if len(known) == len(sizes) else None
 
 
 def table_room(board: Board) -> int:
@@ -34,19 +94,16 @@ def table_room(board: Board) -> int:
 
 
 def memory_room(module: Module, board: Board, stack: int) -> int:
-    """Bytes of the arena that are left for linear memories."""
+    """Bytes of the arena that are left for linear memories above a stack of so many bytes; negative when it is full."""
     tables = sum(TABLE_RECORD + ALIGNMENT + _table_capacity(table, board) * 4 for table in module.tables)
     globals_ = slots(tuple(g.type.value for g in module.globals)) * 4
     segments = (len(module.datas) + len(module.elements) + 7) // 8
     memories = len(module.memories) * (MEMORY_RECORD + MEMORY_GUARD + 2 * ALIGNMENT)
     exceptions = exception_bytes([slots(tag.parameters) for tag in module.tag_types])
-    room = board.chip.arena_size - tables - globals_ - segments - memories - exceptions - stack * 4 - 4 * ALIGNMENT
-    if room < 0:
-        raise DoesNotFit(
-            f"the module needs {-room} bytes of RAM more than {board.name} has, before any linear memory",
-            next_action="choose a board with more RAM, see: mcutool boards",
-        )
-    return room & -ALIGNMENT
+    return (
+        board.chip.arena_size - tables - globals_ - segments - memories - exceptions - stack - 4 * ALIGNMENT
+        & -ALIGNMENT
+    )
 
 
 def _table_capacity(table, board: Board) -> int:
@@ -55,58 +112,11 @@ def _table_capacity(table, board: Board) -> int:
     return room if maximum is None else min(maximum, room)
 
 
-def lower_stack_pointers(module: Module, windows: list[Window]) -> None:
-    """Put the new start of the stack into the global that holds it."""
-    for window in windows:
-        if window.stack_pointer is not None:
-            index, value = window.stack_pointer
-            first, *rest = module.globals[index].expression
-            expression = [replace(first, immediates=(value,)), *rest]
-            module.globals[index] = replace(module.globals[index], expression=expression)
-
-
-def report(image: Image, size: int, board: Board, wasm_code: int | None = None) -> dict:
-    """What an image of `size` bytes takes and needs, for people and for --json; sizes in bytes.
-
-    `wasm_code` is the size of the module's code section, None when only the image is known.
-    """
-    known = [hostapi.find(row["module_name"], row["name"]) for row in image.imports]
-    functions = [function for function in known if function is not None]
-    backed = sum(memory["capacity"] for memory in image.memories)
-    return {
-        "board": board.name,
-        "flash_bytes": {
-            "image": size,
-            "code": len(image.code) * 2,
-            "data": sum(map(len, image.datas)) + sum(len(e) * 4 for e in image.elements),
-        },
-        "ram_bytes": {
-            "linear_memory": sum(memory["window_size"] for memory in image.memories),
-            "stack": image.stack_slots * 4,
-            "other": arena_bytes(image) - backed - image.stack_slots * 4,
-        },
-        "arena": board.chip.arena_size,
-        "wasm_code": wasm_code,
-        "declared_memory": sum(_declared(memory) for memory in image.memories),
-        "windows": [
-            {"low": m["window_low"], "size": m["window_size"], "whole": m["window_size"] >= _declared(m)}
-            for m in image.memories
-        ],
-        "imports": [f"{function.module}.{function.name}" for function in functions],
-        "missing": [f"{f.module}.{f.name}" for f in hostapi.unavailable(functions, capabilities(board))],
-        "exports": [row["name"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")],
-    }
-
-
-def _declared(memory: dict) -> int:
-    return memory["minimum"] << memory["page_log2"]
-
-
-def capabilities(board: Board) -> set[str]:
-    """What of `hostapi.CAPABILITIES` the board has."""
-    have = {"always", "console", "clock", "gpio"}
-    if board.led is not None:
-        have.add("led")
-    if board.chip.random:
-        have.add("random")
-    return have
+def lower_stack_pointers(module: Module, windows: list[Window]) -> bool:
+    """Put the new start of the stack into the global that holds it; whether there was any."""
+    lowered = [window.stack_pointer for window in windows if window.stack_pointer is not None]
+    for index, value in lowered:
+        first, *rest = module.globals[index].expression
+        expression = [replace(first, immediates=(value,)), *rest]
+        module.globals[index] = replace(module.globals[index], expression=expression)
+    return bool(lowered)

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcutool import fit, window
+from mcutool import fit, report
 from mcutool.bytecode import select
 from mcutool.bytecode.layout import CompiledFunction, compile_function
+from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, link
 from mcutool.ir import allocate, build, law, passes
+from mcutool.ir.nodes import Function
 from mcutool.progress import OnProgress, Progress, ignore
+from mcutool.shadow import ShadowStack
 from mcutool.wasm.debug import source_lines
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
@@ -44,22 +47,29 @@ def build_image(
     heap: int | None = None,
     stack: int | None = None,
     dump: Dump = lambda stage, what: None,
+    refuse: bool = True,
     on_progress: OnProgress = ignore,
 ) -> Built:
     """Translate a module (.wasm, or .wat as a path or bytes) for a board.
 
     `memory`, `heap` and `stack` are sizes in bytes of parts of the linear memory; None leaves them to the tool.
-    Raises InvalidModule, Unsupported or DoesNotFit.
+    Raises InvalidModule or Unsupported; DoesNotFit too unless `refuse` is off: the image then needs more than there is.
     """
     module = load(source)
-    stack_slots = fit.stack_slots(board)
-    windows = window.plan_memory(module, fit.memory_room(module, board, stack_slots), memory, heap, stack)
-    fit.lower_stack_pointers(module, windows)
-    compiled = CompiledModule("", module, translate(module, dump, on_progress), [w.plan for w in windows])
-    linker = link([compiled], stack_slots, fit.table_room(board))
+    shadow = ShadowStack(module)
+    functions = translate(module, shadow.listening(dump), on_progress)
+    calls = CallGraph(link([CompiledModule("", module, functions, fit.no_plan(module))], 0).image)
+    plan = fit.plan(module, board, fit.frames_needed(calls), memory, heap, stack)
+    if refuse:
+        plan.check()
+    if fit.lower_stack_pointers(module, plan.windows):
+        functions[-1:] = lower([build.build_instantiation(module)])
+    compiled = CompiledModule("", module, functions, [window.plan for window in plan.windows])
+    linker = link([compiled], plan.stack_slots, fit.table_room(board))
     image = linker.image.build()
-    report = fit.report(linker.image, len(image), board, module.code_size)
-    return Built(image, linker.map() | source_lines(module), report)
+    symbols = linker.map() | source_lines(module)
+    told = report.of_image(linker.image, len(image), board, symbols, calls, shadow.bounds(calls))
+    return Built(image, symbols, told | {"wasm_code": module.code_size})
 
 
 def load(source: Path | bytes) -> Module:
@@ -76,8 +86,14 @@ def translate(
     module: Module, dump: Dump = lambda stage, what: None, on_progress: OnProgress = ignore
 ) -> list[CompiledFunction]:
     """The defined functions in order, then `instantiate`, as bytecode that is not linked yet."""
+    return lower(build.build(module), dump, on_progress)
+
+
+def lower(
+    built: list[Function], dump: Dump = lambda stage, what: None, on_progress: OnProgress = ignore
+) -> list[CompiledFunction]:
+    """Functions as they were built -> bytecode."""
     functions: list[CompiledFunction] = []
-    built = build.build(module)
     for function in built:
         on_progress(Progress("translate", len(functions), len(built)))
         law.check_ssa(function)

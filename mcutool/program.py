@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcutool import fit
+from mcutool import report
+from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
 from mcutool.image.format import CONTAINER_MAGIC, parse
@@ -67,7 +68,8 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
         )
     if image.features & ~sum(FEATURES.values()):
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
-    return Built(data, _read_map(map_path(path)), fit.report(image, len(data), board))
+    symbols = _read_map(map_path(path))
+    return Built(data, symbols, report.of_image(image, len(data), board, symbols, CallGraph(image)))
 
 
 def _read_map(path: Path) -> dict:

@@ -11,7 +11,8 @@ In the first the window reaches from a little below SP upwards, and nothing in t
 stack pointer is lowered to just above the data, where nothing forbids it. An access outside the window traps, so a
 wrong guess about the heap is a message, never a wrong result.
 
-It refuses to know the board: it is given a number of bytes.
+It refuses to know the board: it is given a number of bytes. A plan that needs more carries the refusal along, so that a
+report can still say what it would take.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Window:
-    """The plan for a memory; `stack_pointer` is the global to change and its new value, or None."""
+    """The plan for a memory; `stack_pointer` is the global to change and its new value, or None. `refusal` says why
+    the plan is too large, and what mends it."""
 
     plan: MemoryPlan
     stack_pointer: tuple[int, int] | None = None
-    whole: bool = True
+    refusal: DoesNotFit | None = None
 
 
 def plan_memory(
@@ -63,7 +65,6 @@ def plan_memory(
     """A window for each memory that the module defines.
 
     `available` bytes of RAM are there for them; `memory`, `heap` and `stack` are the user's sizes in bytes or None.
-    Raises DoesNotFit with the flags that mend it.
     """
     return [_plan(module, m, available // len(module.memories), memory, heap, stack) for m in module.memories]
 
@@ -73,13 +74,21 @@ def _plan(
 ) -> Window:
     declared = memory.limits.minimum * memory.page_size
     if size is not None:
-        return Window(MemoryPlan(0, min(size, declared), min(size, declared)), whole=size >= declared)
+        wanted = min(size, declared)
+        refusal = _refusal(wanted, available, None) if wanted > available else None
+        return Window(MemoryPlan(0, wanted, wanted), refusal=refusal)
     if declared <= available and heap is None and stack is None:
-        return Window(MemoryPlan(0, declared, min(_maximum(memory), available)))
+        room = min(_maximum(memory), available) if grows(module) else declared
+        return Window(MemoryPlan(0, declared, room))
     layout = examine(module, declared)
     if layout is None or layout.stack_pointer is None:
-        raise _refusal(declared, available, layout)
+        return Window(MemoryPlan(0, declared, declared), refusal=_refusal(declared, available, layout))
     return _window(layout, declared, available, heap, _stack(layout, declared, available) if stack is None else stack)
+
+
+def grows(module: Module) -> bool:
+    """Whether the module can ask for more memory than it begins with."""
+    return any(i.opcode.name == "memory.grow" for function in module.functions for i in function.body)
 
 
 def _stack(layout: Layout, declared: int, available: int) -> int:
@@ -122,11 +131,10 @@ def _window(layout: Layout, declared: int, available: int, heap: int | None, sta
     if not layout.stack_first and (heap or layout.stack_pointer - low <= available):
         # The heap begins above the stack that the linker laid out, so the window has to reach there.
         lowered, needed = None, layout.stack_pointer - low + (heap or 0)
-    if needed > available:
-        raise _refusal(declared, available, layout, needed)
-    capacity = needed if heap is not None else available & -ALIGNMENT
+    refusal = _refusal(declared, available, layout, needed) if needed > available else None
+    capacity = needed if heap is not None or refusal else available & -ALIGNMENT
     size = min(capacity, declared - low)
-    return Window(MemoryPlan(low, size, max(size, capacity), partial=True), lowered, whole=False)
+    return Window(MemoryPlan(low, size, max(size, capacity), partial=True), lowered, refusal)
 
 
 def _refusal(declared: int, available: int, layout: Layout | None, needed: int | None = None) -> DoesNotFit:
@@ -141,7 +149,7 @@ def _refusal(declared: int, available: int, layout: Layout | None, needed: int |
 def examine(module: Module, declared: int) -> Layout | None:
     """The layout that the module shows; None when it has no constant stack pointer or moving segments."""
     segments = list(_segments(module))
-    found = _stack_pointer(module, declared)
+    found = stack_pointer(module, declared)
     if found is None:
         return None
     index, pointer = found
@@ -168,7 +176,7 @@ def _data_end(pointer: int, segment_end: int, named: list[int]) -> int:
     return pointer
 
 
-def _stack_pointer(module: Module, declared: int) -> tuple[int, int] | None:
+def stack_pointer(module: Module, declared: int) -> tuple[int, int] | None:
     """The first mutable i32 global that starts at a plausible constant: its number among the defined, its value."""
     for index, global_ in enumerate(module.globals):
         if global_.type.value == "i32" and global_.type.mutable:

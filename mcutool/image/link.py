@@ -386,6 +386,24 @@ def exception_bytes(slots_of_tags: list[int]) -> int:
     return EXCEPTIONS * (1 + max(slots_of_tags)) * 4 if slots_of_tags else 0
 
 
+def arena_parts(image: Image) -> dict[str, int]:
+    """Bytes that firmware_runtime/image.c takes from the arena for this image, by purpose, in its order.
+
+    Growth is what linear memories may grow to beyond what they have at the start; the records are those of tables,
+    memories and dropped segments, with guards and what aligns them.
+    """
+    memories = image.memories
+    parts = {
+        "globals": image.global_slots * 4,
+        "tables": sum(table["capacity"] * 4 for table in image.tables),
+        "linear_memory": sum(memory["window_size"] for memory in memories),
+        "growth": sum(memory["capacity"] - memory["window_size"] for memory in memories),
+        "exceptions": exception_bytes([tag["slots"] for tag in image.tags]),
+        "frame_stack": image.stack_slots * 4,
+    }
+    return parts | {"records": arena_bytes(image) - sum(parts.values())}
+
+
 def arena_bytes(image: Image) -> int:
     """Bytes that firmware_runtime/image.c takes from the arena for this image."""
     sizes = [image.global_slots * 4, (len(image.datas) + len(image.elements) + 7) // 8]

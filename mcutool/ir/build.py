@@ -16,7 +16,7 @@ from mcutool.wasm.opcodes import OPCODES
 from mcutool.wasm.types import NUMBER_TYPES
 
 INSTANTIATE = "instantiate"
-"""Name of the function that sets globals, copies active segments and calls the start function."""
+"""Name of the function that instantiates."""
 _BY_NAME = {opcode.name: opcode for opcode in OPCODES}
 _NOTHING = wasm.FunctionType()
 _OPENING = ("block", "loop", "if", "try_table")
@@ -45,7 +45,12 @@ def build(module: wasm.Module) -> list[Function]:
         _Builder(context, function, module.function_name(first + index)).run()
         for index, function in enumerate(module.functions)
     ]
-    return [*functions, _Builder(context, _instantiation(module), INSTANTIATE).run()]
+    return [*functions, build_instantiation(module, context)]
+
+
+def build_instantiation(module: wasm.Module, context: _Context | None = None) -> Function:
+    """The function that sets globals, copies active segments and calls the start function."""
+    return _Builder(context or _Context(module), _instantiation(module), INSTANTIATE).run()
 
 
 class _Context:

@@ -1,0 +1,97 @@
+"""What an image takes and needs of a board, as the record that `info` shows and --json prints.
+
+This file decides what is told. It refuses to know how sizes were chosen (`fit.py`) and how the record looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcutool import hostapi
+from mcutool.callgraph import Bound, CallGraph
+from mcutool.devices import Board
+from mcutool.image.format import EXPORT_KINDS, Image
+from mcutool.image.link import arena_parts
+from mcutool.isa import FEATURES
+
+
+def of_image(
+    image: Image, size: int, board: Board, symbols: dict, calls: CallGraph, shadow: Callable[[int], Bound] | None = None
+) -> dict:
+    """What an image of `size` bytes takes and needs; sizes in bytes.
+
+    `symbols` is its map, which may be empty; `shadow` bounds the stack in linear memory, where that is known.
+    """
+    known = [hostapi.find(row["module_name"], row["name"]) for row in image.imports]
+    functions = [function for function in known if function is not None]
+    parts = arena_parts(image)
+    missing = hostapi.unavailable(functions, capabilities(board))
+    return {
+        "board": board.name,
+        "flash_bytes": {
+            "image": size,
+            "code": len(image.code) * 2,
+            "data": sum(map(len, image.datas)) + sum(len(e) * 4 for e in image.elements),
+        },
+        "ram_bytes": {
+            "linear_memory": parts["linear_memory"],
+            "stack": parts["frame_stack"],
+            "other": sum(parts.values()) - parts["linear_memory"] - parts["growth"] - parts["frame_stack"],
+        },
+        "ram": {**parts, "total": image.ram},
+        "arena": board.chip.arena_size,
+        "slot": board.chip.map.slot.size,
+        "short": {
+            "flash": max(0, size - board.chip.map.slot.size),
+            "ram": max(0, image.ram - board.chip.arena_size),
+        },
+        "fits": size <= board.chip.map.slot.size and image.ram <= board.chip.arena_size,
+        "declared_memory": sum(_declared(memory) for memory in image.memories),
+        "windows": [
+            {"low": m["window_low"], "size": m["window_size"], "whole": m["window_size"] >= _declared(m)}
+            for m in image.memories
+        ],
+        "imports": [f"{function.module}.{function.name}" for function in functions],
+        "needs": sorted({function.capability for function in functions} - {"always"}),
+        "missing": [f"{f.module}.{f.name}" for f in missing],
+        "exports": [row["name"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")],
+        "isa": image.isa,
+        "features": [name for name, bit in FEATURES.items() if image.features & bit],
+        "frames": _bounds(image, symbols, calls, calls.bound),
+        "shadow": shadow and _bounds(image, symbols, calls, shadow),
+    }
+
+
+def _bounds(image: Image, symbols: dict, calls: CallGraph, bound: Callable[[int], Bound]) -> list[dict]:
+    """A row for each function that the host calls: the most bytes of a stack, None when there is no bound, and the
+    chain or circle of calls by name."""
+    names = {row[0]: row[1] for row in symbols.get("functions", [])}
+    names |= {row["index"]: row["name"] for row in image.exports if row["kind"] == 0 and row["index"] not in names}
+    names |= {module["instantiate"]: "instantiate" for module in image.modules}
+    rows = []
+    for entry in calls.entries():
+        found = bound(entry)
+        rows.append(
+            {
+                "function": names.get(entry, f"function {entry}"),
+                "bytes": found.size,
+                "recursive": found.is_recursive,
+                "indirect": found.indirect,
+                "path": [names.get(function, f"function {function}") for function in found.path],
+            }
+        )
+    return rows
+
+
+def _declared(memory: dict) -> int:
+    return memory["minimum"] << memory["page_log2"]
+
+
+def capabilities(board: Board) -> set[str]:
+    """What of `hostapi.CAPABILITIES` the board has."""
+    have = {"always", "console", "clock", "gpio"}
+    if board.led is not None:
+        have.add("led")
+    if board.chip.random:
+        have.add("random")
+    return have
