@@ -16,9 +16,10 @@ from typing import Any
 from mcutool import __version__, devices, install, smoke
 from mcutool import board as boards
 from mcutool.errors import Error, ImageRefused, NoAnswer, VerificationFailed, WriteFailed, WrongChip
-from mcutool.flash.engine import OnProgress, Progress, RomBootloader, SmpClient, check_chip, ignore
+from mcutool.flash.engine import RomBootloader, SmpClient, check_chip
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
+from mcutool.progress import OnProgress, Progress, ignore
 
 QUICK_FLASH, QUICK_RAM = 16 << 10, 1 << 20
 """Bytes that are tested unless everything is; a serial line takes minutes for a whole flash."""

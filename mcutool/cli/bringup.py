@@ -23,7 +23,9 @@ from mcutool.cli.options import add_baud, add_board, add_port_of_real_board
 from mcutool.errors import UsageError
 
 if TYPE_CHECKING:
-    from mcutool.bringup import Bench, Report
+    from mcutool.bringup import Bench, Report, Result
+    from mcutool.cli.progress import Stages
+    from mcutool.progress import Progress
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,24 +41,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import bringup
-    from mcutool.cli.progress import progress_bar
 
-    bench = _bench(options)
-    with progress_bar() as on_progress:
-        bench.on_progress = on_progress
-        if options.json:
-            report = bringup.bring_up(bench)
-        else:
-            print(bringup.title(bench.board.name, bench.link.name, bench.emulated), flush=True)
-            report = bringup.bring_up(bench, on_result=lambda result: print(result.text(), flush=True))
+    bench, shown = _bench(options), _Shown(quiet=options.json)
+    bench.on_progress = shown.progress
+    shown.line(bringup.title(bench.board.name, bench.link.name, bench.emulated))
+    report = bringup.bring_up(bench, on_result=shown.result)
+    shown.line(report.summary())
     bench.link.close()
     if options.json:
         print(json.dumps({**report.json(), "error": error_object(report.error) if report.error else None}))
-    else:
-        print(report.summary())
     if options.junit:
         _write(options.junit, report)
     return report.exit_code
+
+
+class _Shown:
+    """A line for each step as it ends, and on a terminal the stages of one that takes long. `quiet`: no lines."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._stages: Stages | None = None
+
+    def progress(self, progress: Progress) -> None:
+        from mcutool.cli.progress import Stages
+
+        self._stages = self._stages or Stages()
+        self._stages(progress)
+
+    def result(self, result: Result) -> None:
+        if self._stages:
+            self._stages.close(summary=False)
+        self._stages = None
+        self.line(result.text())
+
+    def line(self, text: str) -> None:
+        if not self._quiet:
+            print(text, flush=True)
 
 
 def _bench(options: argparse.Namespace) -> Bench:
