@@ -3,105 +3,146 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mistakes import MISTAKES, ODDITIES, Mistake
+from situations import LINES, ROOT, Cable, make_files, situation
 
 from mcutool.cli import COMMANDS, main
+from mcutool.errors import Error, Trapped
+from mcutool.flash.link import SerialLink
 
-EMPTY_MODULE = b"\0asm\x01\0\0\0"
-# A function body that leaves nothing where an i32 is promised, at offset 0x1d.
-ILL_TYPED = EMPTY_MODULE + bytes.fromhex("01050160 00017f 03020100 0a040102000b".replace(" ", ""))
-
-# Exports "add" (i32 i32 -> i32) and "trap", which is unreachable.
-ADDER = EMPTY_MODULE + bytes.fromhex(
-    "010a0260027f7f017f600000" "03030200 01" "070e0203616464000004747261700001" "0a0d020700200020016a0b0300000b"
-)
-
-MISTAKES = [
-    ("", ["nosuch"], 2, "there is no command 'nosuch'"),
-    ("", ["build"], 2, "required: APP"),
-    ("", ["build", "APP", "--nosuch"], 2, "--nosuch"),
-    ("", ["build", "APP", "--memory", "much"], 2, "'much' is not a number"),
-    ("", ["boards", "nosuch"], 2, "no board is called 'nosuch'"),
-    ("empty", ["build", "APP", "--board", "nosuch"], 2, "no board is called 'nosuch'"),
-    ("", ["build", "APP"], 2, "cannot read"),
-    ("", ["run", "APP"], 2, "cannot read"),
-    ("", ["info", "APP"], 2, "cannot read"),
-    ("", ["disasm", "APP"], 2, "cannot read"),
-    ("", ["flash", "APP", "--board", "microbit"], 2, "cannot read"),
-    ("", ["flash", "APP", "--runtime"], 2, "which board?"),
-    ("", ["flash", "--board", "microbit", "--runtime"], 2, "no serial bootloader"),
-    ("", ["flash", "--board", "stm32f405"], 2, "nothing to install"),
-    ("text", ["flash", "APP.bin", "--board", "stm32f405"], 2, "--address"),
-    ("", ["wast", "APP"], 2, "there is no file"),
-    ("text", ["build", "APP"], 13, "no WebAssembly file"),
-    ("text", ["run", "APP"], 13, "no WebAssembly file"),
-    ("text", ["info", "APP"], 13, "no WebAssembly file"),
-    ("truncated", ["build", "APP"], 13, "byte offset"),
-    ("ill typed", ["build", "APP"], 13, "byte offset"),
-    ("ill typed", ["run", "APP"], 13, "byte offset"),
-    ("empty", ["build", "APP", "--dump", "nosuch"], 2, "nosuch"),
-    ("empty", ["run", "APP", "--invoke", "f", "1"], 2, "exports no function 'f'"),
-    ("empty", ["run", "APP"], 2, "_start"),
-    ("adder", ["run", "APP", "--invoke", "add", "1"], 2, "takes 2 arguments (i32 i32), 1 are given"),
-    ("adder", ["run", "APP", "--invoke", "add", "1", "1.5"], 2, "'1.5' is not a value of type i32"),
-    ("adder", ["run", "APP", "--invoke", "add", "1", "two"], 2, "unrecognized arguments: two"),
-    ("adder", ["run", "APP", "--invoke=add", "-1"], 2, "1 are given"),
-    ("adder", ["run", "APP", "--invoke=a=b"], 2, "exports no function 'a=b'"),
-    ("adder", ["run", "APP", "--invoke", "trap", "--env", "HOME"], 2, "K=V"),
-    ("adder", ["run", "APP", "--invoke", "add", "1", "2", "--fuel", "0"], 124, "fuel"),
-    ("adder", ["run", "APP", "--invoke", "trap"], 134, "trap: unreachable"),
-    ("empty", ["flash", "APP", "--port", "nosuchport"], 3, "nosuchport"),
-    ("empty", ["monitor", "--port", "nosuchport"], 3, "nosuchport"),
-    ("", ["emulate", "microbit", "--boot", "rom"], 2, "no serial bootloader"),
-    ("", ["emulate", "nosuch"], 2, "no board is called 'nosuch'"),
-]
-
-CONTENTS = {
-    "empty": EMPTY_MODULE,
-    "text": b"hello\n",
-    "truncated": ILL_TYPED[:20],
-    "ill typed": ILL_TYPED,
-    "adder": ADDER,
-}
+LONGEST = 30  # seconds that a command may take to notice a mistake
+WITHOUT_JSON = ("monitor", "emulate", "completion")
 
 
-def prepared(contents: str, words: list[str], folder: Path) -> list[str]:
-    """The command line with APP replaced by a file of these contents, absent when there are none."""
-    app = folder / "app.wasm"
-    if contents:
-        app.write_bytes(CONTENTS[contents])
-        app.with_suffix(".bin").write_bytes(CONTENTS[contents])
-    return [word.replace("APP", str(app.with_suffix(""))) + ".wasm" * (word == "APP") for word in words]
+@pytest.fixture(autouse=True)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder, nobody at the keyboard, no ports of this machine, and an end to everything."""
+
+    def give_up(*_arguments: object) -> None:
+        raise TimeoutError(f"no answer after {LONGEST} seconds")
+
+    def open_port(port: str, baud: int, **options: Any) -> Any:
+        return Cable(LINES[port](), baud=baud) if port in LINES else SerialLink(port, baud, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("serial.tools.list_ports.comports", list)
+    monkeypatch.setattr("mcutool.flash.link.SerialLink", open_port)
+    monkeypatch.setattr("mcutool.run.SerialLink", open_port)
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LONGEST)
+    with open(os.devnull, encoding="utf-8") as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize(("contents", "words", "code", "message"), MISTAKES, ids=str)
-def test_a_mistake(
-    contents: str, words: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(prepared(contents, words, tmp_path)) == code
-    out, err = capsys.readouterr()
-    assert err.startswith("mcutool: ") and message in err and "Traceback" not in err
-    assert out == "" and ("\n  next: " in err or code == 134)
+def walk(command: str, *more: str) -> int:
+    """The exit code of a command line, its files and ports made for it."""
+    words = shlex.split(command)
+    with situation(words, Path.cwd()):
+        return main([*words, *more])
 
 
-@pytest.mark.parametrize(("contents", "words", "code", "message"), MISTAKES[1:4], ids=str)
-def test_a_mistake_in_json(
-    contents: str, words: list[str], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*prepared(contents, words, tmp_path), "--json"]) == code
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+def name(row: Any) -> str:
+    return row[0].replace(" ", "-")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=name)
+def test_a_mistake(mistake: Mistake, capfd: pytest.CaptureFixture[str]) -> None:
+    code = walk(mistake.command)
+    out, err = capfd.readouterr()
+    assert code == mistake.code, err
+    message, _, advice = err.removeprefix("mcutool: ").partition("\n  next: ")
+    assert err.startswith("mcutool: ") and "Traceback" not in err
+    assert out == "" or "monitor" in mistake.command  # shows what the board said meanwhile
+    assert re.search(mistake.says, message), message
+    assert re.search(mistake.advice, advice) and (advice or code == Trapped.exit_code), advice
+
+
+QUICK = [m for m in MISTAKES if m.command.split()[0] not in WITHOUT_JSON and not LINES.keys() & set(m.command.split())]
+
+
+@pytest.mark.parametrize("mistake", QUICK, ids=name)
+def test_a_mistake_in_json(mistake: Mistake, capfd: pytest.CaptureFixture[str]) -> None:
+    assert walk(mistake.command, "--json") == mistake.code
+    said = json.loads(capfd.readouterr().out.splitlines()[-1])
+    if mistake.code == Trapped.exit_code:
+        assert said["error"] is None and said["trap"]["kind"] and said["trap"]["backtrace"]
+        return
     assert said["error"].keys() == {"class", "message", "next_action"}
-    assert said["error"]["class"] == "usage" and message in said["error"]["message"]
+    classes = {kind.name: kind.exit_code for kind in Error.__subclasses__()}
+    assert classes[said["error"]["class"]] == mistake.code
+    if mistake.command.split()[0] in COMMANDS and "gave" not in mistake.did:
+        assert re.search(mistake.advice, said["error"]["next_action"])
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "\xff"])
-def test_a_damaged_map_is_named(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(prepared("adder", ["build", "APP"], tmp_path)) == 0
-    (tmp_path / "app.map.json").write_text(damage, encoding="latin-1")
-    assert main(["info", str(tmp_path / "app.mcu")]) == 2
-    assert "app.map.json is no map of an image" in capsys.readouterr().err
+@pytest.mark.parametrize("oddity", ODDITIES, ids=name)
+def test_what_is_no_mistake(oddity: tuple[str, str, int], capfd: pytest.CaptureFixture[str]) -> None:
+    assert walk(oddity[1]) == oddity[2]
+    assert capfd.readouterr().err == ""
+
+
+def test_the_table_has_every_command_and_every_exit_code() -> None:
+    assert {mistake.command.split()[0] for mistake in MISTAKES} >= COMMANDS.keys()
+    assert {mistake.code for mistake in MISTAKES} == {kind.exit_code for kind in Error.__subclasses__()}
+    assert len({mistake.command for mistake in MISTAKES}) == len(MISTAKES)
+
+
+@pytest.mark.parametrize("end", range(0, 75, 3))
+def test_a_module_cut_off_anywhere(end: int, capsys: pytest.CaptureFixture[str]) -> None:
+    make_files(["add.wasm"], Path.cwd())
+    module = Path("add.wasm")
+    whole = module.read_bytes()
+    module.write_bytes(whole[:end])
+    code = main(["build", "add.wasm"])
+    err = capsys.readouterr().err
+    assert code == 13 or whole[end:].startswith(b"\0"), err  # between two sections nothing is missing
+    assert "byte offset" in err or end == 0 or code == 0
+
+
+# --- the process itself ----------------------------------------------------------------------------------------------
+
+
+def started(*words: str, **pipes: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mcutool", *words]
+    return subprocess.Popen(command, env=environment, text=True, stdin=subprocess.DEVNULL, **pipes)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["build", "nested.wasm"], ["run", "loop.wasm"], ["flash", "add.wasm", "--board", "stm32f405", "--port", "silent"]],
+    ids=" ".join,
+)
+def test_ctrl_c_ends_without_a_word(words: list[str]) -> None:
+    with situation(words, Path.cwd()):
+        process = started(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=LONGEST) == ("", "") and process.returncode == 130
+    assert not Path("nested.mcu").exists()
+
+
+def test_a_reader_that_goes_away_is_no_mistake() -> None:
+    make_files(["add.wasm"], Path.cwd())
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("disasm", "add.wasm", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert process.communicate(timeout=LONGEST)[1] == "" and process.returncode == 0
 
 
 def test_a_bug_is_one_line_that_asks_for_a_report(
@@ -113,20 +154,3 @@ def test_a_bug_is_one_line_that_asks_for_a_report(
     monkeypatch.setenv("MCUTOOL_DEBUG", "1")
     main(["boards"])
     assert "Traceback" in capsys.readouterr().err
-
-
-def test_an_interrupt_is_not_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mcutool.devices.boards", interrupt)
-    assert main(["boards"]) == 130
-    assert capsys.readouterr().err == ""
-
-
-def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS:
-        with pytest.raises(SystemExit) as left:
-            main([command, "--help"])
-        assert left.value.code == 0
-        assert f"usage: mcutool {command}" in capsys.readouterr().out
