@@ -30,9 +30,7 @@ _ROOT = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
 class DescriptionError(UsageError):
     """A file of `targets/` or `boards/` is incomplete or contradicts itself."""
 
-    def __init__(self, message: str, *, next_action: str = "") -> None:
-        hint = "see how other files of that folder say it; mcutool/devices.py explains each key"
-        super().__init__(message, next_action=next_action or hint)
+    ADVICE = "see how other files of that folder say it; mcutool/devices.py explains each key"
 
 
 @dataclass(frozen=True)
