@@ -74,6 +74,7 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
 
 def _read_map(path: Path) -> dict:
     """Names and positions of an image; nothing when its map was lost. Raises UsageError when the file is no map."""
+    known: Any
     try:
         known = json.loads(read(path)) if path.exists() else {}
     except ValueError:

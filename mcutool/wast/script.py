@@ -187,7 +187,8 @@ def read_script(text: str | bytes) -> list[Command]:
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UsageError(f"line {text.count(10, 0, error.start) + 1}: this is no UTF-8") from error
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise UsageError(f"line {line}: this is no UTF-8") from error
     groups = read_groups(text)
     if groups and groups[0].head in _MODULE_FIELDS:
         return [DefineModule(1, Source("text", None, text.encode()))]
