@@ -15,7 +15,7 @@ from typing import Any
 
 from mcutool import fit, values
 from mcutool.devices import Board
-from mcutool.errors import Error, InvalidModule, Unsupported, UsageError
+from mcutool.errors import Error, InvalidModule, Unsupported
 from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS
 from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
@@ -37,6 +37,7 @@ from mcutool.wast.script import (
     Source,
     read_script,
 )
+from mcutool.wast.sexpr import ScriptError
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SPECTEST = b"""(module
@@ -120,7 +121,7 @@ class Plan:
             try:
                 self._look_at(command)
             except KeyError as error:
-                raise UsageError(f"line {command.line}: there is no module {error}") from None
+                raise ScriptError(f"line {command.line}: there is no module {error}") from None
         self._share_ram(board)
         self.image = self.linker.finish()
 

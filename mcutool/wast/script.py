@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcutool import values
-from mcutool.errors import InvalidModule, Unsupported, UsageError
+from mcutool.errors import InvalidModule, Unsupported
 from mcutool.wasm.text import assemble
 from mcutool.wasm.types import matches
-from mcutool.wast.sexpr import Atom, Group, Node, String, read_atoms, read_groups
+from mcutool.wast.sexpr import Atom, Group, Node, ScriptError, String, read_atoms, read_groups
 
 _NUMBERS = {f"{kind}.const": kind for kind in ("i32", "i64", "f32", "f64")}
 _NULLS = {"func": "funcref", "extern": "externref", "exn": "exnref"}
@@ -101,7 +101,7 @@ class Source:
     def _is_legacy(self) -> bool:
         try:
             return not _LEGACY_EXCEPTIONS.isdisjoint(read_atoms(self.contents.decode("utf-8")))
-        except (UsageError, UnicodeDecodeError):
+        except (ScriptError, UnicodeDecodeError):
             return False
 
 
@@ -181,14 +181,14 @@ class OtherCommand(Command):
 def read_script(text: str | bytes) -> list[Command]:
     """The commands of a .wast file; one that holds only the fields of a module is that module.
 
-    Raises UsageError with the line of what cannot be read.
+    Raises ScriptError with the line of what cannot be read.
     """
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
-            raise UsageError(f"line {line}: this is no UTF-8") from error
+            raise ScriptError(f"line {line}: this is no UTF-8") from error
     groups = read_groups(text)
     if groups and groups[0].head in _MODULE_FIELDS:
         return [DefineModule(1, Source("text", None, text.encode()))]
@@ -210,7 +210,7 @@ class _ScriptReader:
         try:
             return read(self, group)
         except (IndexError, ValueError, AttributeError, OverflowError) as error:
-            raise UsageError(f"line {group.line}: this {group.head} cannot be read") from error
+            raise ScriptError(f"line {group.line}: this {group.head} cannot be read") from error
 
     def module(self, group: Group) -> Command:
         if _keyword(group, 1) != "instance":
@@ -290,13 +290,13 @@ def _identifier(items: list[Node]) -> str | None:
 
 def _list(node: Node) -> Group:
     if not isinstance(node, Group):
-        raise UsageError(f"line {node.line}: expected `(`")
+        raise ScriptError(f"line {node.line}: expected `(`")
     return node
 
 
 def _text(node: Node) -> str:
     if not isinstance(node, String):
-        raise UsageError(f"line {node.line}: expected a string")
+        raise ScriptError(f"line {node.line}: expected a string")
     return node.data.decode("utf-8")
 
 
@@ -323,5 +323,5 @@ def _value(node: Node) -> Value:
 def _bits(group: Group, literal: str, kind: str) -> int:
     try:
         return values.parse(literal, kind)
-    except UsageError as error:
-        raise UsageError(f"line {group.line}: {error}") from error
+    except ScriptError as error:
+        raise ScriptError(f"line {group.line}: {error}") from error

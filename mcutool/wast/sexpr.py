@@ -26,6 +26,12 @@ _ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F_]+)\}|([0-9a-fA-F]{2})|(.))")
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
 
 
+class ScriptError(UsageError):
+    """A script that cannot be read; the message says in which line."""
+
+    ADVICE = "mend the script at that line"
+
+
 @dataclass(slots=True)
 class Atom:
     text: str
@@ -59,7 +65,7 @@ Node = Atom | String | Group
 def read_groups(text: str) -> list[Group]:
     """The lists of a file at its outermost level; annotations `(@...)` are left out, as everywhere.
 
-    Raises UsageError with the line where parentheses or strings do not fit.
+    Raises ScriptError with the line where parentheses or strings do not fit.
     """
     outermost = Group()
     open_groups = [outermost]
@@ -68,7 +74,7 @@ def read_groups(text: str) -> list[Group]:
             open_groups.append(Group(line=line, start=start))
         elif kind == "close":
             if len(open_groups) == 1:
-                raise UsageError(f"line {line}: `)` closes nothing")
+                raise ScriptError(f"line {line}: `)` closes nothing")
             group = open_groups.pop()
             group.end = end
             if not group.head.startswith("@"):
@@ -78,18 +84,18 @@ def read_groups(text: str) -> list[Group]:
         else:
             open_groups[-1].items.append(Atom(text[start:end], line))
     if len(open_groups) > 1:
-        raise UsageError(f"line {open_groups[-1].line}: `(` is never closed")
+        raise ScriptError(f"line {open_groups[-1].line}: `(` is never closed")
     return [_group(item) for item in outermost.items]
 
 
 def read_atoms(text: str) -> set[str]:
-    """The atoms of a text whose parentheses need not fit. Raises UsageError where it cannot be cut into tokens."""
+    """The atoms of a text whose parentheses need not fit. Raises ScriptError where it cannot be cut into tokens."""
     return {text[start:end] for kind, start, end, _ in _tokens(text) if kind == "atom"}
 
 
 def _group(item: Node) -> Group:
     if not isinstance(item, Group):
-        raise UsageError(f"line {item.line}: expected `(`")
+        raise ScriptError(f"line {item.line}: expected `(`")
     return item
 
 
@@ -99,7 +105,7 @@ def _tokens(text: str) -> Iterator[tuple[str, int, int, int]]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise UsageError(f"line {line}: unexpected character {text[position]!r}")
+            raise ScriptError(f"line {line}: unexpected character {text[position]!r}")
         kind, end = match.lastgroup or "", match.end()
         if kind == "comment":
             end = _comment_end(text, position, line)
@@ -116,7 +122,7 @@ def _comment_end(text: str, start: int, line: int) -> int:
         depth += 1 if edge[0] == "(;" else -1
         if depth == 0:
             return edge.end()
-    raise UsageError(f"line {line}: the comment is never closed")
+    raise ScriptError(f"line {line}: the comment is never closed")
 
 
 def _unescape(text: str) -> bytes:
