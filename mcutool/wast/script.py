@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcutool import values
-from mcutool.errors import InvalidModule, Unsupported
+from mcutool.errors import InvalidModule, Unsupported, UsageError
 from mcutool.wasm.text import assemble
 from mcutool.wasm.types import matches
 from mcutool.wast.sexpr import Atom, Group, Node, ScriptError, String, read_atoms, read_groups
@@ -101,7 +101,7 @@ class Source:
     def _is_legacy(self) -> bool:
         try:
             return not _LEGACY_EXCEPTIONS.isdisjoint(read_atoms(self.contents.decode("utf-8")))
-        except (ScriptError, UnicodeDecodeError):
+        except (UsageError, UnicodeDecodeError):
             return False
 
 
@@ -323,5 +323,5 @@ def _value(node: Node) -> Value:
 def _bits(group: Group, literal: str, kind: str) -> int:
     try:
         return values.parse(literal, kind)
-    except ScriptError as error:
+    except UsageError as error:
         raise ScriptError(f"line {group.line}: {error}") from error
