@@ -46,14 +46,14 @@ def identify(link: Link) -> Board:
 
 
 def check_runtime(client: SmpClient, board: Board) -> None:
-    """Raises WrongChip when another board answers, ImageRefused when its runtime is for other images than ours."""
+    """Raises WrongChip when another board answers, ImageRefused when its runtime is too old for our images."""
     info, port = client.read(smp.RUNTIME, smp.RUNTIME_INFO), client.link.name
     if info.get("board") != board.name:
         raise WrongChip(
             f"the board on {port} is {info.get('board')}, not {board.name}",
             next_action=f"use --board {info.get('board')}, or another port",
         )
-    if info.get("isa") != ISA_VERSION:
+    if info.get("isa", 0) < ISA_VERSION:
         raise ImageRefused(
             f"the runtime of the board on {port} is for ISA {info.get('isa')}, this mcutool makes ISA {ISA_VERSION}",
             next_action=f"renew it: mcutool flash --runtime --board {board.name}",

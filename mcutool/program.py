@@ -15,6 +15,7 @@ from mcutool import report
 from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
+from mcutool.image.check import complaints
 from mcutool.image.format import CONTAINER_MAGIC, parse
 from mcutool.isa import FEATURES, ISA_VERSION
 from mcutool.listing import dumped
@@ -61,15 +62,20 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
     if any(options.get(size) is not None for size in ("memory", "heap", "stack")):
         raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
     image = parse(data)
-    if image.isa != ISA_VERSION:
+    if image.isa > ISA_VERSION:
         raise InvalidModule(
             f"its bytecode is of ISA {image.isa}, this mcutool is for ISA {ISA_VERSION}",
-            next_action="install a newer mcutool" if image.isa > ISA_VERSION else AGAIN,
+            next_action="install a newer mcutool",
         )
     if image.features & ~sum(FEATURES.values()):
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
+    for complaint in complaints(image):
+        raise InvalidModule(f"the image is damaged: {complaint}", next_action=AGAIN)
     symbols = _read_map(map_path(path))
-    return Built(data, symbols, report.of_image(image, len(data), board, symbols, CallGraph(image)))
+    try:
+        return Built(data, symbols, report.of_image(image, len(data), board, symbols, CallGraph(image)))
+    except (LookupError, ValueError) as error:  # its hash is right, but its code was not made by us
+        raise InvalidModule("the image is damaged: its code makes no sense", next_action=AGAIN) from error
 
 
 def _read_map(path: Path) -> dict:

@@ -126,7 +126,6 @@ MISTAKES = [
             13, "flipped.mcu: .*damaged: its hash is wrong", "build it again",
         ),
         ("flashed a damaged image", "flash flipped.mcu --port board", 13, "its hash is wrong", "build it again"),
-        ("kept an image of an older tool", "run older.mcu", 13, r"older.mcu: .*ISA \d+, .* ISA \d+", "build it again"),
         ("got an image of a newer tool", "info newer.mcu", 13, r"newer.mcu: .*ISA \d+, .* ISA \d+", "newer mcutool"),
         (
             "flashed an image of a newer tool", "flash newer.mcu --port board",

@@ -29,7 +29,7 @@ from mcutool.emulator.serve import ServedBoard
 from mcutool.errors import Disconnected
 from mcutool.flash.protocols import smp
 from mcutool.image.containers import UF2_BLOCK, UF2_MAGIC, UF2_SIZE
-from mcutool.image.format import FORMAT_VERSION, Image, contain
+from mcutool.image.format import FORMAT_VERSION, NONE, Image, contain
 from mcutool.isa import ISA_VERSION
 from mcutool.pipeline import build_image
 
@@ -175,7 +175,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     # images
     "cut.mcu": lambda: built(ADD)[:100],
     "flipped.mcu": lambda: flipped(built(ADD), 200),
-    "older.mcu": lambda: image(isa=ISA_VERSION - 1),
+    "tampered.mcu": lambda: image(functions=[dict(code=9, signature=0, module=NONE)]),
     "newer.mcu": lambda: image(isa=ISA_VERSION + 1),
     "newer_format.mcu": of_another_format,
     "newer_feature.mcu": lambda: image(features=1 << 31),
