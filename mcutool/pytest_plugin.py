@@ -105,7 +105,6 @@ class Boards:
             board.reset()
         else:
             board.restore(booted)
-            board.probe.clear_counts()
         return board
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ log = logging.getLogger("mcutool")
 
 NOWHERE = (1 << 64) - 1
 _IT_SLOTS = 4
+_SITE = struct.Struct("@4Q2B6x")  # `struct site` of helper.c; `base` is nobody's business here
+_CHUNK = 1024  # sites; many of them were never met
 BRANCHES = 32  # remembered
 
 
@@ -71,7 +74,7 @@ class _CounterStructure(ctypes.Structure):
     ]
 
 
-_POSITION = ("running", "suspended", "end", "stack", "previous", "next", "was_sequential")
+_POSITION = ("running", "suspended", "end", "stack", "previous", "next", "was_sequential", "branch_count")
 
 
 class FastCounter:
@@ -133,12 +136,14 @@ class FastCounter:
         counter.previous = counter.next = NOWHERE
 
     def state(self) -> list[Any]:
-        """Whether and where a measurement runs, for a machine's snapshot; counts stay as they are."""
-        return [getattr(self._counter, name) for name in _POSITION]
+        """Whether and where a measurement runs, and the last branches, for a machine's snapshot; no counts."""
+        return [*(getattr(self._counter, name) for name in _POSITION), bytes(self._counter.branches)]
 
     def restore(self, state: list[Any]) -> None:
-        for name, value in zip(_POSITION, state, strict=True):
+        *position, branches = state
+        for name, value in zip(_POSITION, position, strict=True):
             setattr(self._counter, name, value)
+        ctypes.memmove(self._counter.branches, branches, len(branches))
 
     def branches(self) -> list[tuple[int, int]]:
         """(from, to) of the last taken branches, oldest first."""
@@ -149,24 +154,15 @@ class FastCounter:
 
     def sites(self) -> Iterator[tuple[int, Site]]:
         """Every address that was executed or skipped, in order."""
-        width = ctypes.sizeof(_SiteStructure)
-        for (base, size), array in zip(self._spans, self._arrays, strict=True):
-            for index in _nonzero(array, size // 2, width):
-                found = array[index]
-                yield base + 2 * index, Site(*(getattr(found, name) for name in Site.__dataclass_fields__))
-
-
-def _nonzero(array: ctypes.Array, count: int, width: int) -> Iterator[int]:
-    """Indices of the sites that were met; pages of zeroes are skipped whole."""
-    step = 1024
-    zero = bytes(step * width)
-    view = memoryview(array).cast("B")
-    for first in range(0, count, step):
-        chunk = view[first * width : (first + step) * width]
-        if chunk != zero[: len(chunk)]:
-            for index in range(len(chunk) // width):
-                if any(chunk[index * width : index * width + 16]):
-                    yield first + index
+        for (base, _), array in zip(self._spans, self._arrays, strict=True):
+            view = memoryview(array).cast("B")
+            for first in range(0, len(view), _CHUNK * _SITE.size):
+                chunk = bytes(view[first : first + _CHUNK * _SITE.size])
+                if chunk.count(0) == len(chunk):
+                    continue
+                for index, fields in enumerate(_SITE.iter_unpack(chunk), first // _SITE.size):
+                    if fields[0] or fields[1]:
+                        yield base + 2 * index, Site(*fields)
 
 
 class SlowCounter:
@@ -192,10 +188,12 @@ class SlowCounter:
         self._suspended = suspended
 
     def state(self) -> tuple:
-        return self.running, self._suspended, self._end, self._stack, self._previous, self._next
+        position = self.running, self._suspended, self._end, self._stack, self._previous, self._next
+        return *position, list(self._branches)
 
     def restore(self, state: tuple) -> None:
-        self.running, self._suspended, self._end, self._stack, self._previous, self._next = state
+        self.running, self._suspended, self._end, self._stack, self._previous, self._next, branches = state
+        self._branches.extend(branches)
 
     def branches(self) -> list[tuple[int, int]]:
         return list(self._branches)

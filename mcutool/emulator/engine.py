@@ -13,6 +13,7 @@ Rules that look odd here each guard against a silent mistake of Unicorn 2.1.4:
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -214,7 +215,7 @@ class Engine:
         self._running = False
         self._program_counter = Registers(self.handle, (arm.UC_ARM_REG_PC,))
         self._epsr = Registers(self.handle, (arm.UC_ARM_REG_EPSR,))
-        self._buffers: list[ctypes.Array[ctypes.c_char]] = []
+        self._memory: list[tuple[int, mmap.mmap]] = []
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID & ~unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_invalid)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_protected)
@@ -223,13 +224,20 @@ class Engine:
 
     def map_code(self, base: int, size: int, writable: bool) -> None:
         """Map memory that executes; sizes are rounded up to 4 KiB."""
-        self.uc.mem_map(base, _whole_pages(size), unicorn.UC_PROT_ALL if writable else _READ | unicorn.UC_PROT_EXEC)
+        self._map(base, _whole_pages(size), unicorn.UC_PROT_ALL if writable else _READ | unicorn.UC_PROT_EXEC)
 
     def map_data(self, base: int, size: int) -> None:
         """Map RAM. It becomes executable when code is first executed from it; until then stores to it are fast."""
-        self.uc.mem_map(base, _whole_pages(size), _READ | unicorn.UC_PROT_WRITE)
+        self._map(base, _whole_pages(size), _READ | unicorn.UC_PROT_WRITE)
         self._data.append((base, _whole_pages(size)))
         self._change_stores = stores.opener(self.uc, self._data)
+
+    def _map(self, base: int, size: int, permissions: int) -> None:
+        """Memory of our own: reading it is ten times as fast as through Unicorn. Writing goes through it, since it
+        must notice that code changes."""
+        memory = mmap.mmap(-1, size)
+        self._memory.append((base, memory))
+        self.uc.mem_map_ptr(base, size, permissions, ctypes.addressof(ctypes.c_char.from_buffer(memory)))
 
     def _allow_execution_from_data(self) -> None:
         """From now on a store may change code."""
@@ -254,11 +262,11 @@ class Engine:
         )
 
     def read(self, address: int, size: int) -> bytes:
-        """Memory as the host sees it; raises IndexError when it is not mapped."""
-        try:
-            return bytes(self.uc.mem_read(address, size))
-        except unicorn.UcError:
-            raise IndexError(f"no memory at {address:#010x}") from None
+        """RAM and flash as the host sees them; raises IndexError where neither is."""
+        for base, memory in self._memory:
+            if base <= address and address + size <= base + len(memory):
+                return memory[address - base : address - base + size]
+        raise IndexError(f"no memory at {address:#010x}")
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory, read-only memory too; raises IndexError when it is not mapped."""

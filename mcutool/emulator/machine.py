@@ -23,6 +23,7 @@ from mcutool.emulator.clock import Clock
 from mcutool.emulator.core import Core, Lockup
 from mcutool.emulator.engine import SEV, Engine, Stop
 from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
+from mcutool.emulator.interrupt import deferred
 from mcutool.emulator.registers import Device, Storage
 from mcutool.errors import DoesNotFit
 from mcutool.image.containers import WRITERS, read_segments, to_binary
@@ -88,6 +89,7 @@ class Machine:
         self._stall_until = 0
         self._stores: list[tuple[int, int, int]] = []
         self._floating_point = self._floating_point_allowed = True
+        self._floating_point_code: list[int] = []  # addresses of instructions
         self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
         self._devices: dict[int, Device] = {}
         self._last_memory: dict[int, bytes] = {}  # of the last snapshot
@@ -139,6 +141,7 @@ class Machine:
         for address, data in firmware.segments:
             self.flash.load(address - self.chip.flash.base, data)
         self.firmware = firmware
+        self._floating_point_code = firmware.find(uses_floating_point)
         self.engine.permit(self._forbidden)
         self._forbidden, self._floating_point_allowed = [], True
         if self.chip.core.architecture == "armv6-m":
@@ -208,7 +211,7 @@ class Machine:
             self.engine.permit(self._forbidden)
             self._forbidden = []
         else:
-            self._forbidden = self.engine.forbid(self.firmware.find(uses_floating_point), Stop.NO_COPROCESSOR)
+            self._forbidden = self.engine.forbid(self._floating_point_code, Stop.NO_COPROCESSOR)
 
     # --- Running ------------------------------------------------------------------------------------------------------
 
@@ -227,6 +230,10 @@ class Machine:
 
     def run(self, cycles: int | None = None, instructions: int | None = None) -> Reason:
         """Run until `cycles` of virtual time have passed, `instructions` were executed, or something else ends it."""
+        with deferred(self.stop):
+            return self._run(cycles, instructions)
+
+    def _run(self, cycles: int | None, instructions: int | None) -> Reason:
         end = None if cycles is None else self.clock.base + cycles
         last = None if instructions is None else self.instructions + instructions
         while True:

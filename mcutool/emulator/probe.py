@@ -62,7 +62,7 @@ class Probe:
         self.machine.run(instructions=1)  # what is sent before the reset happens is lost
 
     def snapshot(self) -> Any:
-        """Everything but the counts."""
+        """Everything, the counts too."""
         return self.machine.snapshot(), self._profile.state(), self.link.state(), list(self.gpio.changes)
 
     def restore(self, snapshot: Any) -> None:
@@ -72,12 +72,12 @@ class Probe:
         self.link.restore(received)
         self.gpio.changes[:] = changes
 
-    def clear_counts(self) -> None:
-        """Start to count anew."""
-        self._profile.clear()
+    def moment(self) -> Any:
+        """Equal at two times when nothing has happened between: no time has passed, nothing was sent or applied."""
+        return self.machine.clock.state(), dict(self.machine.pins.inputs)
 
     def counts(self) -> Counts:
-        """What modules have executed since: instructions, and cycles of a model. The firmware's own are not in it."""
+        """What modules have executed so far: instructions, and cycles of a model. The firmware's own are not in it."""
         return self._profile.counts()
 
     def last_branches(self) -> list[str]:

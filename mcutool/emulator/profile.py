@@ -53,6 +53,10 @@ class Counts(Count):
     calls: int = 0
     functions: dict[str, Count] = field(default_factory=dict)
 
+    def copy(self) -> Counts:
+        functions = {name: Count(count.instructions, count.cycles) for name, count in self.functions.items()}
+        return Counts(self.instructions, self.cycles, self.calls, functions)
+
 
 class Profile:
     """Measures every call of `function` on `machine`, from its first instruction to its return.
@@ -65,9 +69,11 @@ class Profile:
         self._cost = cost_small if machine.chip.core.architecture == "armv6-m" else cost
         flash = machine.chip.flash
         places = [(flash.base, flash.size), *((ram.base, ram.size) for ram in machine.chip.ram)]
-        spans = [machine.firmware.code_span(base, size) for base, size in places]
+        spans = (machine.firmware.code_span(base, size) for base, size in places)
+        self._spans = [span for span in spans if span[1]]
+        self._before = Counts()  # of the snapshot that was put back
         begin = machine.firmware.symbols[function].address
-        self._counter = make_counter(machine.engine, [span for span in spans if span[1]], begin)
+        self._counter = make_counter(machine.engine, self._spans, begin)
         machine.on_slice = self._counter.settle
         machine.on_handler = self._counter.suspend
 
@@ -79,13 +85,16 @@ class Profile:
     def clear(self) -> None:
         """Start again at zero."""
         self._counter.clear()
+        self._before = Counts()
 
     def state(self) -> Any:
-        """Whether the function runs, to be put back with a snapshot of the machine; counts are not part of it."""
-        return self._counter.state()
+        """What has been counted and whether the function runs, to be put back with a snapshot of the machine."""
+        return self.counts(), self._counter.state()
 
     def restore(self, state: Any) -> None:
-        self._counter.restore(state)
+        self._counter.clear()
+        self._before, position = state
+        self._counter.restore(position)
 
     def branches(self) -> list[tuple[int, int]]:
         """(from, to) of the last branches that the function and what it calls have taken, oldest first."""
@@ -93,11 +102,13 @@ class Profile:
 
     def counts(self) -> Counts:
         """What has been counted since the last `clear`."""
-        total = Counts(calls=self._counter.calls)
+        total = self._before.copy()
+        total.calls += self._counter.calls
+        code = [(base, self._machine.engine.read(base, size)) for base, size in self._spans]
         total.add(self._counter.elsewhere, self._counter.elsewhere)
         before, end = Cost(), 0
         for address, site in self._counter.sites():
-            here = self._cost(*self._halfwords(address, site.size))
+            here = self._cost(*self._halfwords(code, address, site.size))
             paired = site.sequential if address == end and _pair(before, here) else 0
             cycles = site.executed * here.cycles + site.taken * here.branch + site.skipped - paired
             instructions = site.executed + site.skipped
@@ -107,9 +118,15 @@ class Profile:
             before, end = here, address + site.size
         return total
 
-    def _halfwords(self, address: int, size: int) -> tuple[int, int]:
-        data = self._machine.engine.read(address, size)
-        return int.from_bytes(data[:2], "little"), int.from_bytes(data[2:4], "little")
+    def _halfwords(self, code: list[tuple[int, bytes]], address: int, size: int) -> tuple[int, int]:
+        """An instruction; the second halfword is 0 when it has none. `code` saves reading each from the engine."""
+        for base, contents in code:
+            if base <= address < base + len(contents):
+                data = contents[address - base : address - base + size]
+                break
+        else:
+            data = self._machine.engine.read(address, size)
+        return int.from_bytes(data[:2], "little"), int.from_bytes(data[2:], "little")
 
 
 def _pair(before: Cost, here: Cost) -> bool:

@@ -344,6 +344,11 @@ class SmpClient:
         self._sequence = 0
         self._transmitted = 0.0
 
+    @property
+    def sent(self) -> int:
+        """How many requests were made; repetitions are not counted."""
+        return self._sequence
+
     def state(self) -> object:
         """Where the conversation stands, to be put back with `restore` when an emulated board is put back too."""
         return self._sequence, copy.copy(self._lines), copy.copy(self._replies)
