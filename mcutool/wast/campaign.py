@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
+from signal import SIG_DFL, SIGINT, signal
 from typing import Any
 
 from mcutool import devices
@@ -35,5 +37,11 @@ def run_files(paths: list[Path], board: Board, workers: int) -> Iterator[dict[st
         for path in paths:
             yield run_file(path, board.name)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(run_file, paths, [board.name] * len(paths))
+    # Ctrl-C reaches the workers too: they end without a word.
+    with ProcessPoolExecutor(workers, initializer=signal, initargs=(SIGINT, SIG_DFL)) as pool:
+        try:
+            yield from pool.map(run_file, paths, [board.name] * len(paths))
+        except BaseException:
+            for worker in active_children():  # it would be waited for, and a script may never end
+                worker.terminate()
+            raise
