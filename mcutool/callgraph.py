@@ -9,7 +9,7 @@ only goes down. The file refuses to know what the frames hold and how large a bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from mcutool.encoding import Decoded, walk
@@ -87,6 +87,16 @@ class CallGraph:
         """The functions that the host calls: of each module the one that instantiates it, and what it exports."""
         exported = [row["index"] for row in self._image.exports if row["kind"] == 0]
         return [*(module["instantiate"] for module in self._image.modules), *dict.fromkeys(exported)]
+
+    def reached(self, entries: Iterable[int]) -> set[int]:
+        """The functions that run when these are called, themselves included."""
+        found = set(entries)
+        waiting = list(found)
+        while waiting:
+            new = {call.callee for call in self.calls.get(waiting.pop(), ())} - found
+            found |= new
+            waiting += new
+        return found
 
     # calls
 

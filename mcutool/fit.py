@@ -34,11 +34,15 @@ class Plan:
     windows: list[Window]
     refusal: DoesNotFit | None = None
 
+    @property
+    def problem(self) -> DoesNotFit | None:
+        """The first reason why the board has too little RAM."""
+        return next((r for r in (self.refusal, *(window.refusal for window in self.windows)) if r), None)
+
     def check(self) -> None:
         """Raises DoesNotFit when the board has too little RAM."""
-        for refusal in (self.refusal, *(window.refusal for window in self.windows)):
-            if refusal:
-                raise refusal
+        if self.problem:
+            raise self.problem
 
 
 def plan(
@@ -57,7 +61,7 @@ def plan(
     share = stack_share(board)
     wanted = [share] if frames is None else [frames] if frames <= share else [frames, share]
     plans = [_plan(module, board, max(size, SMALLEST_FRAMES), (memory, heap, stack)) for size in wanted]
-    return next((p for p in plans if not p.refusal and not any(w.refusal for w in p.windows)), plans[-1])
+    return next((p for p in plans if not p.problem), plans[-1])
 
 
 def _plan(module: Module, board: Board, frames: int, sizes: tuple[int | None, int | None, int | None]) -> Plan:
@@ -112,11 +116,13 @@ def _table_capacity(table, board: Board) -> int:
     return room if maximum is None else min(maximum, room)
 
 
-def lower_stack_pointers(module: Module, windows: list[Window]) -> bool:
-    """Put the new start of the stack into the global that holds it; whether there was any."""
-    lowered = [window.stack_pointer for window in windows if window.stack_pointer is not None]
-    for index, value in lowered:
-        first, *rest = module.globals[index].expression
-        expression = [replace(first, immediates=(value,)), *rest]
-        module.globals[index] = replace(module.globals[index], expression=expression)
-    return bool(lowered)
+def lower_stack_pointers(module: Module, windows: list[Window]) -> Module:
+    """The module with the new start of the stack in the global that holds it; the same one where nothing changes."""
+    lowered = dict(window.stack_pointer for window in windows if window.stack_pointer is not None)
+    if not lowered:
+        return module
+    globals_ = list(module.globals)
+    for index, value in lowered.items():
+        first, *rest = globals_[index].expression
+        globals_[index] = replace(globals_[index], expression=[replace(first, immediates=(value,)), *rest])
+    return replace(module, globals=globals_)

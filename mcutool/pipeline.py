@@ -53,23 +53,25 @@ def build_image(
     """Translate a module (.wasm, or .wat as a path or bytes) for a board.
 
     `memory`, `heap` and `stack` are sizes in bytes of parts of the linear memory; None leaves them to the tool.
-    Raises InvalidModule or Unsupported; DoesNotFit too unless `refuse` is off: the image then needs more than there is.
+    Raises InvalidModule, Unsupported or DoesNotFit; with `refuse` off not for linear memory: the image then says what
+    RAM it needs.
     """
     module = load(source)
     shadow = ShadowStack(module)
     functions = translate(module, shadow.listening(dump), on_progress)
     calls = CallGraph(link([CompiledModule("", module, functions, fit.no_plan(module))], 0).image)
     plan = fit.plan(module, board, fit.frames_needed(calls), memory, heap, stack)
-    if refuse:
+    if refuse or plan.refusal:
         plan.check()
-    if fit.lower_stack_pointers(module, plan.windows):
-        functions[-1:] = lower([build.build_instantiation(module)])
+    lowered = fit.lower_stack_pointers(module, plan.windows)
+    if lowered is not module:
+        functions[-1:] = lower([build.build_instantiation(lowered)])
     compiled = CompiledModule("", module, functions, [window.plan for window in plan.windows])
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
     image = linker.image.build()
     symbols = linker.map() | source_lines(module)
     told = report.of_image(linker.image, len(image), board, symbols, calls, shadow.bounds(calls))
-    return Built(image, symbols, told | {"wasm_code": module.code_size})
+    return Built(image, symbols, told | report.of_module(module, plan, symbols, calls, shadow.bounds(calls)))
 
 
 def load(source: Path | bytes) -> Module:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcutool import hostapi
+from mcutool import hints, hostapi
 from mcutool.callgraph import Bound, CallGraph
 from mcutool.devices import Board
-from mcutool.image.format import EXPORT_KINDS, Image
+from mcutool.fit import Plan
+from mcutool.image.format import EXPORT_KINDS, NONE, Image
 from mcutool.image.link import arena_parts
 from mcutool.isa import FEATURES
+from mcutool.places import demangled
+from mcutool.wasm.module import Module
+from mcutool.window import examine
+
+LIFE = frozenset(("_start", "_initialize"))
+"""The exports that a runtime calls unasked."""
 
 
 def of_image(
@@ -65,22 +72,63 @@ def of_image(
 def _bounds(image: Image, symbols: dict, calls: CallGraph, bound: Callable[[int], Bound]) -> list[dict]:
     """A row for each function that the host calls: the most bytes of a stack, None when there is no bound, and the
     chain or circle of calls by name."""
-    names = {row[0]: row[1] for row in symbols.get("functions", [])}
-    names |= {row["index"]: row["name"] for row in image.exports if row["kind"] == 0 and row["index"] not in names}
-    names |= {module["instantiate"]: "instantiate" for module in image.modules}
+    names = {row[0]: demangled(row[1]) for row in symbols.get("functions", [])}
+    names |= {number: image.imports[row["code"]]["name"] for number, row in enumerate(image.functions)
+              if row["module"] == NONE}  # fmt: skip
+    entries = {module["instantiate"]: "instantiate" for module in image.modules}
+    entries |= {row["index"]: row["name"] for row in image.exports if row["kind"] == 0}
     rows = []
     for entry in calls.entries():
         found = bound(entry)
         rows.append(
             {
-                "function": names.get(entry, f"function {entry}"),
+                "function": entries[entry],
                 "bytes": found.size,
                 "recursive": found.is_recursive,
                 "indirect": found.indirect,
-                "path": [names.get(function, f"function {function}") for function in found.path],
+                "path": [names.get(number) or entries.get(number, f"function {number}") for number in found.path],
             }
         )
     return rows
+
+
+def of_module(
+    module: Module, plan: Plan, symbols: dict, calls: CallGraph, shadow: Callable[[int], Bound] | None
+) -> dict:
+    """What only the module tells: hints, and why the board has too little RAM, if it has."""
+    memory = module.memories[0] if module.memories else None
+    declared = memory.limits.minimum * memory.page_size if memory else 0
+    bounds = [shadow(entry).size for entry in calls.entries()] if shadow else []
+    known = [bound for bound in bounds if bound is not None]
+    facts = hints.Facts(
+        module=module,
+        layout=examine(module, declared) if memory else None,
+        declared=declared,
+        backed=plan.windows[0].plan.size if plan.windows else 0,
+        stack_needed=max(known) if known and len(known) == len(bounds) else None,
+        spare_exports=_spare_exports(module, symbols, calls),
+    )
+    refusal = plan.problem
+    return {
+        "wasm_code": module.code_size,
+        "hints": hints.advise(facts),
+        "refusal": refusal and {"message": refusal.message, "next_action": refusal.next_action},
+    }
+
+
+def _spare_exports(module: Module, symbols: dict, calls: CallGraph) -> dict[str, int]:
+    """The bytes of code that run only when the host calls another export than `_start`; nothing in a library."""
+    numbers = {export.name: export.index for export in module.exports if export.kind == "function"}
+    if "_start" not in numbers:
+        return {}
+    sizes = {row[0]: 2 * (row[3] - row[2]) for row in symbols["functions"]}
+    seen = calls.reached([*calls.entries()[:1], *(numbers.pop(name) for name in LIFE & numbers.keys())])
+    found = {}
+    for name, number in numbers.items():
+        new = calls.reached([number]) - seen
+        found[name] = sum(sizes.get(function, 0) for function in new)
+        seen |= new
+    return found
 
 
 def _declared(memory: dict) -> int:

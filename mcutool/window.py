@@ -40,13 +40,15 @@ LARGER_BOARD = "or choose a board with more RAM, see: mcutool boards"
 
 @dataclass(frozen=True)
 class Layout:
-    """What a module shows of its memory, in byte addresses. `statics_end`: above it lies no data that code names."""
+    """What a module shows of its memory, in byte addresses. `statics_end`: above it lies no data that code names;
+    `stack_size`: what the linker probably set aside."""
 
     statics: int
     statics_end: int
     stack_pointer: int | None
     stack_global: int
     stack_first: bool
+    stack_size: int
 
 
 @dataclass(frozen=True)
@@ -159,21 +161,24 @@ def examine(module: Module, declared: int) -> Layout | None:
     exported = _exported(module, "__heap_base" if low >= pointer else "__data_end")
     if low >= pointer:
         end = exported or max([segment_end, *(a + 16 for a in named if pointer <= a < declared)])
-        return Layout(low, min(end, declared), pointer, index, True)
+        return Layout(low, min(end, declared), pointer, index, True, pointer)
     end = exported or _data_end(pointer, segment_end, named)
-    return Layout(low, end, pointer, index, False)
+    return Layout(low, end, pointer, index, False, pointer - (exported or _usual_end(pointer, segment_end)))
 
 
 def _data_end(pointer: int, segment_end: int, named: list[int]) -> int:
     """Where the data of a data-first layout end: a usual stack size below the stack pointer, or at the pointer itself
     when code names an address in between, which then may be data."""
+    end = _usual_end(pointer, segment_end)
+    is_certain = end == pointer - ASC_STACK or not any(end <= address < pointer for address in named)
+    return end if is_certain else pointer
+
+
+def _usual_end(pointer: int, segment_end: int) -> int:
+    """A usual stack size below the stack pointer, where that leaves room for the segments."""
     if pointer - ASC_STACK == segment_end:
         return segment_end
-    for size in LINKER_STACKS:
-        end = pointer - size
-        if end >= segment_end:
-            return pointer if any(end <= address < pointer for address in named) else end
-    return pointer
+    return next((pointer - size for size in LINKER_STACKS if pointer - size >= segment_end), pointer)
 
 
 def stack_pointer(module: Module, declared: int) -> tuple[int, int] | None:
