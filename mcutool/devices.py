@@ -300,7 +300,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
     where = f"{path.parent.name}/{path.name}"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # of TOML or of UTF-8
         raise DescriptionError(f"{where}: {error}") from error
     for key, find in resolve.items():
         if key in table:
