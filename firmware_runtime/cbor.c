@@ -9,6 +9,7 @@
 #define SIMPLE_FALSE 20u
 #define SIMPLE_TRUE 21u
 #define MOST_PAIRS 23
+#define DEEPEST 6
 
 /* The argument of an item's head: `info` bits, or 1, 2 or 4 bytes that follow. */
 static bool read_argument(struct cbor_reader *reader, unsigned info, uint32_t *value) {
@@ -50,23 +51,41 @@ bool cbor_read(struct cbor_reader *reader, struct cbor_item *item) {
     return true;
 }
 
-/* Passes over the contents of an item that was read. Counts instead of recursing: the input chooses the depth. An
-   open-ended array or map within another is refused. */
+bool cbor_passed(struct cbor_reader *reader, uint32_t *left) {
+    if (*left != CBOR_UNTIL_BREAK) {
+        return (*left)-- == 0;
+    }
+    bool ended = reader->next < reader->end && *reader->next == BREAK;
+    reader->next += ended;
+    return ended;
+}
+
+/* How many items follow the head of an item as its contents. */
+static uint32_t contained(const struct cbor_item *item) {
+    if (item->type == CBOR_TAG) {
+        return 1;
+    }
+    return item->type == CBOR_MAP && item->value != CBOR_UNTIL_BREAK ? 2 * item->value : item->value;
+}
+
+/* Passes over the contents of an item that was read. Deeper nesting than any client has is refused instead of recursed
+   into: the input chooses the depth. */
 static bool skip_contents(struct cbor_reader *reader, struct cbor_item item) {
-    uint32_t left = 0;
+    uint32_t left[DEEPEST], depth = 0;
     for (;;) {
-        if (item.type == CBOR_ARRAY || item.type == CBOR_MAP) {
-            if (item.value > (size_t)(reader->end - reader->next)) {
+        if (item.type == CBOR_ARRAY || item.type == CBOR_MAP || item.type == CBOR_TAG) {
+            if (depth == DEEPEST || (item.type == CBOR_MAP && item.value > UINT32_MAX / 2 &&
+                                     item.value != CBOR_UNTIL_BREAK)) {
                 return false;
             }
-            left += item.type == CBOR_MAP ? 2 * item.value : item.value;
-        } else if (item.type == CBOR_TAG) {
-            left++;
+            left[depth++] = contained(&item);
         }
-        if (left == 0) {
+        while (depth > 0 && cbor_passed(reader, &left[depth - 1])) {
+            depth--;
+        }
+        if (depth == 0) {
             return true;
         }
-        left--;
         if (!cbor_read(reader, &item)) {
             return false;
         }

@@ -30,6 +30,10 @@ struct cbor_reader {
    the bytes are no CBOR or hold a number of more than 32 bits. */
 bool cbor_read(struct cbor_reader *reader, struct cbor_item *item);
 
+/* Whether all of an array's or a map's items were read: `left` is first its `value` (twice that for a map), and counted
+   down here. Of an open-ended one, passes over the break at its end. */
+bool cbor_passed(struct cbor_reader *reader, uint32_t *left);
+
 /* Finds the value of a key in the map that fills `map`. The finders below also compare the type. */
 bool cbor_find(struct cbor_reader map, const char *key, struct cbor_item *item);
 bool cbor_find_unsigned(struct cbor_reader map, const char *key, uint32_t *value);

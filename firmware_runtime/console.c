@@ -34,7 +34,6 @@ static struct {
     volatile uint16_t size;
     volatile bool receiving; /* a request has begun */
     volatile bool complete;  /* it lies in frame */
-    volatile bool taken;     /* and belongs to console_frame's caller */
     volatile uint16_t progress;
     enum { LINE_START, LINE_MARK, LINE_TEXT, LINE_SMP } line;
     uint8_t mark;
@@ -66,8 +65,6 @@ static void begin_line(uint8_t mark) {
     if (mark == FIRST_MARK_1 && !smp.complete) {
         smp.size = 0;
         smp.receiving = true;
-    } else if (mark == FIRST_MARK_1 && !smp.taken) {
-        console_frame_ignored();
     }
 }
 
@@ -116,6 +113,7 @@ static void end_line(void) {
     if (smp.receiving && smp.size >= 2 && smp.size >= 2u + (smp.frame[0] << 8 | smp.frame[1])) {
         smp.receiving = false;
         smp.complete = true;
+        console_frame_came();
     }
 }
 
@@ -206,42 +204,45 @@ static void write_byte(uint8_t byte) {
     last_sent = byte;
 }
 
-void console_write(const uint8_t *bytes, size_t size) {
+bool console_write(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if (smp_has_the_line() && !let_smp_finish()) {
-            return;
+            return false;
         }
         write_byte(bytes[i]);
     }
+    return true;
 }
 
 void console_print(const char *text) {
     console_write((const uint8_t *)text, strlen(text));
 }
 
-void console_print_number(uint32_t number) {
-    uint8_t digits[10];
-    size_t first = sizeof digits;
+char *console_decimal(char *end, uint32_t number) {
     do {
-        digits[--first] = (uint8_t)('0' + number % 10);
+        *--end = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    console_write(digits + first, sizeof digits - first);
+    return end;
+}
+
+void console_print_number(uint32_t number) {
+    char digits[CONSOLE_DIGITS + 1] = {0};
+    console_print(console_decimal(digits + CONSOLE_DIGITS, number));
 }
 
 /// SMP's side ///
 
 const uint8_t *console_frame(size_t *size) {
-    platform_mask(true);
-    smp.taken = smp.complete;
-    platform_mask(false);
-    *size = smp.size;
-    return smp.taken ? smp.frame : NULL;
+    if (!smp.complete) {
+        return NULL;
+    }
+    *size = smp.size; /* which changes until it is complete */
+    return smp.frame;
 }
 
 void console_release_frame(void) {
     smp.complete = false;
-    smp.taken = false;
 }
 
 uint16_t console_crc(const uint8_t *bytes, size_t size) {

@@ -19,19 +19,23 @@ size_t console_input(uint8_t *bytes, size_t size);
 bool console_input_available(void);
 /* Whether the input has been declared ended and everything before its end was read. */
 bool console_input_ended(void);
-/* Program output. Waits while an SMP request is being received, and calls platform_poll() meanwhile. */
-void console_write(const uint8_t *bytes, size_t size);
+/* Program output. Waits while an SMP request is being received, and calls platform_poll() meanwhile: when that says that
+   the program has to stop, nothing more is written, and the answer is false. */
+bool console_write(const uint8_t *bytes, size_t size);
 /* The same for the firmware's own lines. */
 void console_print(const char *text);
 void console_print_number(uint32_t number);
+/* Writes a number's decimal digits before `end`; gives where they begin. There are at most CONSOLE_DIGITS. */
+#define CONSOLE_DIGITS 10
+char *console_decimal(char *end, uint32_t number);
 
 /* SMP's side. */
 
 /* The request that has been received: length (2 bytes, big-endian), message, CRC (2 bytes). NULL when there is none.
    Valid until console_release_frame. */
 const uint8_t *console_frame(size_t *size);
-/* SMP's part, called in the interrupt: a client repeats itself while nobody has looked at this request yet. */
-void console_frame_ignored(void);
+/* SMP's part, called in the interrupt when a request has come. */
+void console_frame_came(void);
 /* The request is answered, or needs no answer now: the next may come, and program output goes on. */
 void console_release_frame(void);
 /* CRC-16/XMODEM, which ends a frame. */

@@ -1,6 +1,16 @@
-/* Included by execute.c: one function with computed goto; the driver for ARMv6-M. */
+/* Included by execute.c: one function with computed goto; the driver for ARMv6-M.
+ *
+ * It has registers to spare above r7: struct vm and the table of handlers lie there, where the exception handler finds
+ * them. vm_execute keeps the caller's.
+ */
 
-#define VM vm
+register struct vm *VM __asm("r8");
+register const void *const *primary __asm("r9");
+
+_Static_assert(offsetof(struct vm, table) == 20, "assembly uses this offset");
+
+static const void *const *attention_table;
+
 #define HANDLER(name, opcode) op_##name:
 #define NEXT(length)               \
     {                              \
@@ -10,7 +20,7 @@
     }
 #define TRAP(kind)            \
     {                         \
-        vm->trap = (kind);    \
+        VM->trap = (kind);    \
         goto out;             \
     }
 #define STOP(kind) TRAP(kind)
@@ -21,13 +31,15 @@
     }
 #define LABEL(name, opcode) [opcode] = &&op_##name,
 
-void vm_execute(struct vm *vm) {
+INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
-    static const void *const primary[256] = {
+    static const void *const primary_table[256] = {
         [0 ... 255] = &&op_illegal,
-        ISA_STRAIGHT(LABEL) ISA_SOFT(LABEL) ISA_LIBRARY(LABEL)[ISA_ESCAPE] = &&op_escape,
+        ISA_STRAIGHT(LABEL) ISA_REGISTERS(LABEL) ISA_THUMB1(LABEL)
+        ISA_SOFT(LABEL) ISA_LIBRARY(LABEL)[ISA_ESCAPE] = &&op_escape,
     };
+    static const void *const attention[256] = {[0 ... 255] = &&op_attention};
     static const void *const escaped[256] = {[0 ... 255] = &&op_illegal, ISA_ESCAPED(LABEL)};
 #pragma GCC diagnostic pop
     const uint16_t *pc;
@@ -38,11 +50,34 @@ void vm_execute(struct vm *vm) {
     uint32_t w;
     uint32_t fault;
 
+    attention_table = attention;
+    VM->table = primary_table;
+    if (vm_interrupt_waits()) {
+        VM->table = attention;
+    }
     LOAD_STATE();
+    primary = VM->table;
     NEXT(0);
 #define HANDLERS_STRAIGHT
 #include "generated/handlers.inc"
 #undef HANDLERS_STRAIGHT
+#define HANDLERS_REGISTERS
+#include "generated/handlers.inc"
+#undef HANDLERS_REGISTERS
+
+/* Handlers that call functions. */
+#undef NEXT
+#define NEXT(length)               \
+    {                              \
+        pc += (length);            \
+        w = *pc;                   \
+        primary = VM->table;       \
+        goto *primary[w & 0xff];   \
+    }
+
+#define HANDLERS_THUMB1
+#include "generated/handlers.inc"
+#undef HANDLERS_THUMB1
 #define HANDLERS_SOFT
 #include "generated/handlers.inc"
 #undef HANDLERS_SOFT
@@ -54,10 +89,38 @@ op_escape:
 #define HANDLERS_ESCAPED
 #include "generated/handlers.inc"
 #undef HANDLERS_ESCAPED
+/* Before any instruction, which has not begun and is reached again afterwards. */
+op_attention:
+    SAVE_STATE();
+    VM->table = primary_table;
+    TRY(vm_interrupted(VM));
+    NEXT(0);
 op_illegal:
     TRAP(VM_TRAP_ILLEGAL_INSTRUCTION);
 memory_fault:
-    TRAP(vm_memory_fault(vm, fault));
+    TRAP(vm_memory_fault(VM, fault));
 out:
     SAVE_STATE();
+}
+
+__attribute__((naked)) void vm_execute(struct vm *vm) {
+    (void)vm;
+    __asm("push {r4-r6, lr}\n"
+          "mov r4, r8\n"
+          "mov r5, r9\n"
+          "mov r8, r0\n"
+          "bl interpret\n"
+          "mov r8, r4\n"
+          "mov r9, r5\n"
+          "pop {r4-r6, pc}\n");
+}
+
+void vm_interrupt(struct vm *vm) {
+    vm->table = attention_table;
+}
+
+__attribute__((naked)) void vm_switch_table(void) {
+    SWITCH_TABLE("mov r0, r8\n"
+                 "ldr r0, [r0, #20]\n"
+                 "mov r9, r0\n");
 }

@@ -30,6 +30,12 @@ next:
 #define HANDLERS_STRAIGHT
 #include "generated/handlers.inc"
 #undef HANDLERS_STRAIGHT
+#define HANDLERS_REGISTERS
+#include "generated/handlers.inc"
+#undef HANDLERS_REGISTERS
+#define HANDLERS_THUMB1
+#include "generated/handlers.inc"
+#undef HANDLERS_THUMB1
 #define HANDLERS_SOFT
 #include "generated/handlers.inc"
 #undef HANDLERS_SOFT

@@ -17,10 +17,10 @@ register struct vm *VM __asm("r10");
 
 _Static_assert(offsetof(struct vm, pc) == 0 && offsetof(struct vm, frame) == 4 &&
                    offsetof(struct vm, memory_bytes) == 8 && offsetof(struct vm, window_low) == 12 &&
-                   offsetof(struct vm, window_size) == 16,
-               "vm_execute loads the state by these offsets");
+                   offsetof(struct vm, window_size) == 16 && offsetof(struct vm, table) == 20,
+               "assembly uses these offsets");
 
-static const handler primary_table[256];
+static const handler primary_table[256], attention_table[256];
 
 __attribute__((naked)) static void leave(void) {
     __asm("str r4, [r10, #0]\n"
@@ -28,26 +28,27 @@ __attribute__((naked)) static void leave(void) {
           "pop {r3-r11, pc}\n");
 }
 
-__attribute__((noinline, noclone, used)) static void trap(uint32_t kind) {
+INTERPRETER __attribute__((noinline, noclone, used)) static void trap(uint32_t kind) {
     VM->trap = kind;
     leave();
 }
 
-__attribute__((noinline)) static void memory_fault(uint32_t end) {
+INTERPRETER __attribute__((noinline)) static void memory_fault(uint32_t end) {
     trap(vm_memory_fault(VM, end));
 }
 
 /* After an instruction with a library call: r0 is its trap kind. */
-__attribute__((naked, used)) static void after_library(void) {
-    __asm("cmp r0, #0\n"
-          "bne trap\n"
+INTERPRETER __attribute__((naked, used)) static void after_library(void) {
+    __asm("cbnz r0, 1f\n"
+          "ldr r6, [r10, #20]\n"
           "ldrh r0, [r4]\n"
           "uxtb r1, r0\n"
-          "ldr pc, [r6, r1, lsl #2]\n");
+          "ldr pc, [r6, r1, lsl #2]\n"
+          "1: b trap\n");
 }
 
 /* Handlers of straight code. */
-#define HANDLER(name, opcode) static void op_##name(uint32_t w)
+#define HANDLER(name, opcode) INTERPRETER static void op_##name(uint32_t w)
 #define NEXT(length)                       \
     do {                                   \
         pc += (length);                    \
@@ -73,24 +74,27 @@ __attribute__((naked, used)) static void after_library(void) {
 #define HANDLERS_STRAIGHT
 #include "generated/handlers.inc"
 #undef HANDLERS_STRAIGHT
+#define HANDLERS_THUMB1
+#include "generated/handlers.inc"
+#undef HANDLERS_THUMB1
 #ifdef __ARM_FP
 #define HANDLERS_SOFT
 #include "generated/handlers.inc"
 #undef HANDLERS_SOFT
 #endif
 
-/* Handlers that call: functions that return a trap kind, each behind a veneer. */
+/* Handlers that call or push: functions that return a trap kind, each behind a veneer. */
 #undef HANDLER
 #undef NEXT
 #undef TRAP
 #undef MEMORY_FAULT
 #define HANDLER(name, opcode)                                                \
-    __attribute__((used)) static uint32_t call_##name(uint32_t w);           \
-    __attribute__((naked)) static void op_##name(uint32_t w) {               \
+    INTERPRETER __attribute__((used)) static uint32_t call_##name(uint32_t w); \
+    INTERPRETER __attribute__((naked)) static void op_##name(uint32_t w) {   \
         __asm("bl call_" #name "\n"                                          \
               "b after_library\n");                                          \
     }                                                                        \
-    static uint32_t call_##name(uint32_t w)
+    INTERPRETER static uint32_t call_##name(uint32_t w)
 #define NEXT(length)     \
     do {                 \
         pc += (length);  \
@@ -104,22 +108,25 @@ __attribute__((naked, used)) static void after_library(void) {
 #include "generated/handlers.inc"
 #undef HANDLERS_SOFT
 #endif
+#define HANDLERS_REGISTERS
+#include "generated/handlers.inc"
+#undef HANDLERS_REGISTERS
 #define HANDLERS_LIBRARY
 #include "generated/handlers.inc"
 #undef HANDLERS_LIBRARY
 
 /* The escape page: cold, so its rows share one veneer. */
 #undef HANDLER
-#define HANDLER(name, opcode) static uint32_t call_##name(uint32_t w)
+#define HANDLER(name, opcode) INTERPRETER static uint32_t call_##name(uint32_t w)
 #define HANDLERS_ESCAPED
 #include "generated/handlers.inc"
 #undef HANDLERS_ESCAPED
 
-static uint32_t call_illegal(uint32_t w) {
+INTERPRETER static uint32_t call_illegal(uint32_t w) {
     return VM_TRAP_ILLEGAL_INSTRUCTION;
 }
 
-static void op_illegal(uint32_t w) {
+INTERPRETER static void op_illegal(uint32_t w) {
     trap(VM_TRAP_ILLEGAL_INSTRUCTION);
 }
 
@@ -129,36 +136,65 @@ static void op_illegal(uint32_t w) {
 
 static uint32_t (*const escaped_table[256])(uint32_t) = {[0 ... 255] = call_illegal, ISA_ESCAPED(ESCAPED_ENTRY)};
 
-__attribute__((used)) static uint32_t call_escaped(uint32_t w) {
+INTERPRETER __attribute__((used)) static uint32_t call_escaped(uint32_t w) {
     return escaped_table[w >> 8](w);
 }
 
-__attribute__((naked)) static void op_escape(uint32_t w) {
+INTERPRETER __attribute__((naked)) static void op_escape(uint32_t w) {
     __asm("bl call_escaped\n"
+          "b after_library\n");
+}
+
+/* Before any instruction, which has not begun and is reached again afterwards. */
+INTERPRETER __attribute__((used)) static uint32_t call_attention(void) {
+    SAVE_STATE();
+    VM->table = primary_table;
+    return vm_interrupted(VM);
+}
+
+INTERPRETER __attribute__((naked)) static void op_attention(uint32_t w) {
+    __asm("bl call_attention\n"
           "b after_library\n");
 }
 
 static const handler primary_table[256] = {
     [0 ... 255] = op_illegal,
-    ISA_STRAIGHT(ENTRY) ISA_SOFT(ENTRY) ISA_LIBRARY(ENTRY)[ISA_ESCAPE] = op_escape,
+    ISA_STRAIGHT(ENTRY) ISA_REGISTERS(ENTRY) ISA_THUMB1(ENTRY)
+    ISA_SOFT(ENTRY) ISA_LIBRARY(ENTRY)[ISA_ESCAPE] = op_escape,
 };
 
-__attribute__((naked, noinline)) static void enter(struct vm *vm, const handler *table) {
+static const handler attention_table[256] = {[0 ... 255] = op_attention};
+
+INTERPRETER __attribute__((naked, used)) static void begin(void) {
+    __asm("ldr r4, [r10, #0]\n"
+          "ldr r5, [r10, #4]\n"
+          "ldr r7, [r10, #8]\n"
+          "ldr r8, [r10, #12]\n"
+          "ldr r9, [r10, #16]\n"
+          "movs r0, #0\n"
+          "b after_library\n");
+}
+
+__attribute__((naked, noinline)) static void enter(struct vm *vm) {
     __asm("push {r3-r11, lr}\n"
           "mov r10, r0\n"
-          "mov r6, r1\n"
-          "ldr r4, [r0, #0]\n"
-          "ldr r5, [r0, #4]\n"
-          "ldr r7, [r0, #8]\n"
-          "ldr r8, [r0, #12]\n"
-          "ldr r9, [r0, #16]\n"
-          "ldrh r0, [r4]\n"
-          "uxtb r1, r0\n"
-          "ldr pc, [r6, r1, lsl #2]\n");
+          "b begin\n");
 }
 
 #pragma GCC diagnostic pop
 
 void vm_execute(struct vm *vm) {
-    enter(vm, primary_table);
+    vm->table = primary_table;
+    if (vm_interrupt_waits()) {
+        vm->table = attention_table;
+    }
+    enter(vm);
+}
+
+void vm_interrupt(struct vm *vm) {
+    vm->table = attention_table;
+}
+
+__attribute__((naked)) void vm_switch_table(void) {
+    SWITCH_TABLE("ldr r6, [r10, #20]\n");
 }

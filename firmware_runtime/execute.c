@@ -4,7 +4,14 @@
  *                     (ARMv7-M and later). A handler that would need the C stack, because it calls a library
  *                     function, is an ordinary function behind a two-instruction veneer, so no handler ever pushes.
  * VM_DRIVER_GOTO      one function with computed goto (ARMv6-M, where gcc makes no sibling calls).
- * VM_DRIVER_SWITCH    one function with a switch (PC, sanitizers).
+ * VM_DRIVER_SWITCH    one function with a switch (PC, sanitizers); it cannot be interrupted.
+ *
+ * Both drivers for a board keep the address of the handler table in a register. An interrupt that wants the program's
+ * attention gives it another table, whose entries all lead to one handler: so the program stops exactly between two
+ * instructions, and a program that is not interrupted pays nothing. vm->table says which table is in force; every
+ * handler that called a function outside the interpreter takes it from there, since that function may have kept the
+ * old address on the stack. vm_switch_table() sees to all other handlers: they lie in the section .interpreter, in
+ * which the register never holds anything else.
  *
  * This file decides how instructions are reached. It refuses to know what they do: that is generated/handlers.inc.
  */
@@ -183,6 +190,21 @@ static inline double get_double(const uint32_t *slot) {
 #define SAVE_STATE() \
     VM->pc = pc;     \
     VM->frame = frame
+
+#define INTERPRETER __attribute__((section(".interpreter")))
+
+/* The exception handler changes the table's register where the interrupted code is the interpreter's. The frame that
+ * the core has pushed holds the program counter at 24. */
+#define SWITCH_TABLE(load)                \
+    __asm("ldr r0, [sp, #24]\n"           \
+          "ldr r1, =interpreter_begin\n"  \
+          "cmp r0, r1\n"                  \
+          "blo 1f\n"                      \
+          "ldr r1, =interpreter_end\n"    \
+          "cmp r0, r1\n"                  \
+          "bhs 1f\n" load                 \
+          "1: bx lr\n"                    \
+          ".ltorg\n")
 
 #if defined(VM_DRIVER_THREADED)
 #include "driver_threaded.h"

@@ -273,7 +273,9 @@ uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
     uint32_t length, total = 0;
     for (uint32_t i = 0; i < slots[2]; i++) {
         const uint8_t *data = iovec(vm, iovecs, i, &length);
-        console_write(data, length);
+        if (!console_write(data, length)) {
+            return VM_TRAP_STOPPED;
+        }
         total += length;
     }
     store32(guest_memory(vm, slots[3], 4), total);
@@ -471,8 +473,7 @@ uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {
     if (!data) {
         return vm->trap;
     }
-    console_write(data, slots[1]);
-    return finish(slots, SUCCESS);
+    return console_write(data, slots[1]) ? finish(slots, SUCCESS) : (uint32_t)VM_TRAP_STOPPED;
 }
 
 /// Module env: AssemblyScript ///
@@ -531,26 +532,13 @@ static void console_write_string(const struct utf16 *string) {
     }
 }
 
-static void console_write_text(const char *text) {
-    console_write((const uint8_t *)text, strlen(text));
-}
-
-static void console_write_number(uint32_t number) {
-    char digits[11], *p = digits + sizeof digits;
-    *--p = 0;
-    do {
-        *--p = (char)('0' + number % 10);
-    } while (number /= 10);
-    console_write_text(p);
-}
-
 uint32_t env_console_log(struct vm *vm, uint32_t *slots) {
     struct utf16 text;
     if (!guest_string(vm, slots[0], &text)) {
         return vm->trap;
     }
     console_write_string(&text);
-    console_write_text("\n");
+    console_print("\n");
     return VM_TRAP_NONE;
 }
 
@@ -559,15 +547,15 @@ uint32_t env_abort(struct vm *vm, uint32_t *slots) {
     if (!guest_string(vm, slots[0], &message) || !guest_string(vm, slots[1], &file)) {
         return vm->trap;
     }
-    console_write_text("abort: ");
+    console_print("abort: ");
     console_write_string(&message);
-    console_write_text(" in ");
+    console_print(" in ");
     console_write_string(&file);
-    console_write_text(":");
-    console_write_number(slots[2]);
-    console_write_text(":");
-    console_write_number(slots[3]);
-    console_write_text("\n");
+    console_print(":");
+    console_print_number(slots[2]);
+    console_print(":");
+    console_print_number(slots[3]);
+    console_print("\n");
     vm->exit_status = ABORT_STATUS;
     return VM_TRAP_EXIT;
 }

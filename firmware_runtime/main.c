@@ -15,22 +15,6 @@ static void print_banner(void) {
     console_print(" bytes for modules\r\n");
 }
 
-/* What went wrong with a program would go wrong again, so after such a reset it waits to be told. */
-static void run_installed(void) {
-    static const char *const reasons[] = {
-        [HOLD_FAULT] = "the firmware had a fault",
-        [HOLD_DEAF] = "the program kept the board from answering",
-    };
-    enum hold reason = platform_held();
-    if (reason == HOLD_NOTHING) {
-        module_run();
-        return;
-    }
-    console_print("[program not started: ");
-    console_print(reasons[reason]);
-    console_print("; reset to try again]\r\n");
-}
-
 bool platform_poll(void) {
     smp_poll();
     return !module_must_stop();
@@ -39,7 +23,7 @@ bool platform_poll(void) {
 int main(void) {
     platform_start();
     print_banner();
-    run_installed();
+    module_run();
     for (;;) {
         platform_poll();
         if (!smp_runtime_run_call()) {

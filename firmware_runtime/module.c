@@ -5,9 +5,12 @@
 #include "board.h"
 #include "console.h"
 #include "host.h"
+#include "platform.h"
 #include "vm.h"
 
 #define BACKTRACE_ROOM 16
+#define MOST_BAD_STARTS 3
+#define NOTE_FAULT 0x80u /* beside the number of bad starts */
 
 /* From the linker template. */
 extern uint8_t arena_begin[], arena_end[];
@@ -22,6 +25,7 @@ static struct vm vm;
 static enum module_state state;
 static uint32_t last_trap;
 static volatile bool must_stop;
+static uint8_t bad_starts; /* in a row, before this one */
 
 enum module_state module_state(void) {
     return state;
@@ -64,6 +68,21 @@ uint32_t *module_slots(uint32_t *room) {
     return vm_arguments(&vm);
 }
 
+void module_interrupt(void) {
+    vm_interrupt(&vm);
+    platform_switch_table();
+}
+
+uint32_t vm_interrupted(struct vm *interrupted) {
+    (void)interrupted;
+    return platform_poll() ? VM_TRAP_NONE : VM_TRAP_STOPPED;
+}
+
+bool vm_interrupt_waits(void) {
+    size_t size;
+    return console_frame(&size) != NULL;
+}
+
 void module_stop(void) {
     must_stop = true;
 }
@@ -82,11 +101,14 @@ const char *module_load(const char **detail) {
 
 void module_unload(void) {
     state = MODULE_NONE;
+    last_trap = VM_TRAP_NONE;
+    module_trust();
 }
 
 uint32_t module_call(uint32_t function) {
     enum module_state before = state;
     state = MODULE_RUNNING;
+    last_trap = VM_TRAP_NONE;
     last_trap = vm_call(&vm, function);
     state = before;
     must_stop = false;
@@ -95,11 +117,11 @@ uint32_t module_call(uint32_t function) {
 
 /// A whole program ///
 
-static void print_trap(void) {
+static void print_trap(uint32_t trap) {
     uint32_t places[BACKTRACE_ROOM][2];
     uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
     console_print("\r\n[trap ");
-    console_print(trap_texts[last_trap]);
+    console_print(trap_texts[trap]);
     if (count > 0) {
         console_print(" function=");
         console_print_number(places[0][0]);
@@ -116,13 +138,15 @@ static void print_trap(void) {
     }
 }
 
+/* A request that comes meanwhile may unload the program: what is told was fetched before. */
 static void print_end(void) {
-    if (last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT) {
-        print_trap();
+    const uint32_t trap = last_trap, status = vm.exit_status;
+    if (trap != VM_TRAP_NONE && trap != VM_TRAP_EXIT) {
+        print_trap(trap);
         return;
     }
     console_print("\r\n[exit ");
-    console_print_number(vm.exit_status);
+    console_print_number(status);
     console_print("]\r\n");
 }
 
@@ -150,9 +174,41 @@ static void run_modules(void) {
     }
 }
 
+void module_trust(void) {
+    bad_starts = 0;
+    platform_note(0);
+}
+
+void platform_faulted(void) {
+    platform_note((uint8_t)(NOTE_FAULT | (bad_starts + 1)));
+}
+
+/* A start that is cut off by a reset from outside is no bad one: the note is gone until the program goes wrong. */
+static bool may_start(void) {
+    uint8_t note = platform_noted();
+    bad_starts = note & ~NOTE_FAULT;
+    if (note & NOTE_FAULT) {
+        console_print("[the firmware had a fault]\r\n");
+    }
+    if (bad_starts < MOST_BAD_STARTS) {
+        platform_note(0);
+        return true;
+    }
+    bad_starts = MOST_BAD_STARTS;
+    platform_note(bad_starts);
+    console_print("[program not started: its last ");
+    console_print_number(bad_starts);
+    console_print(" starts ended in a trap or a fault; install it again, or switch the power off and on]\r\n");
+    return false;
+}
+
+static bool went_wrong(void) {
+    return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && last_trap != VM_TRAP_STOPPED;
+}
+
 void module_run(void) {
     const char *detail;
-    if (state == MODULE_LOADED) { /* a request to load it came while the banner was printed: its sender will call */
+    if (state == MODULE_LOADED || !may_start()) { /* loaded: a request came while the banner was printed */
         return;
     }
     const char *wrong = module_load(&detail);
@@ -163,5 +219,8 @@ void module_run(void) {
     host_reset();
     run_modules();
     state = MODULE_ENDED;
+    if (went_wrong()) {
+        platform_note(bad_starts + 1);
+    }
     print_end();
 }

@@ -21,7 +21,8 @@ const char *module_load(const char **detail);
 /* The slot is about to change: the program is gone. */
 void module_unload(void);
 
-/* Loads, instantiates and runs the program to its end, and says on the console how it ended. */
+/* Loads, instantiates and runs the program to its end, and says on the console how it ended. A program whose last starts
+   all went wrong is not started. */
 void module_run(void);
 
 /* Runs one function of the loaded bundle; gives the trap kind. Arguments and results lie in module_slots. */
@@ -30,9 +31,15 @@ uint32_t module_call(uint32_t function);
 /* Where arguments go; `*room` is how many slots there are. Only while nothing runs. */
 uint32_t *module_slots(uint32_t *room);
 
-/* Asks the running program to stop at its next host call; platform_poll gives false from then on. */
+/* In an interrupt: the running program calls platform_poll before its next instruction. */
+void module_interrupt(void);
+
+/* Has the running program stopped: platform_poll gives false from then on, which ends it. */
 void module_stop(void);
 bool module_must_stop(void);
+
+/* What is in the slot may be started again, however often that went wrong: somebody asked for it, or it is new. */
+void module_trust(void);
 
 enum module_state module_state(void);
 uint32_t module_exit_status(void);

@@ -29,12 +29,15 @@ void platform_mask(bool masked);
 /* As if the reset pin had been pulled. */
 _Noreturn void platform_reset(void);
 
-/* A word that lives through a reset: why the installed program is not to be started after it (start.c). */
-enum hold { HOLD_NOTHING, HOLD_FAULT, HOLD_DEAF };
+/* A note that lives through a reset, not through a power cut: then it is 0. */
+void platform_note(uint8_t note);
+uint8_t platform_noted(void);
 
-void platform_hold(enum hold reason);
-/* The reason left before the last reset; asking forgets it. */
-enum hold platform_held(void);
+/* The port calls this when the firmware has broken down, just before it resets. */
+void platform_faulted(void);
+
+/* In an interrupt: has vm_switch_table (vm.h) called when no interrupt is being served any more. */
+void platform_switch_table(void);
 
 /* Random bytes from a noise source; false when the chip has none. */
 bool platform_random(uint8_t *bytes, size_t size);

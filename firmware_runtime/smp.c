@@ -68,6 +68,7 @@ static const struct smp_command commands[] = {
     {SMP_RUNTIME, 3, true, SMP_WRITES, smp_runtime_start},
     {SMP_RUNTIME, 4, false, SMP_READS, smp_runtime_status},
     {SMP_RUNTIME, 5, false, SMP_READS, smp_runtime_global},
+    {SMP_RUNTIME, 6, true, SMP_WRITES, smp_runtime_status}, /* stop */
 };
 
 /// The server ///
@@ -150,7 +151,7 @@ static void answer(const struct smp_request *request, const struct smp_command *
 
 /* Answers the request that has come, if any. A broken one gets no answer: the client sends it again. One that needs the
    program stopped stays in its buffer until it has stopped. */
-static void serve(void (*stop_program)(void)) {
+void smp_poll(void) {
     size_t size;
     struct smp_request request;
     const uint8_t *frame = console_frame(&size);
@@ -160,7 +161,7 @@ static void serve(void (*stop_program)(void)) {
     if (parse(frame, size, &request)) {
         const struct smp_command *command = find_command(request.header);
         if (command != NULL && command->stops_program && module_state() == MODULE_RUNNING) {
-            stop_program();
+            module_stop();
             return;
         }
         answer(&request, command);
@@ -173,19 +174,6 @@ static void serve(void (*stop_program)(void)) {
     }
 }
 
-void smp_poll(void) {
-    serve(module_stop);
-}
-
-static void restart_without_program(void) {
-    platform_hold(HOLD_DEAF);
-    platform_reset();
-}
-
-/* A program that computes without a host call keeps main from answering. So the interrupt answers, and where the program
-   would have to stop, the board restarts without it: the client's next repetition finds it idle. */
-void console_frame_ignored(void) {
-    if (module_state() == MODULE_RUNNING) {
-        serve(restart_without_program);
-    }
+void console_frame_came(void) {
+    module_interrupt();
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "console.h"
 #include "module.h"
 #include "platform.h"
 #include "sha256.h"
@@ -26,30 +27,18 @@ static const uint8_t *const slot = (const uint8_t *)SLOT_ADDRESS;
 
 /// State ///
 
-/* Appends a number and a character; gives the place after them. */
-static char *print_number(char *text, uint32_t number, char after) {
-    char digits[10];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0) {
-        *text++ = digits[--count];
-    }
-    *text = after;
-    return text + 1;
-}
-
+/* The parts from the last to the first, each before the one that stands there; the build only when there is one. */
 static void put_version(struct cbor_writer *reply, const struct image_container *head) {
-    char text[4 * 11], *end = text;
-    end = print_number(end, head->major, '.');
-    end = print_number(end, head->minor, '.');
-    end = print_number(end, head->revision, head->build != 0 ? '.' : 0);
-    if (head->build != 0) {
-        print_number(end, head->build, 0);
+    const uint32_t parts[] = {head->build, head->revision, head->minor, head->major};
+    char text[4 * (CONSOLE_DIGITS + 1)], *begin = text + sizeof text - 1;
+    *begin = 0;
+    for (size_t i = head->build == 0; i < sizeof parts / sizeof *parts; i++) {
+        if (*begin != 0) {
+            *--begin = '.';
+        }
+        begin = console_decimal(begin, parts[i]);
     }
-    cbor_put_text(reply, "version", text);
+    cbor_put_text(reply, "version", begin);
 }
 
 /* One image, or none. There is nothing to confirm: what is in the slot runs when it is whole. */

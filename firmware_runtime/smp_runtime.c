@@ -24,6 +24,8 @@ static struct {
     uint32_t trap;
 } call;
 
+static uint32_t input_taken; /* bytes of program input since it was loaded */
+
 enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_writer *reply) {
     (void)request;
     cbor_put_text(reply, "board", BOARD_NAME);
@@ -41,11 +43,9 @@ enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_
 
 /// Calls ///
 
-static void put_trap(struct cbor_writer *reply, uint32_t trap) {
+static void put_backtrace(struct cbor_writer *reply) {
     uint32_t places[BACKTRACE_ROOM][2];
     uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
-    cbor_put_unsigned(reply, "t", trap);
-    cbor_put_unsigned(reply, "x", module_exit_status());
     cbor_put_string(reply, "bt", CBOR_BYTES, places, count * (uint32_t)sizeof *places);
 }
 
@@ -54,7 +54,9 @@ static enum smp_result put_call_result(struct cbor_writer *reply) {
     if (call.trap == VM_TRAP_NONE) {
         cbor_put_string(reply, "r", CBOR_BYTES, module_slots(&room), call.results * SLOT_BYTES);
     } else {
-        put_trap(reply, call.trap);
+        cbor_put_unsigned(reply, "t", call.trap);
+        cbor_put_unsigned(reply, "x", module_exit_status());
+        put_backtrace(reply);
     }
     return SMP_OK;
 }
@@ -106,17 +108,25 @@ bool smp_runtime_run_call(void) {
 /// Starting, input, results ///
 
 /* Gives each string of the array under `key` to `add`; a missing array is an empty one. */
-static bool add_strings(const struct smp_request *request, const char *key, bool (*add)(const char *, size_t)) {
+static enum smp_result add_strings(const struct smp_request *request, const char *key,
+                                   bool (*add)(const char *, size_t)) {
     struct cbor_item array, text;
     if (!cbor_find(request->payload, key, &array)) {
-        return true;
+        return SMP_OK;
+    }
+    if (array.type != CBOR_ARRAY) {
+        return SMP_INVALID;
     }
     struct cbor_reader strings = {array.content, request->payload.end};
-    bool good = array.type == CBOR_ARRAY;
-    for (uint32_t i = 0; good && i < array.value; i++) {
-        good = cbor_read(&strings, &text) && text.type == CBOR_TEXT && add((const char *)text.content, text.value);
+    while (!cbor_passed(&strings, &array.value)) {
+        if (!cbor_read(&strings, &text) || text.type != CBOR_TEXT) {
+            return SMP_INVALID;
+        }
+        if (!add((const char *)text.content, text.value)) {
+            return SMP_NO_MEMORY;
+        }
     }
-    return good;
+    return SMP_OK;
 }
 
 enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor_writer *reply) {
@@ -132,10 +142,16 @@ enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor
         }
         return SMP_OK;
     }
+    module_trust();
     host_reset();
     console_clear_input();
-    if (!add_strings(request, "args", host_add_argument) || !add_strings(request, "env", host_add_environment)) {
-        return SMP_NO_MEMORY;
+    input_taken = 0;
+    enum smp_result added = add_strings(request, "args", host_add_argument);
+    if (added == SMP_OK) {
+        added = add_strings(request, "env", host_add_environment);
+    }
+    if (added != SMP_OK) {
+        return added;
     }
     if (cbor_find_unsigned(request->payload, "seed", &seed)) {
         host_seed(seed);
@@ -144,17 +160,24 @@ enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor
     return SMP_OK;
 }
 
-/* Answers how many bytes found room; the client sends the others again. The end counts only with the last byte. */
+/* Answers how many bytes found room, and how many were taken in all; the client sends the others again. With "off" it
+   says how many were taken before: so a chunk whose answer was lost is not taken twice. The end counts only with the
+   last byte. */
 enum smp_result smp_runtime_input(const struct smp_request *request, struct cbor_writer *reply) {
     const uint8_t *bytes;
-    uint32_t size = 0, taken = 0;
-    if (cbor_find_bytes(request->payload, "d", &bytes, &size)) {
-        taken = (uint32_t)console_add_input(bytes, size);
-    }
-    if (taken == size && cbor_find_true(request->payload, "eof")) {
-        console_end_input();
+    uint32_t size = 0, taken = 0, offset = input_taken;
+    cbor_find_unsigned(request->payload, "off", &offset);
+    if (offset == input_taken) {
+        if (cbor_find_bytes(request->payload, "d", &bytes, &size)) {
+            taken = (uint32_t)console_add_input(bytes, size);
+            input_taken += taken;
+        }
+        if (taken == size && cbor_find_true(request->payload, "eof")) {
+            console_end_input();
+        }
     }
     cbor_put_unsigned(reply, "n", taken);
+    cbor_put_unsigned(reply, "off", input_taken);
     return SMP_OK;
 }
 
@@ -165,6 +188,7 @@ enum smp_result smp_runtime_status(const struct smp_request *request, struct cbo
     cbor_put_unsigned(reply, "trap", module_last_trap());
     cbor_put_unsigned(reply, "stack", module_stack_high_water());
     cbor_put_unsigned(reply, "arena_used", module_arena_used());
+    put_backtrace(reply);
     return SMP_OK;
 }
 

@@ -45,6 +45,7 @@ struct vm {
     uint8_t *memory_bytes;
     uint32_t window_low;
     uint32_t window_size;
+    const void *volatile table; /* of handlers, changed by interrupts */
 
     uint32_t trap;         /* kind of the last trap, enum vm_trap */
     uint32_t exit_status;  /* of VM_TRAP_EXIT */
@@ -121,6 +122,15 @@ uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t length);
 
 /* execute.c: run from vm->pc until something stops it; leaves vm->trap. */
 void vm_execute(struct vm *vm);
+
+/* In an interrupt: the running program has to call vm_interrupted before its next instruction. It will when
+ * vm_switch_table, the handler of an exception that is taken after all others, has run. */
+void vm_interrupt(struct vm *vm);
+void vm_switch_table(void);
+/* The host's: what the interrupt was for. Gives a trap kind, 0 to go on. */
+uint32_t vm_interrupted(struct vm *vm);
+/* The host's: whether a program that begins now has missed one. */
+bool vm_interrupt_waits(void);
 
 /* vm.c: what handlers call. The ones that return uint32_t return a trap kind. */
 uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import);

@@ -23,6 +23,8 @@ C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"
 HEX_DIGITS = 100  # on a line
 GROUPS = {
     "STRAIGHT": "straight code on every core",
+    "REGISTERS": "no library calls, but more registers than some cores have",
+    "THUMB1": "library calls on ARMv6-M",
     "SOFT": "library calls where there is no FPU",
     "LIBRARY": "library calls everywhere",
     "ESCAPED": "the escape page",
@@ -38,7 +40,7 @@ def group(row: Row) -> str:
     """Which part of handlers.inc holds the row."""
     if row.escaped:
         return "ESCAPED"
-    return {"": "STRAIGHT", "soft": "SOFT", "always": "LIBRARY"}[row.library]
+    return {"": "STRAIGHT", "always": "LIBRARY"}.get(row.library, row.library.upper())
 
 
 def render_isa_header() -> str:
@@ -86,7 +88,7 @@ def render_trap_texts() -> str:
 
 
 def render_handlers() -> str:
-    """handlers.inc: the body of every instruction, in four groups that a driver includes one at a time."""
+    """handlers.inc: the body of every instruction, in six groups that a driver includes one at a time."""
     lines = [f"/* {BANNER} */"]
     for number, name in enumerate(GROUPS):
         lines.append(f"#{'if' if number == 0 else 'elif'} defined(HANDLERS_{name})")

@@ -115,7 +115,7 @@ FORMATS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each row is itself and nothing else, and found quickly in a dict
 class Row:
     """One instruction: name, picture of its bits, opcode, types of its slot operands, meaning, sentence."""
 
@@ -126,8 +126,8 @@ class Row:
     meaning: str
     sentence: str
     library: str = ""
-    """Whether the handler needs the C stack, for a library call or for want of registers: "" for straight code,
-    "soft" on a core without FPU, "always"."""
+    """Whether the handler calls library functions: "" for straight code, "thumb1" on an ARMv6-M core, "soft" on a core
+    without FPU, "always". One with "registers" calls nothing, but needs the C stack for want of registers."""
     since: int = 1
     feature: str = ""
     """One of FEATURES that a firmware may be built without; "" for what every firmware has."""
@@ -255,11 +255,11 @@ _row("i64.const", "di", "i64", "d = (uint64_t)(int64_t)i", "Sets both slots to a
 _row("slot.load", "dz", "i32", "d = FAR_SLOT(z)", "Fetches a slot beyond the reach of eight bits.")
 _row("slot.store", "az", "i32", "FAR_SLOT(z) = a", "Puts away a slot beyond the reach of eight bits.")
 _row("i32.select", "dabc", "i32 i32 i32 i32", "d = c != 0 ? a : b", "Chooses between two slots.")
-_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.", "always")
+_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.", "registers")
 _row("global.get", "dg", "i32", "d = GLOBAL(g)", "Reads a global.")
 _row("global.set", "ag", "i32", "GLOBAL(g) = a", "Writes a global.")
 _row("global.get64", "dg", "i64", "d = GLOBAL64(g)", "Reads a global of two slots.")
-_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.", "always")
+_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.", "registers")
 
 # i32 ----------------------------------------------------------------------------------------------------------------
 
@@ -284,8 +284,21 @@ _binary(
         "shr_u": ("d = a >> (b & 31)", "Shifts right, zero in."),
         "rotl": ("d = vm_rotl32(a, b)", "Rotates left."),
         "rotr": ("d = vm_rotl32(a, 32u - b)", "Rotates right."),
+    },
+)
+_binary(
+    "i32",
+    "dab",
+    {
         "div_s": (_DIVISION + _OVERFLOW32 + "d = (uint32_t)((int32_t)a / (int32_t)b)", "Divides, signed."),
         "div_u": (_DIVISION + "d = a / b", "Divides, unsigned."),
+    },
+    library="thumb1",
+)
+_binary(
+    "i32",
+    "dab",
+    {
         "eq": ("d = a == b", "1 when equal."),
         "ne": ("d = a != b", "1 when not equal."),
         "lt_s": ("d = (int32_t)a < (int32_t)b", "1 when less, signed."),
@@ -325,14 +338,14 @@ for _name, _form, _meaning, _sentence in [
     ("gt_u_imm", "dai", "d = a > (uint32_t)i", "1 when greater than a constant, unsigned."),
 ]:
     _row(f"i32.{_name}", _form, "i32 i32", _meaning, _sentence)
-for _name, _meaning, _sentence in [
-    ("clz", "d = vm_clz32(a)", "Counts leading zeros, 32 for zero."),
-    ("ctz", "d = vm_ctz32(a)", "Counts trailing zeros, 32 for zero."),
-    ("popcnt", "d = vm_popcnt32(a)", "Counts ones."),
-    ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte."),
-    ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword."),
+for _name, _meaning, _sentence, _library in [
+    ("clz", "d = vm_clz32(a)", "Counts leading zeros, 32 for zero.", "thumb1"),
+    ("ctz", "d = vm_ctz32(a)", "Counts trailing zeros, 32 for zero.", "thumb1"),
+    ("popcnt", "d = vm_popcnt32(a)", "Counts ones.", ""),
+    ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte.", ""),
+    ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword.", ""),
 ]:
-    _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence)
+    _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence, _library)
 
 _CONDITIONS = [
     ("eq", "a == b", "equal"),
@@ -349,7 +362,7 @@ for _name, _meaning, _sentence in _CONDITIONS:
     _row(f"br_i32.{_name}_imm", "aij", "i32", f"if ({_constant}) BRANCH(j)", f"Jumps when {_sentence}, b constant.")
 for _name, _meaning, _sentence in _CONDITIONS:
     _meaning = f"if ({_meaning.format(64)}) BRANCH(j)"
-    _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.", "always")
+    _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.", "registers")
 
 # linear memory ------------------------------------------------------------------------------------------------------
 
@@ -374,7 +387,7 @@ for _form, _suffix, _reach in [
 ]:
     for _name, _type, _size, _meaning, _sentence in _LOADS:
         _meaning = f"ACCESS(a, e, {_size}); {_meaning}"
-        _library = "always" if _type == "i64" else ""
+        _library = "registers" if _type == "i64" else ""
         _row(_name + _suffix, _form.format("d"), f"{_type} i32", _meaning, _sentence + _reach, _library)
     for _name, _type, _size, _meaning, _sentence in _STORES:
         _row(
@@ -407,7 +420,14 @@ _binary(
     {
         "add": ("d = a + b", "Adds."),
         "sub": ("d = a - b", "Subtracts."),
-        "mul": ("d = a * b", "Multiplies, low half."),
+    },
+    library="registers",
+)
+_row("i64.mul", "dab", "i64 i64 i64", "d = a * b", "Multiplies, low half.", "always")
+_binary(
+    "i64",
+    "dab",
+    {
         "and": ("d = a & b", "Bitwise and."),
         "or": ("d = a | b", "Bitwise or."),
         "xor": ("d = a ^ b", "Bitwise exclusive or."),
@@ -415,13 +435,13 @@ _binary(
         "shr_s": ("d = (uint64_t)((int64_t)a >> (b & 63))", "Shifts right, sign in."),
         "shr_u": ("d = a >> (b & 63)", "Shifts right, zero in."),
     },
-    library="always",
+    library="registers",
 )
-_row("i64.add_imm", "dai", "i64 i64", "d = a + (uint64_t)(int64_t)i", "Adds a constant.", "always")
-_row("i64.and_imm", "dai", "i64 i64", "d = a & (uint64_t)(int64_t)i", "Bitwise and with a constant.", "always")
-_row("i64.shl_imm", "dau", "i64 i64", "d = a << (u & 63)", "Shifts left by a constant.", "always")
-_row("i64.shr_s_imm", "dau", "i64 i64", "d = (uint64_t)((int64_t)a >> (u & 63))", "Shifts right, sign in.", "always")
-_row("i64.shr_u_imm", "dau", "i64 i64", "d = a >> (u & 63)", "Shifts right, zero in.", "always")
+_row("i64.add_imm", "dai", "i64 i64", "d = a + (uint64_t)(int64_t)i", "Adds a constant.", "registers")
+_row("i64.and_imm", "dai", "i64 i64", "d = a & (uint64_t)(int64_t)i", "Bitwise and with a constant.", "registers")
+_row("i64.shl_imm", "dau", "i64 i64", "d = a << (u & 63)", "Shifts left by a constant.", "registers")
+_row("i64.shr_s_imm", "dau", "i64 i64", "d = (uint64_t)((int64_t)a >> (u & 63))", "Shifts right, sign in.", "registers")
+_row("i64.shr_u_imm", "dau", "i64 i64", "d = a >> (u & 63)", "Shifts right, zero in.", "registers")
 _binary(
     "i64",
     "dab",
@@ -434,7 +454,7 @@ _binary(
         "le_u": ("d = a <= b", "1 when less or equal, unsigned."),
     },
     result="i32",
-    library="always",
+    library="registers",
 )
 _row("i64.eqz", "da", "i32 i64", "d = a == 0", "1 when zero.")
 _row("i64.extend_i32_s", "da", "i64 i32", "d = (uint64_t)(int64_t)(int32_t)a", "Sign-extends to 64 bits.")

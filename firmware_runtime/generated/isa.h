@@ -103,8 +103,6 @@ enum vm_trap {
     X(i32_shr_u, 0x28) \
     X(i32_rotl, 0x29) \
     X(i32_rotr, 0x2a) \
-    X(i32_div_s, 0x2b) \
-    X(i32_div_u, 0x2c) \
     X(i32_eq, 0x2d) \
     X(i32_ne, 0x2e) \
     X(i32_lt_s, 0x2f) \
@@ -127,8 +125,6 @@ enum vm_trap {
     X(i32_lt_u_imm, 0x42) \
     X(i32_gt_s_imm, 0x43) \
     X(i32_gt_u_imm, 0x44) \
-    X(i32_clz, 0x45) \
-    X(i32_ctz, 0x46) \
     X(i32_popcnt, 0x47) \
     X(i32_extend8_s, 0x48) \
     X(i32_extend16_s, 0x49) \
@@ -166,6 +162,45 @@ enum vm_trap {
     X(i64_extend_i32_s, 0x85) \
     X(i64_extend_i32_u, 0x86)
 
+/* name, opcode: no library calls, but more registers than some cores have */
+#define ISA_REGISTERS(X) \
+    X(i64_select, 0x18) \
+    X(global_set64, 0x1c) \
+    X(br_i64_eq, 0x56) \
+    X(br_i64_ne, 0x57) \
+    X(br_i64_lt_s, 0x58) \
+    X(br_i64_lt_u, 0x59) \
+    X(br_i64_ge_s, 0x5a) \
+    X(br_i64_ge_u, 0x5b) \
+    X(i64_load, 0x61) \
+    X(i64_load_wide, 0x6b) \
+    X(i64_add, 0x70) \
+    X(i64_sub, 0x71) \
+    X(i64_and, 0x73) \
+    X(i64_or, 0x74) \
+    X(i64_xor, 0x75) \
+    X(i64_shl, 0x76) \
+    X(i64_shr_s, 0x77) \
+    X(i64_shr_u, 0x78) \
+    X(i64_add_imm, 0x79) \
+    X(i64_and_imm, 0x7a) \
+    X(i64_shl_imm, 0x7b) \
+    X(i64_shr_s_imm, 0x7c) \
+    X(i64_shr_u_imm, 0x7d) \
+    X(i64_eq, 0x7e) \
+    X(i64_ne, 0x7f) \
+    X(i64_lt_s, 0x80) \
+    X(i64_lt_u, 0x81) \
+    X(i64_le_s, 0x82) \
+    X(i64_le_u, 0x83)
+
+/* name, opcode: library calls on ARMv6-M */
+#define ISA_THUMB1(X) \
+    X(i32_div_s, 0x2b) \
+    X(i32_div_u, 0x2c) \
+    X(i32_clz, 0x45) \
+    X(i32_ctz, 0x46)
+
 /* name, opcode: library calls where there is no FPU */
 #define ISA_SOFT(X) \
     X(f32_add, 0x87) \
@@ -183,38 +218,9 @@ enum vm_trap {
     X(call_host, 0x0b) \
     X(call_cross, 0x0c) \
     X(call_indirect, 0x0d) \
-    X(i64_select, 0x18) \
-    X(global_set64, 0x1c) \
     X(i32_rem_s, 0x33) \
     X(i32_rem_u, 0x34) \
-    X(br_i64_eq, 0x56) \
-    X(br_i64_ne, 0x57) \
-    X(br_i64_lt_s, 0x58) \
-    X(br_i64_lt_u, 0x59) \
-    X(br_i64_ge_s, 0x5a) \
-    X(br_i64_ge_u, 0x5b) \
-    X(i64_load, 0x61) \
-    X(i64_load_wide, 0x6b) \
-    X(i64_add, 0x70) \
-    X(i64_sub, 0x71) \
     X(i64_mul, 0x72) \
-    X(i64_and, 0x73) \
-    X(i64_or, 0x74) \
-    X(i64_xor, 0x75) \
-    X(i64_shl, 0x76) \
-    X(i64_shr_s, 0x77) \
-    X(i64_shr_u, 0x78) \
-    X(i64_add_imm, 0x79) \
-    X(i64_and_imm, 0x7a) \
-    X(i64_shl_imm, 0x7b) \
-    X(i64_shr_s_imm, 0x7c) \
-    X(i64_shr_u_imm, 0x7d) \
-    X(i64_eq, 0x7e) \
-    X(i64_ne, 0x7f) \
-    X(i64_lt_s, 0x80) \
-    X(i64_lt_u, 0x81) \
-    X(i64_le_s, 0x82) \
-    X(i64_le_u, 0x83) \
     X(f64_add, 0x8f) \
     X(f64_sub, 0x90) \
     X(f64_mul, 0x91) \

@@ -23,7 +23,7 @@ bool platform_poll(void) {
     return true;
 }
 
-void console_frame_ignored(void) {
+void console_frame_came(void) {
 }
 
 void console_write_raw(const uint8_t *bytes, size_t size) {

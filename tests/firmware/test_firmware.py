@@ -126,7 +126,7 @@ def test_a_program_that_never_listens_can_be_replaced(start: Start, place: str) 
     machine.expect(b"bytes for modules\r\n", times=2)
     assert machine.client.echo("busy") == "busy"
     machine.client.upload(programs.writes(b"at last\n", 0))
-    machine.expect(b"[program not started: the program kept the board from answering; reset to try again]\r\n")
+    machine.expect(b"[trap stopped function=1 pc=")
     machine.client.reset()
     machine.expect(b"at last\n\r\n[exit 0]\r\n")
 
@@ -185,7 +185,7 @@ def test_console_lines_and_smp_both_reach_the_program(start: Start, place: str) 
     machine.write(b"typed\n")
     machine.expect(b"typed\n")
     binary = b"\x06\x09 \x04\x14 \x00\xff"
-    assert machine.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=binary, eof=True) == {"n": len(binary)}
+    assert machine.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=binary, eof=True) == {"n": len(binary), "off": len(binary)}
     machine.expect(b"\x06\x00\x09 \x04\x00\x14 \x00\xff\r\n[exit 0]")
 
 

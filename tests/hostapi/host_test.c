@@ -59,10 +59,18 @@ void platform_wait(uint64_t deadline) {
     }
 }
 
-void console_write(const uint8_t *data, size_t size) {
+bool console_write(const uint8_t *data, size_t size) {
     CHECK(output_size + size < sizeof output);
-    memcpy(output + output_size, data, size);
-    output_size += size;
+    memcpy(output + output_size, data, keep_running ? size : 0);
+    output_size += keep_running ? size : 0;
+    return keep_running;
+}
+
+void console_print(const char *text) { console_write((const uint8_t *)text, strlen(text)); }
+
+void console_print_number(uint32_t number) {
+    char text[11];
+    console_write((const uint8_t *)text, (size_t)sprintf(text, "%u", (unsigned)number));
 }
 
 size_t console_input(uint8_t *data, size_t size) {

@@ -16,13 +16,14 @@ extern uint32_t c_stack_top[];
 
 void reset_entry(void);
 void fault_entry(void);
+void vm_switch_table(void);
 void clock_interrupt(void);
 
-/* The beginning of a port's table: initial stack pointer, reset, NMI, faults, SysTick. Interrupts follow it as
-   [16 + number]; the port switches on no others. */
+/* The beginning of a port's table: initial stack pointer, reset, NMI, faults, PendSV, SysTick. Interrupts follow it as
+   [16 + number]; the port switches on no others. All have one priority: none interrupts another. */
 #define CORE_VECTORS                                                                                 \
     [0] = (vector)c_stack_top, [1] = reset_entry, [2] = fault_entry, [3] = fault_entry, [4] = fault_entry, \
-    [5] = fault_entry, [6] = fault_entry, [11] = fault_entry, [14] = fault_entry, [15] = clock_interrupt
+    [5] = fault_entry, [6] = fault_entry, [11] = fault_entry, [14] = vm_switch_table, [15] = clock_interrupt
 #define VECTOR_TABLE __attribute__((section(".vectors"), used)) const vector vectors[]
 
 extern const vector vectors[];

@@ -5,9 +5,11 @@
 #include "platform.h"
 
 #define NVIC_ISER 0xE000E100u
+#define SCB_ICSR 0xE000ED04u
 #define SCB_VTOR 0xE000ED08u
 #define SCB_AIRCR 0xE000ED0Cu
 #define SCB_CPACR 0xE000ED88u
+#define ICSR_PENDSVSET (1u << 28)
 #define AIRCR_RESET 0x05FA0004u
 #define CPACR_FPU (0xFu << 20) /* coprocessors 10 and 11: full access */
 
@@ -48,10 +50,14 @@ _Noreturn void platform_reset(void) {
     }
 }
 
-/* A bug of the runtime comes here, or code that no translator of ours made. main.c says so after the reset. */
+/* A bug of the runtime comes here, or code that no translator of ours made. module.c says so after the reset. */
 void fault_entry(void) {
-    platform_hold(HOLD_FAULT);
+    platform_faulted();
     platform_reset();
+}
+
+void platform_switch_table(void) {
+    REGISTER(SCB_ICSR) = ICSR_PENDSVSET;
 }
 
 void interrupt_enable(uint32_t number) {
@@ -59,17 +65,15 @@ void interrupt_enable(uint32_t number) {
 }
 
 /* Survives a reset and is not cleared at start-up; the mark tells it from what the RAM held at power-on. */
-#define HOLD_MARK 0x484F4C00u
-__attribute__((section(".noinit"))) static uint32_t held;
+#define NOTE_MARK 0x4E4F5400u
+__attribute__((section(".noinit"))) static uint32_t noted;
 
-void platform_hold(enum hold reason) {
-    held = HOLD_MARK | reason;
+void platform_note(uint8_t note) {
+    noted = NOTE_MARK | note;
 }
 
-enum hold platform_held(void) {
-    uint32_t reason = held ^ HOLD_MARK;
-    held = 0;
-    return reason <= HOLD_DEAF ? (enum hold)reason : HOLD_NOTHING;
+uint8_t platform_noted(void) {
+    return (noted ^ NOTE_MARK) <= UINT8_MAX ? (uint8_t)noted : 0;
 }
 
 static volatile bool woken;

@@ -75,8 +75,16 @@ bool console_input_ended(void) {
     return true;
 }
 
-void console_write(const uint8_t *bytes, size_t size) {
-    fwrite(bytes, 1, size, stderr);
+bool console_write(const uint8_t *bytes, size_t size) {
+    return fwrite(bytes, 1, size, stderr) == size;
+}
+
+void console_print(const char *text) {
+    fputs(text, stderr);
+}
+
+void console_print_number(uint32_t number) {
+    fprintf(stderr, "%u", (unsigned)number);
 }
 
 /// Commands ///
