@@ -13,6 +13,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from mcutool import devices
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     line.add_argument("--link", type=Path, metavar="PATH", help="make a symbolic link to the pseudo-terminal")
     line.add_argument("--rfc2217", metavar="HOST:PORT", help="serve this address (without HOST: 127.0.0.1)")
     parser.add_argument("--flash-file", type=Path, metavar="F", help="keep the contents of the flash in this file")
+    parser.add_argument("--json", action="store_true", help="print one object instead of the line")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -32,11 +34,15 @@ def execute(options: argparse.Namespace) -> int:
 
     from mcutool.emulator.serve import serve
 
+    def announce(url: str) -> None:
+        print(json.dumps({"board": board.name, "url": url}) if options.json else f"ready: {url}", flush=True)
+
     serve(
         board,
         boot0=options.boot == "rom",
         link=options.link,
         rfc2217=options.rfc2217,
         flash_file=options.flash_file,
+        announce=announce,
     )
     return 0

@@ -316,11 +316,11 @@ def serve(
     link: Path | None = None,
     rfc2217: str | None = None,
     flash_file: Path | None = None,
-    announce: Callable[[str], None] = lambda line: print(line, flush=True),
+    announce: Callable[[str], None] = lambda url: print(f"ready: {url}", flush=True),
 ) -> None:
     """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its ROM bootloader waits.
 
-    `flash_file` keeps the flash between runs. `announce` gets the line that a client may connect now.
+    `flash_file` keeps the flash between runs. `announce` gets the URL when a client may connect.
     """
     if boot0 and board.chip.bootrom is None:
         raise UsageError(f"{board.name} has no serial bootloader in ROM", next_action="emulate it without --boot rom")
@@ -335,7 +335,7 @@ def serve(
     server = Server(served, port)
     try:
         with _signals(server.stop):
-            announce(f"ready: {port.url}")
+            announce(port.url)
             server.run()
     finally:
         port.close()

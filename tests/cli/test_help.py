@@ -53,6 +53,11 @@ def test_every_option_is_explained(command: str) -> None:
     assert (parser.description or "").split("\n")[0].endswith((".", "ends it")), "a sentence comes first"
 
 
+def test_a_script_gets_json_from_every_command_with_a_result() -> None:
+    without = {name for name in COMMANDS if "--json" not in parser_of(name, command_of(name))._option_string_actions}
+    assert without == {"monitor", "completion"}, "these print what others say"
+
+
 def test_the_overview_has_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     said = " ".join(capsys.readouterr().out.split())

@@ -70,3 +70,9 @@ def test_it_is_put_off_in_the_main_thread_alone() -> None:
     thread.start()
     thread.join()
     assert happened[-1] == "elsewhere"
+
+
+def test_an_emulated_board_ends_well(tmp_path: Path) -> None:
+    words = ["emulate", "stm32f405", "--boot", "rom", "--link", "board", "--json"]
+    assert interrupted(words, tmp_path, b'{"board": "stm32f405", "url": "board"}\n') == (0, b"")
+    assert not os.path.lexists(tmp_path / "board")
