@@ -92,19 +92,25 @@ class Boards:
         self._open: dict[str, tuple[Board, Snapshot | None]] = {}
 
     def fresh(self, name: str) -> Board:
-        """The board of that name: an emulated one as it was when it had booted, one on a port just reset."""
-        from mcutool.board import open_board
+        """The board of that name with no module installed: an emulated one as it was when it had booted."""
+        from mcutool.board import Board, open_board
+        from mcutool.errors import Error
 
-        if name not in self._open:
-            board = open_board(name, self._port, self._baud)
-            board.wait(BOOTED)
-            self._open[name] = board, board.snapshot() if board.emulated else None
-        board, booted = self._open[name]
-        if booted is None:
+        try:
+            if name not in self._open:
+                board = open_board(name, self._port, self._baud)
+                board.wait(BOOTED)
+                self._open[name] = board, board.snapshot() if board.emulated else None
+            board, booted = self._open[name]
+            if booted is not None:
+                board.restore(booted)
+                return board
+            board = Board(board.description, board.link)
             board.client.erase()
             board.reset()
-        else:
-            board.restore(booted)
+        except Error as error:
+            pytest.fail(f"{error.message}\n  next: {error.next_action}", pytrace=False)
+        board.output.clear()
         return board
 
     def close(self) -> None:
