@@ -13,7 +13,7 @@ from mcutool import program
 from mcutool.devices import Board
 from mcutool.errors import UsageError
 from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
-from mcutool.image.format import NONE, parse
+from mcutool.image.format import parse, starts
 
 SUFFIXES = (".hex", ".bin", ".uf2", ".elf")
 ELF_SECTION = ".module"
@@ -45,7 +45,7 @@ def write(output: Path, board: Board, app: str | None, **sizes: int | None) -> d
             for name, segments in parts.items()
             for address, data in segments
         ],
-        "starts": image is not None and any(module["start"] != NONE for module in parse(image).modules),
+        "starts": image is not None and any(map(starts, parse(image).modules)),
     }
 
 
@@ -54,7 +54,7 @@ def render(made: dict[str, Any]) -> str:
     lines = [f"{made['file']} for {made['board']}: {made['bytes']} bytes"]
     lines += [f"  {row['part']:8} at {row['address']:#010x}, {row['bytes']} bytes" for row in made["segments"]]
     if not made["starts"]:
-        lines.append("  nothing starts by itself: there is no function _start")
+        lines.append("  nothing starts by itself: the module exports no function _start")
     return "\n".join(lines)
 
 

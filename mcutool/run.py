@@ -19,7 +19,7 @@ from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
-from mcutool.image.format import EXPORT_KINDS, Image, parse
+from mcutool.image.format import EXPORT_KINDS, Image, parse, starts
 from mcutool.image.link import LETTERS
 from mcutool.install import check_runtime
 from mcutool.isa import TRAP_NUMBERS, TRAPS
@@ -184,11 +184,12 @@ def check(image: bytes, task: Task) -> None:
 
 
 def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tuple[str, ...]]:
-    """Number, parameter types and result types of the function to call; None when the module does its work while it
-    is instantiated, as AssemblyScript's programs do. Raises UsageError when the function does not exist."""
+    """Number, parameter types and result types of the function to call; None when the module exports no `_start` and
+    does its work while it is instantiated, as AssemblyScript's programs do. Raises UsageError when there is no such
+    function."""
     wanted = task.invoke or "_start"
     functions = {row["name"]: row["index"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")}
-    if task.invoke is None and not functions and image.imports:
+    if wanted not in functions and task.invoke is None and any(map(starts, image.modules)):
         return None, (), ()
     if wanted not in functions:
         exported = ", ".join(name for name in functions if name) or "nothing"

@@ -87,7 +87,8 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
 """The sections in the order of the directory, each an array of records of these fields.
 
 Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
-capacity is how many bytes it may grow to; bit 0 of `flags` lets the memory grow beyond what RAM backs. Functions:
+capacity is how many bytes it may grow to; bit 0 of `flags` lets the memory grow beyond what RAM backs. Modules:
+`start` is the exported `_start`; with bit 0 of `flags` a function that runs is part of instantiating. Functions:
 `code` is the halfword offset of the frame size before the instructions, or the number of a host function's import.
 Globals of exports: `index` is a slot. Handlers, ascending by `site`, which is where a call or throw would go on: an
 exception with `tag` (NONE: any) goes on at `target`, its values at slot `base`, followed by a reference to it if bit 0
@@ -107,6 +108,11 @@ _section = _struct(SECTION)
 _records = {name: _struct(fields) for name, fields in RECORDS.items()}
 _ELEMENT_ITEM = 4
 _SMALLEST = _container.sizeof() + _header.sizeof() + len(RECORDS) * _section.sizeof()
+
+
+def starts(module: dict) -> bool:
+    """Whether a module of an image does anything when nobody calls it."""
+    return module["start"] != NONE or bool(module["flags"] & 1)
 
 
 @dataclass

@@ -240,7 +240,7 @@ class Linker:
                 memory=spaces.memories[0] if spaces.memories else NONE,
                 instantiate=instantiate,
                 start=spaces.functions[start.index] if start and start.kind == "function" else NONE,
-                flags=0,
+                flags=int(module.start is not None),
             )
         )
 

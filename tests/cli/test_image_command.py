@@ -90,11 +90,17 @@ def test_an_object_says_what_was_written(tmp_path: Path, capsys: pytest.CaptureF
     assert (runtime["address"], slot["address"], said["starts"]) == (0x0800_0000, 0x0802_0000, True)
 
 
-def test_a_module_that_does_not_start_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    module = tmp_path / "f.wasm"
-    module.write_bytes(b"\0asm\x01\0\0\0")
+@pytest.mark.parametrize(
+    ("text", "silent"), [('(func (export "f"))', True), ('(func (export "f")) (start 0)', False)], ids=["f", "start"]
+)
+def test_a_module_that_does_not_start_is_told(
+    text: str, silent: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "f.wat"
+    module.write_text(f"(module {text})")
     assert main(["image", str(module), "--board", "microbit", "-o", str(tmp_path / "f.hex")]) == 0
-    assert "nothing starts by itself" in capsys.readouterr().out
+    assert ("nothing starts by itself" in capsys.readouterr().out) is silent
+    assert main(["run", str(module)]) == (2 if silent else 0)
 
 
 def test_an_image_for_a_larger_board_is_refused(
