@@ -108,9 +108,20 @@ def render_linker_script(board: Board) -> str:
 
 
 def cold_sources(board: Board) -> list[str]:
-    """Files compiled for size."""
-    chip = board.chip
-    return [*COLD, *CLOCKS[chip.tick.kind if chip.tick else "systick"], f"port/{chip.port}/port.c"]
+    """Files compiled for size. Raises Error when the chip's clock or port is not written."""
+    chip, port = board.chip, f"port/{board.chip.port}/port.c"
+    clock = chip.tick.kind if chip.tick else "systick"
+    if clock not in CLOCKS:
+        raise Error(
+            f"{chip.name}: there is no clock of the kind {clock!r}", next_action=f"use one of: {', '.join(CLOCKS)}"
+        )
+    if not (HERE / port).exists():
+        written = ", ".join(sorted(path.parent.name for path in HERE.glob("port/*/port.c")))
+        raise Error(
+            f"{chip.name}: there is no firmware_runtime/{port}",
+            next_action=f"use one of: {written}; or write it, platform.h says what a port gives",
+        )
+    return [*COLD, *CLOCKS[clock], port]
 
 
 def require_compiler() -> None:
@@ -215,7 +226,7 @@ def main(arguments: list[str]) -> int:
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         if error.next_action:
-            print(error.next_action, file=sys.stderr)
+            print(f"  next: {error.next_action}", file=sys.stderr)
         return error.exit_code
     for board, elf in zip(boards, elves, strict=True):
         print(report(board, elf))

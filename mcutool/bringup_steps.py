@@ -160,6 +160,7 @@ def runtime(bench: Bench) -> str:
         written = install.install(job, bench.link, on_progress=bench.on_progress)["rom"]
         done = f"{written['bytes']} bytes through the ROM bootloader, verified, {written['retries']} retries"
     bench.target = boards.Board(bench.board, bench.link, on_progress=bench.on_progress)
+    install.check_runtime(bench.target.client, bench.board)
     version = bench.target.info().get("version")
     note = "" if version == __version__ else f"; this mcutool is {__version__}"
     return f"version {version}, {done}{note}"

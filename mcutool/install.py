@@ -11,7 +11,7 @@ from typing import Any
 
 from mcutool import devices, program
 from mcutool.devices import Board, Span
-from mcutool.errors import ImageRefused, UsageError, WrongChip
+from mcutool.errors import ImageRefused, Unsupported, UsageError, WrongChip
 from mcutool.flash.engine import SmpClient, install_runtime
 from mcutool.flash.link import Link
 from mcutool.flash.plan import Plan, plan
@@ -20,6 +20,8 @@ from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
+ROM_PROTOCOLS = {"an3155": install_runtime}
+"""How a plan gets through a bootloader in ROM."""
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
 
 
@@ -74,6 +76,11 @@ def prepare(board: Board, file: str | None, runtime: bool, address: int | None =
             f"{board.name} has no serial bootloader in ROM that could install this",
             next_action=f"how it is done on this board: {board.boot}",
         )
+    if (runtime or raw) and board.chip.bootrom and board.chip.bootrom.protocol not in ROM_PROTOCOLS:
+        raise Unsupported(
+            f"the bootloader of {board.chip.name} speaks {board.chip.bootrom.protocol}, which mcutool does not",
+            next_action=f"it speaks: {', '.join(ROM_PROTOCOLS)}; how to write another: CONTRIBUTING.md, A protocol",
+        )
     if address is not None and not raw:
         raise UsageError("--address is for raw files, modules have their place", next_action="leave it out")
     if runtime and raw:
@@ -102,8 +109,10 @@ def install(job: Job, link: Link, *, full: bool = False, on_progress: OnProgress
     """
     done: dict[str, Any] = {"board": job.board.name, "port": link.name, "rom": None, "smp": None}
     if job.raw is not None:
+        assert job.board.chip.bootrom is not None  # since there is a plan for it
+        install_raw = ROM_PROTOCOLS[job.board.chip.bootrom.protocol]
         link.set_parity(True)  # what AN3155 asks for
-        bootloader = install_runtime(
+        bootloader = install_raw(
             link, job.board.chip, job.raw, boot_hint=job.board.boot, full=full, on_progress=on_progress
         )
         link.set_parity(False)

@@ -203,5 +203,9 @@ class Nrf51Flash(FlashController):
             self.occupy(self.PROGRAM_SECONDS)
 
 
-# A controller that is missing here ("mps2-ram") means memory that is simply written.
-FLASH_CONTROLLERS: dict[str, type[FlashController]] = {"stm32f4": Stm32f4Flash, "nrf51": Nrf51Flash}
+# Without a controller memory is simply written.
+FLASH_CONTROLLERS: dict[str, type[FlashController] | None] = {
+    "stm32f4": Stm32f4Flash,
+    "nrf51": Nrf51Flash,
+    "mps2-ram": None,
+}

@@ -25,7 +25,7 @@ from mcutool.emulator.engine import SEV, Engine, Stop
 from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
 from mcutool.emulator.interrupt import deferred
 from mcutool.emulator.registers import Device, Storage
-from mcutool.errors import DoesNotFit
+from mcutool.errors import DoesNotFit, Unsupported
 from mcutool.image.containers import WRITERS, read_segments, to_binary
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
@@ -103,7 +103,8 @@ class Machine:
 
     def _map_memory(self) -> None:
         memory, base = self.chip.flash, self.chip.flash.base
-        self.engine.map_code(base, memory.size, writable=memory.controller not in flash.FLASH_CONTROLLERS)
+        kind = _model(flash.FLASH_CONTROLLERS, memory.controller, "flash controller")
+        self.engine.map_code(base, memory.size, writable=kind is None)
         self.flash = flash.FlashArray(
             read=lambda offset, size: self.engine.read(base + offset, size),
             write=lambda offset, data: self.engine.write(base + offset, data),
@@ -122,16 +123,17 @@ class Machine:
     def _place_devices(self) -> None:
         chip = self.chip
         set_line = self.core.set_line
-        self.uart = uarts.UARTS[chip.uart.kind](self.clock, set_line, chip.uart.irq, chip.uart.clock)
+        kind = _model(uarts.UARTS, chip.uart.kind, "UART")
+        self.uart: uarts.Uart = kind(self.clock, set_line, chip.uart.irq, chip.uart.clock)
         self._devices.update(devices.SURROUNDINGS.get(chip.port, lambda clock, line: {})(self.clock, set_line))
         self._devices[chip.uart.base] = self.uart
         self.controller: flash.FlashController | None = None
-        if kind := flash.FLASH_CONTROLLERS.get(chip.flash.controller):
+        if controller := flash.FLASH_CONTROLLERS[chip.flash.controller]:
             sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
-            self.controller = kind(self.clock, self.flash, sectors, self._stall)
+            self.controller = controller(self.clock, self.flash, sectors, self._stall)
             self._devices[chip.flash.registers] = self.controller
         if chip.gpio:
-            port, count, distance = pins.GPIOS[chip.gpio.kind]
+            port, count, distance = _model(pins.GPIOS, chip.gpio.kind, "GPIO")
             for index in range(count):
                 self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
         self._bases = sorted(self._devices)
@@ -430,6 +432,16 @@ _FAULTS: dict[Stop, tuple[int, int]] = {
     Stop.FETCH_FORBIDDEN: (exceptions.MEMORY_FAULT, exceptions.EXECUTE_NEVER),
     Stop.BREAKPOINT: (exceptions.HARD_FAULT, 0),
 }
+
+
+def _model(models: dict[str, Any], kind: str, what: str) -> Any:
+    """The model of a peripheral. Raises Unsupported when nobody has written it."""
+    if kind not in models:
+        raise Unsupported(
+            f"the emulator has no {what} of the kind {kind!r}",
+            next_action=f"it has: {', '.join(models)}; how to write another: CONTRIBUTING.md, A chip",
+        )
+    return models[kind]
 
 
 def _lane(word: int, address: int, size: int) -> int:
