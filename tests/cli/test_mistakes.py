@@ -18,7 +18,7 @@ import pytest
 from mistakes import MISTAKES, ODDITIES, Mistake
 from situations import LINES, ROOT, Cable, make_files, situation
 
-from mcutool.cli import COMMANDS, main
+from mcutool.cli import COMMANDS, INTERRUPTED, main
 from mcutool.errors import Error, Trapped
 from mcutool.flash.link import SerialLink
 
@@ -99,6 +99,13 @@ def test_the_table_has_every_command_and_every_exit_code() -> None:
     assert {mistake.command.split()[0] for mistake in MISTAKES} >= COMMANDS.keys()
     assert {mistake.code for mistake in MISTAKES} == {kind.exit_code for kind in Error.__subclasses__()}
     assert len({mistake.command for mistake in MISTAKES}) == len(MISTAKES)
+
+
+def test_the_page_of_errors_has_every_exit_code() -> None:
+    page = (ROOT / "examples" / "ERRORS.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (\w*) ?\|", page, re.MULTILINE))
+    known = {str(kind.exit_code): kind.name for kind in [Error, *Error.__subclasses__()]}
+    assert rows == known | {"0": "", str(INTERRUPTED): ""}
 
 
 @pytest.mark.parametrize("end", range(0, 75, 3))
