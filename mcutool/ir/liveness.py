@@ -84,8 +84,14 @@ class Lifetimes:
         start = 2 * self.step[block]
         for value in block.parameters:
             self._add(value, start, ends.pop(value, start + 1))
-        for value, last in ends.items():
-            self._add(value, start, last)
+        of, kept = self.of, {last: _ticks(start, last) for last in set(ends.values())}
+        for value, last in ends.items():  # in a large function these are many
+            of[value] = of.get(value, 0) | kept[last]
 
     def _add(self, value: Value, first: int, last: int) -> None:
-        self.of[value] = self.of.get(value, 0) | ((1 << (last - first)) - 1) << first
+        self.of[value] = self.of.get(value, 0) | _ticks(first, last)
+
+
+def _ticks(first: int, last: int) -> int:
+    """The lifetime from `first` until before `last`."""
+    return ((1 << (last - first)) - 1) << first
