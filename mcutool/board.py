@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, feeding, places, values
-from mcutool.errors import NoAnswer, Trapped, UsageError, WrongChip
+from mcutool.errors import FuelExhausted, NoAnswer, Trapped, UsageError, WrongChip
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.protocols import smp
@@ -165,10 +165,12 @@ class Board:
 
     def write(self, data: bytes) -> None:
         """Standard input for the program."""
+        taken = self.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=b"")["off"]
         while data:
-            taken = self.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=data[: feeding.CHUNK]).get("n", 0)
-            data = data[taken:]
-            if not taken:
+            before = taken
+            taken = self.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=data[: feeding.CHUNK], off=before)["off"]
+            data = data[taken - before :]
+            if taken == before:
                 self.client.receive(0.01)  # its buffer is full: let the program read
 
     def expect(self, wanted: bytes | re.Pattern[bytes], timeout: float = 5.0) -> re.Match[bytes]:
@@ -211,7 +213,7 @@ class Board:
 
         The first call after `install` or `reset` ends the running program and instantiates the module; what calls
         leave in memory and globals stays until then. Raises Trapped with a backtrace, UsageError for a wrong name
-        or wrong arguments, FuelExhausted after `timeout` seconds of the board's clock.
+        or wrong arguments, FuelExhausted after `timeout` seconds of the board's clock, when the call was stopped.
         """
         from mcutool import run
 
@@ -237,7 +239,12 @@ class Board:
         """One call's reply. Raises Trapped."""
         from mcutool import run
 
-        reply = run.Call(self.client, function, arguments, results).reply(feeding.Feeder(self.client, None), timeout)
+        call = run.Call(self.client, function, arguments, results)
+        try:
+            reply = call.reply(feeding.Feeder(self.client, None), timeout)
+        except FuelExhausted:
+            call.stop()
+            raise
         outcome = run.Outcome()
         run.note_end(outcome, reply, self._places())
         self.exit_status = outcome.ended

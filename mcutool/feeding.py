@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
 
-WAIT = 0.25  # seconds
 CHUNK = 64  # bytes in one request; more would keep the line from the program's output for long
 
 
@@ -58,53 +57,58 @@ def source_of(standard_input: BinaryIO) -> Source:
 
 
 class Feeder:
-    """Gives input to the board piece by piece, before and during a call; one request at a time."""
+    """Gives input to the board piece by piece, before and during a call; one request at a time.
+
+    Each piece says how much the board has taken before it, so that one whose answer was lost is not taken twice; the
+    first request only asks for that.
+    """
 
     def __init__(self, client: SmpClient, source: Source | None) -> None:
         self._client, self._source = client, source
         self._pending, self._ended, self._told = b"", source is None, source is None
+        self._taken: int | None = None  # bytes, as the board counts
         self._request: smp.Message | None = None
-        self._sent = 0
-        self._full = False
 
     def fill(self) -> None:
         """As much as there is and the board has room for, with every request answered: a call may follow.
 
-        The board holds one request at a time; two on the line would lose the second.
+        The board holds one request at a time; two on the line would lose the second. Raises NoAnswer.
         """
-        if self._request is None:
-            self._offer()
-        while self._request is not None:
-            self._client.receive(WAIT)
-            if self._answered() and not self._full:
-                self._offer()
+        self._request = None
+        while payload := self._next():
+            if not self._note(self._client.write(smp.RUNTIME, smp.RUNTIME_INPUT, **payload), payload):
+                return
 
     def step(self) -> None:
         """Look for an answer, and send what is next."""
-        if self._request is None or self._answered():
-            self._offer()
+        if self._request is not None:
+            reply = self._client.take(self._request)
+            if reply is None:
+                return self._client.remind(self._request)
+            self._note(reply, self._request.payload)
+            self._request = None
+        if payload := self._next():
+            self._request = self._client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_INPUT, **payload)
 
-    def _offer(self) -> None:
+    def _next(self) -> dict[str, Any]:
+        """What to send; nothing when there is nothing to say."""
         if self._source is not None and not self._pending and not self._ended:
             data = self._source.take()
             self._pending, self._ended = data or b"", data == b""
-        if self._pending or (self._ended and not self._told):
-            self._send()
-
-    def _send(self) -> None:
+        if not self._pending and (self._told or not self._ended):
+            return {}
+        if self._taken is None:
+            return {"d": b""}
         chunk = self._pending[:CHUNK]
-        self._sent = len(chunk)
         last = {"eof": True} if self._ended and chunk == self._pending else {}
-        self._request = self._client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_INPUT, d=chunk, **last)
+        return {"d": chunk, "off": self._taken, **last}
 
-    def _answered(self) -> bool:
-        assert self._request is not None
-        reply = self._client.take(self._request)
-        if reply is None:
-            return False
-        taken = reply.get("n", 0)
-        self._pending = self._pending[taken:]
-        self._full = taken < self._sent
-        self._told = self._ended and not self._full and not self._pending
-        self._request = None
-        return True
+    def _note(self, reply: dict[str, Any], sent: dict[str, Any]) -> bool:
+        """Take over what the board says that it has; False when it has no room for more at present."""
+        before, self._taken = self._taken, reply["off"]
+        if before is None or not before <= reply["off"] <= before + len(sent["d"]):  # another program has begun
+            return True
+        self._pending = self._pending[reply["off"] - before :]
+        whole = reply["off"] == before + len(sent["d"])
+        self._told = whole and "eof" in sent
+        return whole

@@ -22,7 +22,7 @@ from mcutool.flash.protocols import smp
 from mcutool.image.format import EXPORT_KINDS, Image, parse, starts
 from mcutool.image.link import LETTERS
 from mcutool.install import check_runtime
-from mcutool.isa import TRAP_NUMBERS, TRAPS
+from mcutool.isa import TRAPS
 from mcutool.pipeline import Built
 from mcutool.places import Places
 from mcutool.program import check_size
@@ -31,7 +31,6 @@ from mcutool.progress import OnProgress, ignore
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
 LARGEST_STATUS = 255  # that a process can end with; more would come out as less, even as success
-GRACE = 1.0  # seconds that a program gets to stop
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
 
 
@@ -88,9 +87,6 @@ class Session(Protocol):
     def counts(self) -> tuple[int | None, int | None]:
         """Instructions and cycles of that call, None where the board cannot tell."""
 
-    def interrupt(self, image: bytes) -> None:
-        """Make the program that runs from `image` trap before its next instruction, where that is possible."""
-
 
 class SerialSession:
     """A real board, or an emulated one of another process, on a serial port."""
@@ -113,9 +109,6 @@ class SerialSession:
 
     def counts(self) -> tuple[None, None]:
         return None, None
-
-    def interrupt(self, image: bytes) -> None:
-        """Not possible: the program stops at its next host call."""
 
 
 # --- A run ------------------------------------------------------------------------------------------------------------
@@ -144,7 +137,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
         feeder.fill()
         if number == len(calls):
             session.begin_measuring()
-        reply = _call_or_stop(session, built.image, Call(session.client, index, slots, kinds), feeder, task, outcome)
+        reply = _call_or_stop(session, Call(session.client, index, slots, kinds), feeder, task, outcome)
         if note_end(outcome, reply, Places(built.map)):
             break
     session.limit(None)
@@ -157,20 +150,17 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     return outcome
 
 
-def _call_or_stop(
-    session: Session, image: bytes, call: Call, feeder: Feeder, task: Task, outcome: Outcome
-) -> dict[str, Any]:
-    """The call's reply; when time or fuel run out, the reply of the program that was made to stop."""
+def _call_or_stop(session: Session, call: Call, feeder: Feeder, task: Task, outcome: Outcome) -> dict[str, Any]:
+    """The call's reply; when time or fuel run out, what the board says of the program that it was made to stop."""
     try:
         return call.reply(feeder, task.timeout)
     except FuelExhausted as error:
         outcome.error = error
-    session.interrupt(image)
-    session.client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_START)  # ends a program that waits in a host function
-    try:
-        return call.reply(feeder, GRACE)
-    except FuelExhausted:  # a real board cannot stop a loop without host calls
-        return {"t": TRAP_NUMBERS["stopped"]}
+    except KeyboardInterrupt:
+        session.client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_STOP)
+        raise
+    session.limit(None)
+    return call.stop()
 
 
 def reads_input(image: bytes) -> bool:
@@ -244,6 +234,12 @@ class Call:
             self._client.receive(min(PATIENCE, left))
             self._client.remind(self._request)
             feeder.step()
+
+    def stop(self) -> dict[str, Any]:
+        """Have the board stop the program between two instructions. The call's reply, or what it would say."""
+        status = self._client.write(smp.RUNTIME, smp.RUNTIME_STOP)
+        reply = self._client.take(self._request)
+        return reply or {"t": status["trap"], "x": status["exit"], "bt": status["bt"]}
 
 
 def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> bool:

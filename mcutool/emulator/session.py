@@ -11,12 +11,8 @@ from mcutool.devices import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.profile import Profile
-from mcutool.encoding import encode
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
-from mcutool.image.format import code_position, parse
-from mcutool.isa import BY_NAME, TRAP_NUMBERS
-from mcutool.listing import instructions
 
 MEASURED = "vm_call"
 START_UP = 0.1
@@ -58,11 +54,3 @@ class EmulatedSession:
             return None, None
         counts = self._profile.counts()
         return counts.instructions, counts.cycles
-
-    def interrupt(self, image: bytes) -> None:
-        """Every instruction becomes a trap, so that the firmware itself tells where the program was."""
-        self.limit(None)
-        slot = self._machine.chip.map.slot.offset
-        stopped = encode(BY_NAME["trap"], u=TRAP_NUMBERS["stopped"])[0].to_bytes(2, "little")
-        for position in instructions(parse(image)):
-            self._machine.flash.load(slot + code_position(image) + 2 * position, stopped)

@@ -69,11 +69,12 @@ def test_a_wrong_call_is_refused_on_the_pc(board: Board, name: str, arguments: t
         board.call(name, *arguments)
 
 
-def test_a_call_that_does_not_end_is_left() -> None:
+def test_a_call_that_does_not_end_is_stopped() -> None:
     with mcutool.open_board("stm32f405") as board:
         board.install(CALCULATOR)
         with pytest.raises(FuelExhausted, match=r"stopped after 0.5 seconds"):
             board.call("forever", timeout=0.5)
+        assert board.call("add", 2, 3) == [5]
 
 
 def test_a_program_runs_when_it_is_installed() -> None:
