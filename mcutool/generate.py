@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mcutool import hostapi, isa, readme, smoke
-from mcutool.encoding import ESCAPE, Field, fields
+from mcutool.encoding import ESCAPE, Field, TableError, check_table, fields
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
 from mcutool.wasm.text import assemble
@@ -212,7 +212,13 @@ def _text(path: Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when a file is stale")
-    if parser.parse_args(arguments).check:
+    only_check = parser.parse_args(arguments).check
+    try:
+        check_table(ROWS)
+    except TableError as error:
+        print(f"mcutool/isa.py: {error}", file=sys.stderr)
+        return 1
+    if only_check:
         names = stale()
         for name in names:
             print(f"stale: {name}; run: python -m mcutool.generate", file=sys.stderr)
