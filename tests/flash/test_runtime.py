@@ -70,7 +70,7 @@ def test_an_upload_that_was_cut_off_goes_on(board: Board) -> None:
     progress: list[engine.Progress] = []
     again = engine.SmpClient(board.link, on_progress=progress.append)
     again.upload(DATA)
-    assert next(step.done for step in progress if step.done) > reply["off"] > 0
+    assert next(step.done for step in progress if step.done) >= reply["off"] > 0
     assert slot(board, machine_of(board), len(DATA)) == DATA
 
 
