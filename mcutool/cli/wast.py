@@ -5,6 +5,7 @@ fails.
 
 examples:
   mcutool wast i32.wast i64.wast --workers 2                    # two at a time
+  mcutool wast *.wast --scheduler tcp://10.0.0.1:8786           # on every machine of a Dask cluster
   mcutool wast i32.wast --board mps2-m0 --json                  # on an emulated Cortex-M0, for a script
 """
 
@@ -26,7 +27,9 @@ from mcutool.progress import Progress
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="scripts: NAME.wast")
     add_board(parser)
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="run N scripts at a time")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=positive, default=1, metavar="N", help="run N scripts at a time")
+    where.add_argument("--scheduler", default="", metavar="ADDRESS", help="run them on the cluster of a Dask scheduler")
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -37,9 +40,10 @@ def execute(options: argparse.Namespace) -> int:
 
     reports: list[dict[str, Any]] = []
     with Stages(wanted=options.json) as stages:  # else a line for each script tells how far it is
-        if options.workers == 1:  # several would begin as copies of this process, of which the display is no part
+        # Several processes would begin as copies of this one, of which the display is no part.
+        if options.workers == 1 and not options.scheduler:
             stages(Progress("scripts", 0, len(options.files)))
-        for report in run_files(options.files, board, options.workers):
+        for report in run_files(options.files, board, options.workers, options.scheduler):
             reports.append(report)
             stages(Progress("scripts", len(reports), len(options.files)))
             if not options.json:

@@ -194,9 +194,9 @@ class Plan:
 class ScriptRunner:
     """One script on one board."""
 
-    def __init__(self, path: Path, board: Board, make_session: Callable[[], Session]) -> None:
+    def __init__(self, path: Path, script: bytes, board: Board, make_session: Callable[[], Session]) -> None:
         self.report = Report(str(path))
-        self._commands = read_script(path.read_bytes())
+        self._commands = read_script(script)
         self.plan = Plan(self._commands, board)
         self._session = make_session()
         self._names: dict[str | None, _Instance] = {}
@@ -383,6 +383,6 @@ def _same_words(given: str, expected: str) -> bool:
     return given.startswith(expected) or expected.startswith(given)
 
 
-def run_script(path: Path, board: Board, make_session: Callable[[], Session]) -> Report:
-    """The report of one script. A script that cannot be read is an error of the user's."""
-    return ScriptRunner(path, board, make_session).run()
+def run_script(path: Path, script: bytes, board: Board, make_session: Callable[[], Session]) -> Report:
+    """The report of the script that came from `path`. One that cannot be read is an error of the user's."""
+    return ScriptRunner(path, script, board, make_session).run()

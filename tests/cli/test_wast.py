@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
 from mcutool.cli import main
+from mcutool.devices import board
+from mcutool.errors import UsageError
+from mcutool.wast import campaign
+from mcutool.wast.campaign import run_files
 
 GOOD = """
 (module (func (export "two") (result i32) (i32.const 2)) (func (export "stop") (unreachable)))
@@ -48,6 +54,41 @@ def test_reports_of_two_scripts_at_a_time(scripts: list[str], capsys: pytest.Cap
     assert (bad["assertions"], bad["passed"], bad["delegated"], bad["failed"], bad["skipped"]) == (7, 1, 0, 6, 0)
     assert [failure["line"] for failure in bad["failures"]] == [3, 4, 5, 6, 7, 8]
     assert bad["failures"][0]["message"] == "gave i32 0x2, expected i32 0x3"
+
+
+def test_reports_from_a_cluster(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["wast", *scripts, "--json"])
+    expected = capsys.readouterr().out
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        assert main(["wast", *scripts, "--scheduler", cluster.scheduler_address, "--json"]) == 10
+        assert capsys.readouterr().out == expected
+        with pytest.raises(UsageError, match="absent.wast: line 1: there is no module"):
+            absent = Path(scripts[0]).with_name("absent.wast")
+            absent.write_text('(register "a" $b)', encoding="utf-8")
+            list(run_files([absent], board("mps2-an386"), 1, cluster.scheduler_address))
+
+
+def test_a_cluster_without_workers(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        assert main(["wast", *scripts, "--scheduler", cluster.scheduler_address]) == 6
+    assert "has no workers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://"])
+def test_a_scheduler_that_does_not_answer(
+    address: str, scripts: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "PATIENCE", 0.2)
+    assert main(["wast", *scripts, "--scheduler", address]) == 6
+    assert f"no Dask scheduler answers at {address}" in capsys.readouterr().err
+
+
+def test_a_scheduler_without_the_package(
+    scripts: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["wast", *scripts, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "pip install 'mcutool[campaign]'" in capsys.readouterr().err
 
 
 def test_a_reason_to_skip_is_printed_once(scripts: list[str], capsys: pytest.CaptureFixture[str]) -> None:

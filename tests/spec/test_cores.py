@@ -61,7 +61,7 @@ class Seen:
 def run(path: Path, board: Board, seen: Seen) -> None:
     """A script, all of which must hold."""
     session = WatchedSession(board)
-    runner = ScriptRunner(path, board, lambda: session)
+    runner = ScriptRunner(path, path.read_bytes(), board, lambda: session)
     report = runner.run()
     assert report.failures == [] and report.skips == [], path.name
     assert report.passed == report.assertions > 0, path.name

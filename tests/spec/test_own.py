@@ -42,6 +42,7 @@ def test_wasmtime_agrees(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_under_sanitizers(name: str, tmp_path: Path) -> None:
     session = PcSession(tmp_path)
-    report = run_script(script(name, tmp_path), devices.board(BOARD), lambda: session)
+    path = script(name, tmp_path)
+    report = run_script(path, path.read_bytes(), devices.board(BOARD), lambda: session)
     session.close()
     assert report.failures == [] and report.skips == []
