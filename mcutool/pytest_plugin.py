@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "mcu(boards=[NAME, ...], emulated=True): run the test on these boards only; skip it on a serial port",
     )
-    if config.getoption("mcu_port") and getattr(config, "workerinput", {}).get("workercount", 1) > 1:
+    workers = config.getoption("numprocesses", None) or 0  # of pytest-xdist
+    if config.getoption("mcu_port") and workers > 1:
         raise pytest.UsageError("--mcu-port: one board cannot be shared by several workers; leave out -n")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import mcutool.board  # noqa: F401  # pytester forgets what a project has imported: these would be read for each again
+import mcutool.emulator.probe  # noqa: F401
+import mcutool.pipeline  # noqa: F401
 from mcutool import devices
+from mcutool.wasm.text import assemble
 
 pytest_plugins = ["pytester"]
-
-MODULES = '''
-from mcutool.wasm.text import assemble
+WITHOUT = ("-p", "no:hypothesispytest")  # which takes seconds to sum up what it has not done
 
 COUNTER = assemble("""
 (module
@@ -35,18 +37,17 @@ BUTTON = assemble("""
   (func (export "flash")
     (drop (call $led (i32.const 1))) (call $sleep (i32.const 250)) (drop (call $led (i32.const 0)))))
 """)
-'''
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(modules=MODULES)
+    pytester.makepyfile(modules=f"COUNTER = {COUNTER!r}\nBUTTON = {BUTTON!r}")
     return pytester
 
 
 def outcome(project: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:
     project.makepyfile(test_it="import re, pytest\nfrom modules import COUNTER, BUTTON\n" + source)
-    return project.runpytest_inprocess("-q", *options)
+    return project.runpytest_inprocess("-q", *WITHOUT, *options)
 
 
 def test_a_test_sees_nothing_of_the_one_before(project: pytest.Pytester) -> None:
@@ -205,7 +206,7 @@ def counts(xml: str) -> list[str]:
 
 def test_counts_are_in_the_report_and_workers_do_not_change_them(project: pytest.Pytester) -> None:
     outcome(project, COUNTED, "--junitxml=alone.xml").assert_outcomes(passed=6)
-    project.runpytest_subprocess("-q", "-n", "2", "--junitxml=together.xml").assert_outcomes(passed=6)
+    project.runpytest_subprocess("-q", *WITHOUT, "-n", "2", "--junitxml=together.xml").assert_outcomes(passed=6)
     alone = counts((project.path / "alone.xml").read_text())
     assert len(alone) == 18 and len(set(alone)) == 3 and 'name="mcu_board" value="mps2-an386" ' in alone
     assert counts((project.path / "together.xml").read_text()) == alone
