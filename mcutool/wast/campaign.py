@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
+from signal import SIG_DFL, SIGINT, signal
 from typing import Any
 
 from mcutool import devices
@@ -46,8 +48,18 @@ def run_files(paths: list[Path], board: Board, workers: int, scheduler: str = ""
         for path in paths:
             yield run_file(path, board.name)
     else:
-        with ProcessPoolExecutor(workers) as pool:
-            yield from pool.map(run_file, paths, [board.name] * len(paths))
+        yield from _in_processes(paths, board.name, workers)
+
+
+def _in_processes(paths: list[Path], board_name: str, workers: int) -> Iterator[dict[str, Any]]:
+    # Ctrl-C reaches the workers too: they end without a word.
+    with ProcessPoolExecutor(workers, initializer=signal, initargs=(SIGINT, SIG_DFL)) as pool:
+        try:
+            yield from pool.map(run_file, paths, [board_name] * len(paths))
+        except BaseException:
+            for worker in active_children():  # it would be waited for, and a script may never end
+                worker.terminate()
+            raise
 
 
 def _on_cluster(paths: list[Path], board_name: str, address: str) -> Iterator[dict[str, Any]]:
