@@ -22,15 +22,15 @@ Parts = dict[str, list[Segment]]
 """What lies where, by the name that the flash map has for the place."""
 
 
-def write(output: Path, board: Board, app: str | None, **sizes: int | None) -> dict[str, Any]:
+def write(output: Path, board: Board, app: str | None, **options: Any) -> dict[str, Any]:
     """Write the runtime, and the module `app` unless that is None, to `output`; returns what was written.
 
-    `sizes` are those of `build_image`. Raises UsageError when the suffix is unknown or the file cannot be written,
+    `options` are those of `build_image`. Raises UsageError when the suffix is unknown or the file cannot be written,
     DoesNotFit when the module is too large for the board, and what building raises.
     """
     if output.suffix not in SUFFIXES:
         raise UsageError(f"{output} does not say which format", next_action=f"end it in {', '.join(SUFFIXES)}")
-    image = None if app is None else program.load(app, board, **sizes).image
+    image = None if app is None else program.load(app, board, **options).image
     if image is not None:
         program.check_size(image, board)
     parts = contents(board, image)

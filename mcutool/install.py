@@ -62,7 +62,9 @@ def check_runtime(client: SmpClient, board: Board) -> None:
         )
 
 
-def prepare(board: Board, file: str | None, runtime: bool, address: int | None = None) -> Job:
+def prepare(
+    board: Board, file: str | None, runtime: bool, address: int | None = None, on_progress: OnProgress = ignore
+) -> Job:
     """What `mcutool flash FILE --runtime` means for a board, with nothing sent yet.
 
     Raises UsageError when there is nothing to do or the board has no ROM bootloader that we speak, DoesNotFit when the
@@ -88,7 +90,7 @@ def prepare(board: Board, file: str | None, runtime: bool, address: int | None =
     plan_ = _raw_plan(board, str(file), address) if raw else _runtime_plan(board) if runtime else None
     if raw or file is None:
         return Job(board, plan_)
-    image = program.load(file, board).image
+    image = program.load(file, board, on_progress=on_progress).image
     program.check_size(image, board)
     return Job(board, plan_, image)
 

@@ -46,15 +46,16 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
     link = None if options.board else _open(options, DEFAULT_BAUD)
     board = devices.board(options.board) if link is None else install.identify(link)
-    job = install.prepare(board, options.file, options.runtime, options.address)
+    with Stages() as stages:
+        job = install.prepare(board, options.file, options.runtime, options.address, stages)
+        if not options.dry_run:
+            link = link or _open(options, board.chip.uart.default_baud)
+            done = install.install(job, link, full=options.full, on_progress=stages)
+            link.close()
     if options.dry_run:
         print(json.dumps({"board": board.name, "plan": job.describe()}) if options.json else job.describe())
-        return 0
-    link = link or _open(options, board.chip.uart.default_baud)
-    with Stages() as stages:
-        done = install.install(job, link, full=options.full, on_progress=stages)
-    link.close()
-    print(json.dumps(done) if options.json else install.render(done))
+    else:
+        print(json.dumps(done) if options.json else install.render(done))
     return 0
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mcutool import devices
 from mcutool.cli.options import add_board, add_sizes, sizes
+from mcutool.cli.progress import Stages
 from mcutool.errors import UsageError
 
 
@@ -34,6 +35,8 @@ def execute(options: argparse.Namespace) -> int:
 
     if options.board is None:
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
-    made = flashfile.write(Path(options.output), devices.board(options.board), options.app, **sizes(options))
+    board = devices.board(options.board)
+    with Stages() as stages:
+        made = flashfile.write(Path(options.output), board, options.app, on_progress=stages, **sizes(options))
     print(json.dumps(made) if options.json else flashfile.render(made))
     return 0
