@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
 
+READ = 4096  # bytes
 CHUNK = 64  # bytes in one request; more would keep the line from the program's output for long
 
 
@@ -33,20 +34,23 @@ class WholeInput:
 
 
 class LiveInput:
-    """A terminal, or anything else as it comes, line by line. A thread waits for it; it ends with the process."""
+    """A terminal, or anything else as it comes; a terminal gives lines. A thread waits for it and ends with the process,
+    so it must not wait inside a buffer: the interpreter wants that one's lock when it ends.
+    """
 
     def __init__(self, terminal: BinaryIO) -> None:
-        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._arrived: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, args=(terminal,), daemon=True).start()
 
     def _read(self, terminal: BinaryIO) -> None:
-        for line in iter(terminal.readline, b""):
-            self._lines.put(line)
-        self._lines.put(b"")
+        unbuffered = getattr(terminal, "raw", terminal)
+        for data in iter(lambda: unbuffered.read(READ), b""):
+            self._arrived.put(data)
+        self._arrived.put(b"")
 
     def take(self) -> bytes | None:
         try:
-            return self._lines.get(timeout=0.01)
+            return self._arrived.get(timeout=0.01)
         except queue.Empty:
             return None
 

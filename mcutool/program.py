@@ -71,14 +71,14 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
     for complaint in complaints(image):
         raise InvalidModule(f"the image is damaged: {complaint}", next_action=AGAIN)
-    symbols = _read_map(map_path(path))
+    symbols = read_map(map_path(path))
     try:
         return Built(data, symbols, report.of_image(image, len(data), board, symbols, CallGraph(image)))
     except (LookupError, ValueError) as error:  # its hash is right, but its code was not made by us
         raise InvalidModule("the image is damaged: its code makes no sense", next_action=AGAIN) from error
 
 
-def _read_map(path: Path) -> dict:
+def read_map(path: Path) -> dict:
     """Names and positions of an image; nothing when its map was lost. Raises UsageError when the file is no map."""
     known: Any
     try:

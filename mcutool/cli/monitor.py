@@ -1,4 +1,4 @@
-"""Show a board's console and type into it; Ctrl-C ends it.
+"""Show a board's console and type into it; Ctrl-C stops the program, Ctrl-C again leaves.
 
 What is typed goes to the program line by line; a file or a pipe as standard input may be binary. With --until the
 command ends by itself, for scripts.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, pattern, seconds
@@ -22,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
+    parser.add_argument("--map", metavar="FILE", help="APP.map.json of the program: names and lines of traps")
     end = parser.add_argument_group("end")
     end.add_argument("--until", type=pattern, metavar="REGEX", help="end when the output matches")
     end.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
@@ -31,16 +33,32 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool import feeding, monitor
     from mcutool.flash.engine import SmpClient
     from mcutool.flash.link import SerialLink, choose_port
+    from mcutool.places import Places
 
     port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)
+    places = Places(_map(options.map) if options.map else {})
     screen = monitor.Screen(_show)
     client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=screen.show)
+    _tell(f"{port}: {monitor.KEYS}")
     if options.reset:
         client.reset()
-    monitor.watch(client, screen, feeding.LiveInput(sys.stdin.buffer), until=options.until, timeout=options.timeout)
+    typed = feeding.LiveInput(sys.stdin.buffer)
+    monitor.watch(client, screen, typed, places, until=options.until, timeout=options.timeout, tell=_tell)
     return 0
+
+
+def _map(name: str) -> dict:
+    from mcutool import program
+
+    program.read(name)  # for the error when it is not there
+    return program.read_map(Path(name))
 
 
 def _show(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def _tell(line: str) -> None:
+    """What is not the board's own words goes beside them."""
+    print(f"mcutool: {line}", file=sys.stderr, flush=True)

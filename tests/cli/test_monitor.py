@@ -1,0 +1,103 @@
+"""`monitor` and a program that never ends: Ctrl-C stops it and tells where it was, Ctrl-C again leaves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcutool.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SPINS = """(module
+  (func $inner (loop $again (br $again)))
+  (func $outer (export "_start") (call $inner)))"""
+DIVIDES = """(module (func $divide (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
+  (func (export "_start") (drop (call $divide (i32.const 0)))))"""
+NAME = "mps2-an386"
+PATIENCE = 30.0  # seconds
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[str]:
+    link = tmp_path / "board"
+    command = [sys.executable, "-m", "mcutool", "emulate", NAME, "--link", str(link)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as emulator:
+        assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {link}\n".encode()
+        yield str(link)
+        emulator.terminate()
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """Two images with their maps in a folder."""
+    for name, text in (("spins", SPINS), ("divides", DIVIDES)):
+        (tmp_path / f"{name}.wat").write_text(text)
+        assert main(["build", str(tmp_path / f"{name}.wat"), "--board", NAME, "-o", str(tmp_path / f"{name}.mcu")]) == 0
+    return tmp_path
+
+
+class Monitor:
+    """A monitor in a process of its own, which can be given a Ctrl-C; `said` is what it has printed so far."""
+
+    def __init__(self, port: str, symbols: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "mcutool", "monitor", "--port", port, "--map", str(symbols), *options]
+        self.log = symbols.with_suffix(".log")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def expect(self, text: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.said:
+            assert time.monotonic() < deadline and self.process.poll() is None, self.said
+            time.sleep(0.02)
+
+    def press(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+
+def test_the_first_ctrl_c_stops_the_program_and_the_second_leaves(port: str, built: Path) -> None:
+    assert main(["flash", str(built / "spins.mcu"), "--port", port]) == 0
+    monitor = Monitor(port, built / "spins.map.json")
+    monitor.expect("Ctrl-C stops the program, Ctrl-C again leaves\n")
+    monitor.press()
+    monitor.expect("trap: stopped\n  in inner (at byte offset 0x")
+    monitor.expect("\n  in outer (at byte offset 0x")
+    monitor.expect("Ctrl-C again leaves\n")
+    monitor.press()
+    assert monitor.process.wait(PATIENCE) == 130
+
+
+def test_a_program_that_never_ends_makes_way_and_a_trap_is_told_with_names(port: str, built: Path) -> None:
+    assert main(["flash", str(built / "spins.mcu"), "--port", port]) == 0
+    assert main(["flash", str(built / "divides.mcu"), "--port", port]) == 0
+    monitor = Monitor(port, built / "divides.map.json", "--reset")
+    monitor.expect("[trap integer divide by zero function=")
+    monitor.expect("mcutool: trap: integer divide by zero\n  in divide (at byte offset 0x")
+    monitor.press()
+    monitor.expect("no program is running; Ctrl-C again leaves\n")
+    monitor.press()
+    assert monitor.process.wait(PATIENCE) == 130
+
+
+def test_a_program_on_a_port_is_stopped_when_its_time_is_over(
+    port: str, built: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", str(built / "spins.mcu"), "--board", NAME, "--port", port, "--timeout", "0.3"]
+    for _ in range(2):
+        assert main(command) == 124
+        assert "trap: stopped\n  in inner (at byte offset 0x" in capfd.readouterr().err
+
+
+def test_a_map_that_is_not_there_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["monitor", "--port", "nosuchport", "--map", "nosuch.json"]) == 2
+    assert "cannot read nosuch.json" in capsys.readouterr().err
