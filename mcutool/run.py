@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from mcutool import values
 from mcutool.devices import Board
-from mcutool.errors import Error, FuelExhausted, Trapped, UsageError
+from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError
 from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
@@ -30,6 +30,7 @@ from mcutool.progress import OnProgress, ignore
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
+ROOM_FOR_STRINGS = 256  # HOST_STRINGS_SIZE of firmware_runtime/host.c
 LARGEST_STATUS = 255  # that a process can end with; more would come out as less, even as success
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
 
@@ -169,7 +170,14 @@ def reads_input(image: bytes) -> bool:
 
 
 def check(image: bytes, task: Task) -> None:
-    """Raises UsageError when what the task calls does not exist or takes other arguments."""
+    """Raises UsageError when what the task calls does not exist or takes other arguments, DoesNotFit when boards have
+    no room for the program's arguments and environment."""
+    needed = sum(len(text.encode()) + 1 for text in (*task.program_arguments, *task.environment))
+    if needed > ROOM_FOR_STRINGS:
+        raise DoesNotFit(
+            f"arguments and environment take {needed} bytes, a board has {ROOM_FOR_STRINGS} for them",
+            next_action="give the program less, or give it as standard input",
+        )
     converted(task, entry_of(parse(image), task)[1])
 
 

@@ -8,6 +8,7 @@ come at once.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -64,15 +65,32 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error is printed here and nowhere else."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader of our output has gone, for example `mcutool boards | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:  # of standard output: what else may fail is told by who does it
+        _forget_output()
+        full = UsageError(f"cannot write the output: {error.strerror}", next_action="send it elsewhere, or make room")
+        return _report(full, None, as_json=False)
+
+
+def _open_closed_streams() -> None:
+    """A stream that the shell closed (`>&-`) is None; reading and writing go on as if it were empty."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+
+
+def _forget_output() -> None:
+    """Let nobody try again to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(words: list[str]) -> int:
@@ -93,6 +111,8 @@ def _dispatch(words: list[str]) -> int:
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         if os.environ.get("MCUTOOL_DEBUG"):
             traceback.print_exc()
         bug = Error(

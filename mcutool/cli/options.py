@@ -82,6 +82,15 @@ def assignment(text: str) -> str:
     """An environment variable with its value."""
     if not text.partition("=")[0] or "=" not in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form K=V")
+    return unicode(text)
+
+
+def unicode(text: str) -> str:
+    """A text that can be sent to a program: an argument of a command line may be any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UTF-8") from None
     return text
 
 

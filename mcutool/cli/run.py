@@ -31,6 +31,7 @@ from mcutool.cli.options import (
     integer,
     seconds,
     sizes,
+    unicode,
 )
 from mcutool.cli.progress import Stages
 
@@ -68,6 +69,10 @@ def parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespa
     ours, given = _without_values(split)
     options = parser.parse_args(ours)
     options.program_arguments = words[end + 1 :]
+    try:
+        list(map(unicode, [options.app, *options.program_arguments]))
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     options.values = given
     return options
 

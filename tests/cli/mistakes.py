@@ -41,6 +41,9 @@ MISTAKES = [
         ("gave negative fuel", "run loop.wasm --fuel -1", 2, "'-1' is negative", "--help"),
         ("gave no speed at all", "flash add.wasm --port board --baud 0", 2, "'0' is not more than nothing", "--help"),
         ("asked for an unknown shell", "completion nosuch", 2, "nosuch", "--help"),
+        ("gave a long variable", f"run exit.wasm --env A={'x' * 300}", 8, "take 313 bytes", "standard input"),
+        ("gave a variable that is no text", "run exit.wasm --env A=\udcff", 2, "is no UTF-8", "run --help"),
+        ("gave an argument that is no text", "run exit.wasm -- \udcff", 2, "is no UTF-8", "run --help"),
         # --- what is called -------------------------------------------------------------------------------------------
         ("ran a library", "run add.wasm", 2, "exports no function '_start'", "--invoke F; it exports add, float, trap"),
         ("called nothing", "run add.wasm --invoke", 2, "--invoke: expected one argument", "run --help"),
@@ -151,6 +154,7 @@ MISTAKES = [
         ("built into a folder", "build add.wasm -o folder", 2, "cannot write folder: Is a directory", "-o"),
         ("built onto a full disk", "build add.wasm -o /dev/full", 2, "/dev/full: No space left on device", "-o"),
         ("made an image without a board", "image add.wasm -o add.hex", 2, "which board", "--board"),
+        ("made too large an image", "image data.wasm --board stm32f405 -o x.hex", 8, "the slot of stm32f405", "flash"),
         ("made an image of no format", "image add.wasm --board microbit -o add.img", 2, "add.img", ".uf2"),
         ("made an image nowhere", "image add.wasm --board microbit -o no/add.hex", 2, "cannot write no/add.hex", "-o"),
         # --- raw files for the ROM bootloader -------------------------------------------------------------------------
@@ -261,6 +265,7 @@ MISTAKES = [
         ("booted a ROM that is none", "emulate microbit --boot rom", 2, "no serial bootloader", "without --boot rom"),
         ("booted from nothing", "emulate microbit --boot no", 2, "invalid choice: 'no'", "emulate --help"),
         ("served a word", "emulate microbit --rfc2217 here", 2, "cannot listen on here", "HOST:PORT"),
+        ("served an address of others", "emulate microbit --rfc2217 192.0.2.1:0", 2, "Cannot assign", "HOST:PORT"),
         ("served a large port", "emulate microbit --rfc2217 :99999", 2, "cannot listen on :99999", "HOST:PORT"),
         (
             "linked over a folder", "emulate microbit --link folder",

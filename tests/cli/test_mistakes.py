@@ -21,6 +21,7 @@ from situations import LINES, ROOT, Cable, make_files, situation
 from mcutool.cli import COMMANDS, INTERRUPTED, main
 from mcutool.errors import Error, Trapped
 from mcutool.flash.link import SerialLink
+from mcutool.run import ROOM_FOR_STRINGS
 
 LONGEST = 30  # seconds that a command may take to notice a mistake
 WITHOUT_JSON = ("monitor", "emulate", "completion")
@@ -53,7 +54,7 @@ def walk(command: str, *more: str) -> int:
     """The exit code of a command line, its files and ports made for it."""
     words = shlex.split(command)
     with situation(words, Path.cwd()):
-        return main([*words, *more])
+        return main([words[0], *more, *words[1:]])
 
 
 def name(row: Any) -> str:
@@ -150,6 +151,30 @@ def test_a_reader_that_goes_away_is_no_mistake() -> None:
     process = started("disasm", "add.wasm", stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert process.communicate(timeout=LONGEST)[1] == "" and process.returncode == 0
+
+
+@pytest.mark.parametrize("words", [["boards"], ["run", "add.wasm", "--invoke", "add", "1", "2"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_told(words: list[str]) -> None:
+    make_files(words, Path.cwd())
+    with open("/dev/full", "wb") as full:
+        process = started(*words, stdout=full, stderr=subprocess.PIPE)
+        err = process.communicate(timeout=LONGEST)[1]
+    assert process.returncode == 2 and "Traceback" not in err
+    assert err.startswith("mcutool: cannot write the output: No space left on device\n  next: ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_mistake(closed: str) -> None:
+    make_files(["exit.wasm"], Path.cwd())
+    line = f"{sys.executable} -m mcutool run exit.wasm {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, timeout=LONGEST)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b"")
+
+
+def test_what_a_board_has_for_strings_is_what_its_runtime_has() -> None:
+    source = (ROOT / "firmware_runtime" / "host.c").read_text(encoding="utf-8")
+    assert f"#define HOST_STRINGS_SIZE {ROOM_FOR_STRINGS} " in source
 
 
 def test_a_bug_is_one_line_that_asks_for_a_report(
