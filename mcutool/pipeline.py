@@ -109,4 +109,5 @@ def lower(
         law.check_allocation(function, allocation)
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
+    on_progress(Progress("translate", len(built), len(built)))
     return functions

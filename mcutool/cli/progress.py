@@ -29,7 +29,8 @@ class Stages:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: dict[str, Progress] = {}
-        self._seconds: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
         self._last = time.monotonic()
         self._closed = not (wanted and sys.stderr.isatty())
 
@@ -43,9 +44,8 @@ class Stages:
         with self._lock:
             if self._closed:
                 return
-            now = time.monotonic()
-            self._seconds[progress.stage] = self._seconds.get(progress.stage, 0.0) + now - self._last
-            self._last = now
+            self._begun.setdefault(progress.stage, self._last)
+            self._last = self._ended[progress.stage] = time.monotonic()
             self._latest[progress.stage] = progress
             if self._bars:
                 self._draw(progress)
@@ -68,21 +68,22 @@ class Stages:
             if self._bars and not self._closed:
                 self._bars.stop()
                 if summary:
-                    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self._seconds.items())
-                    print(stages, file=sys.stderr)
+                    took = {stage: self._ended[stage] - begun for stage, begun in self._begun.items()}
+                    print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in took.items()), file=sys.stderr)
             self._closed = True
 
     def _open(self) -> None:
         from rich import progress as bars
         from rich.console import Console
 
-        columns = (bars.TextColumn("{task.description:<10}"), bars.BarColumn(), bars.TaskProgressColumn())
+        name, seconds = bars.TextColumn("{task.description:<10}"), bars.TextColumn("{task.elapsed:.1f} s")
+        columns = (name, bars.BarColumn(), bars.TaskProgressColumn(), seconds)
         with self._lock:
             if self._closed:
                 return
             # Standard output is the program's: it stays as it is.
             self._bars = bars.Progress(
-                *columns, bars.TimeElapsedColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False
+                *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, get_time=time.monotonic
             )
             self._bars.start()
             for progress in self._latest.values():
@@ -92,4 +93,7 @@ class Stages:
         assert self._bars is not None
         if progress.stage not in self._tasks:
             self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total)
+            self._bars.tasks[-1].start_time = self._begun[progress.stage]
         self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
+        if progress.done == progress.total:
+            self._bars.stop_task(self._tasks[progress.stage])
