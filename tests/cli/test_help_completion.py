@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,6 +55,26 @@ def test_bash_offers(words: str, offered: set[str], folder: Path) -> None:
         ["bash", "--norc", "-c", ASK.format(words=words)], cwd=folder, capture_output=True, text=True, check=True
     )
     assert {line.rstrip("/ ") for line in done.stdout.splitlines()} == offered, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("mcutool em", {"emulate"}),
+        ("mcutool flash --board stm", {"stm32f405"}),
+        ("mcutool run --tim", {"--timeout"}),
+        ("mcutool run a", {"app.wasm", "app.mcu"}),
+    ],
+)
+def test_fish_offers(line: str, offered: set[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "fish"]) == 0
+    (folder / "script").write_text(capsys.readouterr().out, encoding="utf-8")
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"source ./script; complete -C '{line}'"], cwd=folder, capture_output=True,
+        text=True, check=True, env={**os.environ, "HOME": str(folder)},
+    )  # fmt: skip
+    assert {answer.partition("\t")[0] for answer in done.stdout.splitlines()} == offered, done.stderr
 
 
 @pytest.mark.parametrize("shell", SHELLS)
