@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def choose_from(wrong: str, known: Iterable[str]) -> str:
-    """The next action after a name that does not exist: the one that was probably meant, and all that there are."""
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """The question that a next action begins with after a name that does not exist, when one comes near it."""
     from difflib import get_close_matches
 
+    return "".join(f"did you mean {near}? " for near in get_close_matches(wrong, list(known), 1))
+
+
+def choose_from(wrong: str, known: Iterable[str]) -> str:
+    """The next action after a name that does not exist, when all that exist can be named."""
     names = list(known)
-    near = get_close_matches(wrong, names, 1)
-    return f"{f'did you mean {near[0]}? ' if near else ''}use one of: {', '.join(names)}"
+    return f"{did_you_mean(wrong, names)}use one of: {', '.join(names)}"
 
 
 class Error(Exception):

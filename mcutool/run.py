@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from mcutool import values
 from mcutool.devices import Board
-from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError
+from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError, did_you_mean
 from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
@@ -193,7 +193,7 @@ def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tup
         exported = ", ".join(name for name in functions if name) or "nothing"
         raise UsageError(
             f"the module exports no function {wanted!r}",
-            next_action=f"call an export with --invoke F; it exports {exported}",
+            next_action=did_you_mean(wanted, functions) + f"call an export with --invoke F; it exports {exported}",
         )
     signature = image.signatures[image.functions[functions[wanted]]["signature"]]["text"]
     parameters, _, results = signature.partition(">")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, NoReturn
 
 from mcutool import __version__
 from mcutool.cli.options import Default
-from mcutool.errors import UsageError
+from mcutool.errors import UsageError, did_you_mean
 
 EXAMPLES = "examples:\n"
 
@@ -35,9 +34,8 @@ class Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(words, namespace)
         if unknown:
             named = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            near = get_close_matches(named[0], self._option_string_actions, 1) if named else []
-            advice = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"unrecognized arguments: {' '.join(unknown)}", next_action=advice + self._see_help())
+            meant = did_you_mean(named[0], self._option_string_actions) if named else ""
+            raise UsageError(f"unrecognized arguments: {' '.join(unknown)}", next_action=meant + self._see_help())
         return options
 
     def error(self, message: str) -> NoReturn:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mcutool import devices, errors
 from mcutool.cli import COMMANDS, command_of, main
 from mcutool.cli.parser import parse, parser_of
+
+HELLO = str(Path(__file__).resolve().parents[2] / "examples" / "hello.wasm")
 
 
 def examples(text: str) -> Iterator[list[str]]:
@@ -76,9 +79,9 @@ def test_the_overview_has_every_exit_code(capsys: pytest.CaptureFixture[str]) ->
         (["boards", "stm32f404"], "did you mean stm32f405?"),
         (["run", "app.wasm", "--board", "micro-bit"], "did you mean microbit?"),
         (["emulate", "bbc-microbit"], "did you mean microbit?"),
+        (["run", HELLO, "--invoke", "_strat"], "did you mean _start?"),
         (["completion", "bsh"], "see `mcutool completion --help`"),
     ],
-    ids=" ".join,
 )
 def test_a_misspelt_word_is_recognised(words: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
