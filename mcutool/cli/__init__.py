@@ -135,7 +135,7 @@ def command_of(name: str) -> ModuleType:
     """The module of a command; raises UsageError when there is none of that name."""
     if name not in COMMANDS:
         what = "option before the command" if name.startswith("-") else "command"
-        raise UsageError(f"there is no {what} {name!r}", next_action=choose_from(name, COMMANDS))
+        raise UsageError(f"there is no {what} {name!r}", next_action=choose_from(name, [*COMMANDS, "--help", "--version"]))
     return importlib.import_module(f"{__name__}.{name}")
 
 

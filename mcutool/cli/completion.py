@@ -36,6 +36,7 @@ def whole_parser() -> argparse.ArgumentParser:
     from mcutool.cli.parser import Parser, parser_of
 
     whole = Parser(prog="mcutool")
+    whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers()
     for name, sentence in COMMANDS.items():
         parser = parser_of(name, command_of(name))

@@ -74,6 +74,7 @@ def test_the_overview_has_every_exit_code(capsys: pytest.CaptureFixture[str]) ->
     [
         (["bilud", "app.wasm"], "did you mean build?"),
         (["--jsn"], "use one of: build"),
+        (["help"], "did you mean --help?"),
         (["run", "app.wasm", "--bord", "microbit"], "did you mean --board?"),
         (["run", "app.wasm", "--time-out=3"], "did you mean --timeout?"),
         (["boards", "stm32f404"], "did you mean stm32f405?"),

@@ -37,6 +37,7 @@ def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     [
         ("mcutool ''", set(COMMANDS)),
         ("mcutool em", {"emulate"}),
+        ("mcutool --", {"--help", "--version"}),
         ("mcutool run --board ''", BOARDS),
         ("mcutool flash --board stm", {"stm32f405"}),
         ("mcutool emulate ''", BOARDS),
