@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mcutool import devices, program
+from mcutool import devices, maps, program
 from mcutool.devices import Board, Span
 from mcutool.errors import ImageRefused, Unsupported, UsageError, WrongChip
 from mcutool.flash.engine import SmpClient, install_runtime
@@ -90,9 +90,10 @@ def prepare(
     plan_ = _raw_plan(board, str(file), address) if raw else _runtime_plan(board) if runtime else None
     if raw or file is None:
         return Job(board, plan_)
-    image = program.load(file, board, on_progress=on_progress).image
-    program.check_size(image, board)
-    return Job(board, plan_, image)
+    built = program.load(file, board, on_progress=on_progress)
+    program.check_size(built.image, board)
+    maps.keep(built.image, built.map)
+    return Job(board, plan_, built.image)
 
 
 def _runtime_plan(board: Board) -> Plan:

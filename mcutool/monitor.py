@@ -22,6 +22,7 @@ from mcutool.places import Places, render_trap
 WAIT = 0.05  # seconds between looks at the keyboard
 KEPT = 4096  # bytes of output in which a pattern may lie
 STOP_ATTEMPTS = 2
+STEPS_TO_SETTLE = 3  # after a match: the rest of what it is in
 KEYS = "Ctrl-C stops the program, Ctrl-C again leaves"
 
 
@@ -75,7 +76,7 @@ def watch(
     client: SmpClient,
     screen: Screen,
     source: Source,
-    places: Places,
+    places: Callable[[], Places],
     *,
     until: str | None = None,
     timeout: float | None = None,
@@ -83,14 +84,16 @@ def watch(
 ) -> None:
     """Show the console until its output matches the regular expression `until`, or for ever.
 
-    `screen.show` must be the client's `on_text`; `tell` gets lines that the board did not print. The first Ctrl-C stops
-    the program and tells where it was, the second raises KeyboardInterrupt. Raises NoAnswer when no match comes
-    in `timeout` seconds, Disconnected when the board is unplugged.
+    `screen.show` must be the client's `on_text`; `places` is called when a place is to be told; `tell` gets lines that
+    the board did not print. The first Ctrl-C stops the program and tells where it was, the second raises
+    KeyboardInterrupt. Raises NoAnswer when no match comes in `timeout` seconds, Disconnected when the board is
+    unplugged.
     """
     pattern = re.compile(until.encode()) if until is not None else None
     feeder = Feeder(client, source)
     begin = client.link.now()
     with Key().watched() as key:
+        tell(f"{client.link.name}: {KEYS}")
         while pattern is None or not screen.has(pattern):
             if timeout is not None and client.link.now() - begin >= timeout:
                 if pattern is None:
@@ -98,12 +101,20 @@ def watch(
                 raise NoAnswer(f"{until!r} did not come in {timeout:g} seconds", next_action="look at the output above")
             if key.pressed:
                 key.pressed = False
-                tell(stop(client, places))
-            trap = places.told(screen.settled())
-            if trap and trap["kind"] != "stopped":
-                tell(render_trap(trap))
+                tell(stop(client, places()))
+            _tell_trap(screen, places, tell)
             feeder.step()
             client.receive(WAIT)
+    for _ in range(STEPS_TO_SETTLE):
+        _tell_trap(screen, places, tell)
+        client.receive(WAIT)
+
+
+def _tell_trap(screen: Screen, places: Callable[[], Places], tell: Callable[[str], None]) -> None:
+    settled = screen.settled()
+    trap = places().told(settled) if b"[trap " in settled else None
+    if trap and trap["kind"] != "stopped":
+        tell(render_trap(trap))
 
 
 def stop(client: SmpClient, places: Places) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcutool import report
+from mcutool import maps, report
 from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
@@ -21,7 +21,7 @@ from mcutool.isa import FEATURES, ISA_VERSION
 from mcutool.listing import dumped
 from mcutool.pipeline import STAGES, Built, build_image
 
-MAP_ROWS = {"functions": (int, str, int, int), "positions": (int, int), "lines": (int, int, int)}
+MAP_ROWS = {"functions": (int, str, int, int), "positions": (int, int)}
 """Lists of a map, and the types of their rows."""
 AGAIN = "build it again"
 
@@ -100,9 +100,9 @@ def _is_map(known: Any) -> bool:
             return False
         if any(tuple(map(type, row)) != kinds for row in rows):
             return False
-    files = known.get("files", [])
-    known_files = isinstance(files, list) and all(isinstance(file, str) for file in files)
-    return known_files and all(0 <= row[1] < len(files) for row in known.get("lines", []))
+    sections = known.get("debug_sections", {})
+    texts = isinstance(sections, dict) and all(isinstance(text, str) for text in sections.values())
+    return texts and isinstance(known.get("debug_code", 0), int)
 
 
 def check_size(image: bytes, board: Board) -> None:
@@ -131,6 +131,7 @@ def save(built: Built, path: Path) -> None:
     """Write the image, and its map beside it; raises UsageError when that is impossible."""
     write(path, built.image)
     write(map_path(path), json.dumps(built.map).encode())
+    maps.keep(built.image, built.map)
 
 
 def write(path: Path, data: bytes) -> None:

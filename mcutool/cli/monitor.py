@@ -13,17 +13,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, pattern, seconds
+
+if TYPE_CHECKING:
+    from mcutool.flash.engine import SmpClient
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
-    parser.add_argument("--map", metavar="FILE", help="APP.map.json of the program: names and lines of traps")
+    parser.add_argument("--map", metavar="FILE", help="APP.map.json: names and lines (default: found by hash)")
     end = parser.add_argument_group("end")
     end.add_argument("--until", type=pattern, metavar="REGEX", help="end when the output matches")
     end.add_argument("--timeout", type=seconds, metavar="S", help="end after S seconds: an error with --until")
@@ -36,22 +42,38 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool.places import Places
 
     port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)
-    places = Places(_map(options.map) if options.map else {})
+    known = _map(Path(options.map)) if options.map else None
     screen = monitor.Screen(_show)
     client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=screen.show)
-    _tell(f"{port}: {monitor.KEYS}")
     if options.reset:
         client.reset()
     typed = feeding.LiveInput(sys.stdin.buffer)
+
+    @cache
+    def places() -> Places:
+        return Places(_found(client) if known is None else known)
+
     monitor.watch(client, screen, typed, places, until=options.until, timeout=options.timeout, tell=_tell)
     return 0
 
 
-def _map(name: str) -> dict:
+def _map(path: Path) -> dict:
     from mcutool import program
 
-    program.read(name)  # for the error when it is not there
-    return program.read_map(Path(name))
+    program.read(path)  # for the error when it is not there
+    return program.read_map(path)
+
+
+def _found(client: SmpClient) -> dict:
+    """The map of the image on the board, when it was built on this computer."""
+    from mcutool import maps
+    from mcutool.errors import Error
+
+    with suppress(Error):
+        for image in client.images():
+            if path := maps.find(image.get("hash", b"")):
+                return _map(path)
+    return {}
 
 
 def _show(data: bytes) -> None:

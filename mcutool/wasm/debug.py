@@ -74,8 +74,8 @@ class Debug:
 
         if not self._packed:
             return [(None, None)]
-        address = offset - self._code
         try:
+            address = offset - self._code
             for unit in self._units_at(address):
                 return list(_calls(unit, address))
         except (DWARFError, ELFError, *DAMAGED):
