@@ -59,11 +59,16 @@ class Result:
     error: Error | None = None
     seconds: float = 0.0
 
+    @property
+    def next_action(self) -> str | None:
+        """What to do about a failure."""
+        return self.error.next_action if self.error else None
+
     def text(self) -> str:
         """A line, and below it what to do next."""
         lines = [f"  {self.name:<11}{self.status:<9}{self.detail}".rstrip()]
-        if self.error and self.error.next_action:
-            lines.append(f"{'':22}next: {self.error.next_action}")
+        if self.next_action:
+            lines.append(f"{'':22}next: {self.next_action}")
         return "\n".join(lines)
 
 
@@ -78,9 +83,14 @@ class Report:
     left: str = ""
 
     @property
+    def failed(self) -> Result | None:
+        """The first step that failed."""
+        return next((result for result in self.results if result.error), None)
+
+    @property
     def error(self) -> Error | None:
-        """The first failure."""
-        return next((result.error for result in self.results if result.error), None)
+        """What it failed with."""
+        return self.failed.error if self.failed else None
 
     @property
     def exit_code(self) -> int:
@@ -105,7 +115,7 @@ class Report:
             "emulated": self.emulated,
             "steps": [
                 {"name": r.name, "status": r.status.lower(), "detail": r.detail, "seconds": round(r.seconds, 3),
-                 "error": r.error.name if r.error else None, "next_action": r.error.next_action if r.error else None}
+                 "error": r.error.name if r.error else None, "next_action": r.next_action}
                 for r in self.results
             ],
             "left": self.left,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,9 @@ def execute(options: argparse.Namespace) -> int:
         print(json.dumps({**report.json(), "error": error_object(report.error) if report.error else None}))
     if options.junit:
         _write(options.junit, report)
+    if failed := report.failed:
+        details = f": {failed.detail}\n  next: {failed.next_action}" if options.json else ""  # else it was just told
+        print(f"mcutool: the step `{failed.name}` failed{details}", file=sys.stderr)
     return report.exit_code
 
 

@@ -139,12 +139,16 @@ def port(tmp_path: Path) -> Iterator[str]:
 
 
 def test_over_a_port_from_the_bootloader_to_the_last_step(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bringup", "--board", "microbit", "--port", port]) == 6  # it has no ROM that we speak
-    assert "identify   FAILED" in capsys.readouterr().out
+    assert main(["bringup", "--board", "microbit", "--port", port, "--json"]) == 6  # it has no ROM that we speak
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"]["class"] == "no_answer"
+    assert said.err.startswith("mcutool: the step `identify` failed: nothing at all comes") and "\n  next: " in said.err
     assert main(["bringup", "--board", "stm32f405", "--port", port]) == 0
-    said = capsys.readouterr().out
-    assert "stm32f405 in its ROM bootloader, product id 0x413" in said
-    assert "bytes through the ROM bootloader, verified" in said
-    assert "8 ok; the module slot is empty now" in said
+    told = capsys.readouterr().out
+    assert "stm32f405 in its ROM bootloader, product id 0x413" in told
+    assert "bytes through the ROM bootloader, verified" in told
+    assert "8 ok; the module slot is empty now" in told
     assert main(["bringup", "--board", "mps2-an386", "--port", port]) == 7  # now its runtime answers
-    assert "its board is stm32f405, not mps2-an386" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "its board is stm32f405, not mps2-an386" in said.out
+    assert said.err == "mcutool: the step `identify` failed\n"
