@@ -34,8 +34,8 @@ class WholeInput:
 
 
 class LiveInput:
-    """A terminal, or anything else as it comes; a terminal gives lines. A thread waits for it and ends with the process,
-    so it must not wait inside a buffer: the interpreter wants that one's lock when it ends.
+    """A terminal, or anything else as it comes; a terminal gives lines. A thread waits for it and ends with the
+    process, so it must not wait inside a buffer: the interpreter wants that one's lock when it ends.
     """
 
     def __init__(self, terminal: BinaryIO) -> None:
