@@ -56,6 +56,12 @@ def test_it_runs_an_example(environment: dict[str, str]) -> None:
     assert "ba7816bf" in done.stdout and json.loads(done.stdout.splitlines()[-1])["exit_status"] == 0
 
 
+def test_it_brings_a_board_up(environment: dict[str, str]) -> None:
+    done = mcutool(environment, "bringup", "--board", "mps2-an386", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {step["status"] for step in json.loads(done.stdout)["steps"]} == {"ok"}
+
+
 @pytest.fixture
 def port(environment: dict[str, str]) -> Iterator[Path]:
     """An emulated board of another process, in its ROM bootloader."""
