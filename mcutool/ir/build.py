@@ -142,7 +142,8 @@ class _Builder:
         entry = self.function.new_block(self.source.type.parameters)
         self._start(entry)
         self.locals = list(entry.parameters)
-        self.locals += [self._zero(type_) for type_ in self.source.locals]
+        zeros = {type_: self._zero(type_) for type_ in dict.fromkeys(self.source.locals)}
+        self.locals += [zeros[type_] for type_ in self.source.locals]
         self.frames = [_Frame("function", self.source.type, [])]
         self._body(self.source.body)
         self.function.blocks += self.exits
