@@ -22,10 +22,7 @@ def main() -> int:
         keep_smaller(given.shrink, road(given.road), tell)
         return 0
     tally = campaign(given)
-    print(
-        f"{tally.cases} cases, {tally.calls} calls, road {given.road}: {len(tally.differences)} differences; "
-        f"{tally.unanswered} cases ran too long to compare"
-    )
+    print(f"road {given.road}: {tally}")
     return bool(tally.differences)
 
 

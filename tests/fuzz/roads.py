@@ -13,20 +13,23 @@ from tempfile import TemporaryDirectory
 
 from mcutool import devices, values
 from mcutool.emulator.session import EmulatedSession
+from mcutool.errors import DoesNotFit
 from mcutool.flash.protocols import smp
 from mcutool.image.format import Image
 from mcutool.image.link import CompiledModule, MemoryPlan, link
 from mcutool.isa import TRAPS
 from mcutool.pipeline import load, translate
+from mcutool.program import check_size
 from mcutool.wasm.module import MemoryType
 from mcutool.wasm.text import assemble
 from tests.fuzz.case import Account, Call, Case, Outcome, slots, trap_class
 from tests.pc import ARENA, program
 
 STACK_SLOTS = 16384
+STACK_SHARE = 32  # bytes of RAM for each slot of the stack, when RAM is scarce
 TABLE_ROOM = 64
 LARGEST_MEMORY = 1 << 18  # bytes
-PATIENCE = 20  # seconds on the PC
+PATIENCE = 60  # seconds on the PC
 INSTRUCTIONS = 400_000_000  # of the emulated core
 
 
@@ -34,11 +37,15 @@ class RoadError(Exception):
     """A road did not come to an end: a sanitizer spoke, the interpreter hung or crashed."""
 
 
-def build(case: Case) -> Image:
+class TooLarge(Exception):
+    """The board cannot back all that the case may grow to, so that it may rightly trap or refuse to grow."""
+
+
+def build(case: Case, stack_slots: int = STACK_SLOTS) -> Image:
     """The image of a case. What the translator raises is a finding."""
     compiled = [_compile(case.library)] if case.library else []
     compiled.append(_compile(case.text, library=0))
-    return link(compiled, STACK_SLOTS, TABLE_ROOM).image
+    return link(compiled, stack_slots, TABLE_ROOM).image
 
 
 def _compile(text: str, **providers: int) -> CompiledModule:
@@ -115,7 +122,10 @@ def _outcome(answer: str, call: Call) -> Outcome:
 
 
 class BoardRoad:
-    """The firmware of a board in the emulator, one session for many cases."""
+    """The firmware of a board in the emulator, one session for many cases.
+
+    On a board with little RAM only those cases are compared for which all of it is backed that they may grow to.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -123,8 +133,12 @@ class BoardRoad:
         self._session: EmulatedSession | None = None
 
     def run(self, case: Case) -> Account:
-        """Raises RoadError, after which a new session is begun."""
-        image = build(case)
+        """Raises TooLarge, or RoadError, after which a new session is begun."""
+        image = build(case, min(STACK_SLOTS, self._board.chip.arena_size // STACK_SHARE))
+        try:
+            check_size(image.build(), self._board)
+        except DoesNotFit:
+            raise TooLarge from None
         session, self._session = self._session or EmulatedSession(self._board, lambda text: None), None
         session.install(image.build())
         session.client.write(smp.RUNTIME, smp.RUNTIME_START)

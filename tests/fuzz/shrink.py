@@ -14,7 +14,7 @@ import wasmtime
 from mcutool.wast.sexpr import Group, read_groups
 from tests.fuzz import oracle
 from tests.fuzz.case import Account, Case
-from tests.fuzz.roads import BoardRoad, PcRoad
+from tests.fuzz.roads import BoardRoad, PcRoad, TooLarge
 
 CONSTANTS = ("(i32.const 0)", "(i64.const 0)", "(f32.const 0)", "(f64.const 0)", "(ref.null func)", "(ref.null extern)")
 KEPT = ("param", "result", "then")
@@ -49,7 +49,7 @@ def _kind(case: Case, road: PcRoad | BoardRoad, difference: Differs) -> str:
     """What sort of difference a case shows, or nothing; a shrunk case must not show another sort."""
     try:
         found = difference(case, oracle.account(case), road)
-    except (oracle.NoAnswer, wasmtime.WasmtimeError):
+    except (oracle.NoAnswer, wasmtime.WasmtimeError, TooLarge):
         return ""
     if not found:
         return ""
