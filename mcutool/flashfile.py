@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mcutool import program
+from mcutool import maps, program
 from mcutool.devices import Board
 from mcutool.errors import UsageError
 from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
@@ -30,9 +30,12 @@ def write(output: Path, board: Board, app: str | None, **options: Any) -> dict[s
     """
     if output.suffix not in SUFFIXES:
         raise UsageError(f"{output} does not say which format", next_action=f"end it in {', '.join(SUFFIXES)}")
-    image = None if app is None else program.load(app, board, **options).image
-    if image is not None:
+    image = None
+    if app is not None:
+        built = program.load(app, board, **options)
+        image = built.image
         program.check_size(image, board)
+        maps.keep(image, built.map)
     parts = contents(board, image)
     data = encode(board, parts, output.suffix)
     program.write(output, data)

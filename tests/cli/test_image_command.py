@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcutool import devices
+from mcutool import devices, maps
 from mcutool.cli import main
 from mcutool.emulator.machine import Machine
 from mcutool.flashfile import SUFFIXES
@@ -82,8 +82,13 @@ def test_flashing_leaves_the_same_in_flash(tmp_path: Path) -> None:
     assert board.machine.flash[: file.stat().st_size] == file.read_bytes()
 
 
-def test_an_object_says_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_says_what_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the names of the functions are kept, for `monitor`."""
+    monkeypatch.setattr(maps, "folder", lambda: tmp_path / "maps")
     file = made(tmp_path / "f.bin", "stm32f405", HELLO)
+    assert len(list((tmp_path / "maps").glob("*.json"))) == 1
     said = json.loads(capsys.readouterr().out)
     runtime, slot = said["segments"]
     assert said["file"] == str(file) and said["bytes"] == file.stat().st_size == 0x20000 + slot["bytes"]
