@@ -57,6 +57,13 @@ def function(body: bytes, kind: bytes = b"\x60\0\0") -> bytes:
     return HEAD + b"".join(bytes((number,)) + leb(len(data)) + data for number, data in sections.items())
 
 
+def many_locals(count: int) -> bytes:
+    """A module of `count` functions of 50000 locals each."""
+    body = b"\x01" + leb(50_000) + b"\x7f\x0b"
+    sections = {1: b"\1\x60\0\0", 3: leb(count) + b"\0" * count, 10: leb(count) + (leb(len(body)) + body) * count}
+    return HEAD + b"".join(bytes((number,)) + leb(len(data)) + data for number, data in sections.items())
+
+
 def custom(name: bytes, contents: bytes) -> bytes:
     """A custom section."""
     data = leb(len(name)) + name + contents
@@ -97,13 +104,13 @@ def flipped(data: bytes, position: int) -> bytes:
     return data[:position] + bytes((data[position] ^ 1,)) + data[position + 1 :]
 
 
-def saying(text: str) -> str:
-    """A program that prints a line and ends."""
+def saying(text: str, then: str = "") -> str:
+    """A program that prints a line, then does what some instructions say."""
     return f"""(module
       (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
       (memory (export "memory") 1)
       (data (i32.const 0) "\\08\\00\\00\\00\\{len(text) + 1:02x}\\00\\00\\00{text}\\0a")
-      (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100)))))"""
+      (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))) {then}))"""
 
 
 ADD = """(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -111,6 +118,7 @@ ADD = """(module (func (export "add") (param i32 i32) (result i32) (i32.add (loc
 EXIT = """(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 3))))"""
 DATA = f'(data (i32.const 0) "{"x" * 60_000}")'
+FOR_EVER = "(loop (br 0))"
 NESTED = 100_000
 OLD, NEW = "the old program", "the new program"
 
@@ -165,9 +173,10 @@ FILES: dict[str, Callable[[], bytes]] = {
     # hostile
     "locals_4g.wasm": lambda: function(b"\x01\xff\xff\xff\xff\x0f\x7f\x0b"),
     "count_4g.wasm": lambda: HEAD + b"\x01\x06\xff\xff\xff\xff\x0f\x60",
+    "locals_of_many.wasm": lambda: many_locals(20),
     "nested.wasm": lambda: function(b"\0" + b"\x02\x40" * NESTED + b"\x0b" * (NESTED + 1)),
     "nested_ifs.wasm": lambda: function(b"\0" + b"\x41\0\x04\x40" * 1000 + b"\x00" + b"\x0b" * 1001),
-    "nested.wat": lambda: b"(module (func " + b"(block " * NESTED + b")" * NESTED + b"))",
+    "nested.wat": lambda: b"(module (func " + b"(block " * 10_000 + b")" * 10_000 + b"))",
     "nested.wast": lambda: b"(module" * NESTED + b")" * NESTED,
     "bad_names.wasm": lambda: wasm(ADD) + custom(b"name", b"\x01\xff\xff\xff\xff\x0f"),
     "bad_dwarf.wasm": lambda: wasm(ADD)
@@ -308,7 +317,8 @@ PORTS: dict[str, Callable[[Path], Any]] = {
 
 
 class Cable:
-    """A Link to an emulated board in this process, pulled after `length` bytes on the way there.
+    """A Link to an emulated board in this process, pulled after `length` bytes on the way there, or as soon as the
+    board has said `last`.
 
     Time is the board's; what waits for nothing costs none.
     """
@@ -317,9 +327,11 @@ class Cable:
     name = "the cable"
     STEP = 0.01  # seconds
 
-    def __init__(self, board: Any, length: int | None = None, baud: int = BOARD.chip.uart.default_baud) -> None:
-        self.board, self.left = board, length
-        self.sent = 0
+    def __init__(
+        self, board: Any, length: int | None = None, baud: int = BOARD.chip.uart.default_baud, last: str = ""
+    ) -> None:
+        self.board, self.left, self._last = board, length, last.encode()
+        self.sent, self._said = 0, b""
         self._garbled = baud != BOARD.chip.uart.default_baud
         self._waited = 0.0
 
@@ -333,6 +345,9 @@ class Cable:
                 self._waited += self.STEP
         data = bytes(self.board.output)
         self.board.output.clear()
+        if self._last and self._last in self._said:
+            raise self._pulled()
+        self._said += data
         return self._on_the_line(data)
 
     def write(self, data: bytes) -> None:
@@ -342,7 +357,10 @@ class Cable:
         if self.left is not None:
             self.left -= len(arriving)
             if len(arriving) < len(data):
-                raise Disconnected("the connection to the cable was lost", next_action="plug it in and repeat")
+                raise self._pulled()
+
+    def _pulled(self) -> Disconnected:
+        return Disconnected("the connection to the cable was lost", next_action="plug it in and repeat")
 
     def _on_the_line(self, data: bytes) -> bytes:
         """What a receiver makes of it that listens at another speed."""

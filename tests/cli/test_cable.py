@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from situations import BOARD, NEW, OLD, ROOT, START_UP, Cable, board_in_rom, running_board, saying, wasm
+from situations import BOARD, FOR_EVER, NEW, OLD, ROOT, START_UP, Cable, board_in_rom, running_board, saying, wasm
 
 from mcutool.cli import main
 from mcutool.emulator.serve import ServedBoard
@@ -38,9 +38,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def command(words: tuple[str, ...], board: ServedBoard, length: int | None = None) -> tuple[int, int]:
+def command(words: tuple[str, ...], board: ServedBoard, length: int | None = None, last: str = "") -> tuple[int, int]:
     """The exit code of a command over a cable to the board, and how many bytes went there."""
-    cable = Cable(board, length)
+    cable = Cable(board, length, last=last)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mcutool.flash.link.SerialLink", lambda port, baud: cable)
         patch.setattr("mcutool.run.SerialLink", lambda port, baud: cable)
@@ -84,6 +84,19 @@ def test_a_cable_pulled_during_an_upload(
     if percent <= 1:
         assert OLD in said
     assert command(FLASH, board)[0] == 0
+    assert NEW in after_power_up(board)
+
+
+@pytest.mark.parametrize("words", [("monitor", "--reset", "--port", "cable"), RUN], ids=["monitor", "run"])
+def test_a_cable_pulled_while_a_program_runs(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    endless = wasm(saying(OLD, FOR_EVER))
+    Path("hello.wasm").write_bytes(endless)
+    board = running_board(endless)
+    assert command(words, board, last=OLD)[0] == 12
+    assert "was lost" in capsys.readouterr().err
+    after_power_up(board)
+    Path("hello.wasm").write_bytes(wasm(saying(NEW)))
+    assert command(FLASH, board)[0] == 0  # whatever runs there now
     assert NEW in after_power_up(board)
 
 
