@@ -342,7 +342,7 @@ class SmpClient:
         self._lines = smp.Demultiplexer()
         self._replies: deque[smp.Message] = deque(maxlen=KEPT_REPLIES)
         self._sequence = 0
-        self._transmitted = 0.0
+        self._transmitted: dict[int, float] = {}  # when the request of a sequence number was last sent
 
     @property
     def sent(self) -> int:
@@ -394,7 +394,7 @@ class SmpClient:
 
     def remind(self, request: smp.Message) -> None:
         """Send it again when it has gone unanswered for long and may be lost. The board never performs a call twice."""
-        if not self.link.lossless and self.link.now() - self._transmitted >= REMINDER:
+        if not self.link.lossless and self.link.now() - self._transmitted[request.sequence] >= REMINDER:
             self.retries += 1
             self._transmit(request)
 
@@ -408,7 +408,7 @@ class SmpClient:
         return smp.Message(operation, group, command, payload, self._sequence - 1 & 0xFF)
 
     def _transmit(self, message: smp.Message) -> None:
-        self._transmitted = self.link.now()
+        self._transmitted[message.sequence] = self.link.now()
         self.link.write(smp.encode_lines(smp.encode_message(message)))
 
     def _found(self, request: smp.Message) -> smp.Message | None:

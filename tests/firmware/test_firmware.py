@@ -190,6 +190,28 @@ def test_console_lines_and_smp_both_reach_the_program(start: Start, place: str) 
     machine.expect(b"\x06\x00\x09 \x04\x00\x14 \x00\xff\r\n[exit 0]")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("9f 636f6e65 6374776f ff", {"rc": 0}),
+        ("9f 636f6e65", {"rc": 3, "rsn": "an argument is missing or wrong"}),
+        ("82 636f6e65 02", {"rc": 3, "rsn": "an argument is missing or wrong"}),
+        ("81 790200" + "61" * 0x200, {"rc": 2, "rsn": "it does not fit"}),
+    ],
+    ids=["open-ended", "cut off", "a number", "too long"],
+)
+def test_arguments_are_taken_or_refused_for_what_they_are(start: Start, arguments: str, said: dict) -> None:
+    machine = start("emulated stm32f405", programs.adds())
+    body = b"\xa1\x64args" + bytes.fromhex(arguments)
+    machine.write(smp.encode_lines(struct.pack(">BBHHBB", 10, 0, len(body), smp.RUNTIME, 0, smp.RUNTIME_START) + body))
+    request = smp.Message(smp.WRITE, smp.RUNTIME, smp.RUNTIME_START)
+    machine.client.receive(0.5)
+    while machine.client.receive(0.01) or not machine.client._replies:
+        assert machine.now() < 20
+    reply = machine.client._replies.pop()
+    assert reply.answers(request) and reply.payload == said
+
+
 @pytest.mark.parametrize("noise", [b"\x06", b"\x06\x09####\n", b"\x06\x09AAA", b"\x04\x14AAAA\n", b"\x06\x06\x09"])
 def test_noise_does_not_stop_the_console(start: Start, noise: bytes) -> None:
     machine = start("emulated stm32f405", programs.writes_for_ever(b"tick\n"))

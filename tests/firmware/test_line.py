@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def test_a_request_that_is_too_long_is_dropped_and_the_next_arrives(program: Pat
 def test_keys_are_found_behind_nested_values(program: Path) -> None:
     nested: dict = {"x": [[1, {"d": "no"}], [cbor2.CBORTag(1, 2)]], "y": -7, "d": "yes"}
     assert answer(program, request(nested))[0].endswith(f" d={b'yes'.hex()}")
+
+
+def test_keys_are_found_behind_values_with_open_ends(program: Path) -> None:
+    """{_ "x": [_ 1, [_ 2], {_ "d": 3}], "d": "yes"}"""
+    body = bytes.fromhex("bf 6178 9f 01 9f02ff bf616403ff ff 6164 63796573 ff")
+    header = struct.pack(">BBHHBB", 10, 0, len(body), 0, 0, 0)
+    assert answer(program, smp.encode_lines(header + body))[0].endswith(f" d={b'yes'.hex()}")
 
 
 @pytest.mark.parametrize("seed", range(4))
