@@ -45,6 +45,8 @@ EMPTY_RESULT: dict[str, Any] = {
     "cycles": None, "flash_bytes": None, "ram_bytes": None,
 }  # fmt: skip
 
+RANDOM = "wasi_snapshot_preview1.random_get"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", metavar="APP", help="APP.wasm, APP.wat or APP.mcu")
@@ -112,6 +114,8 @@ def execute(options: argparse.Namespace) -> int:
         print(json.dumps(_object(outcome, built, board.name)))
     else:
         _print(outcome)
+        if outcome.trap and options.seed is None and RANDOM in built.report["missing"]:
+            print(f"  or: {board.name} has no noise source for random numbers; --seed N gives some", file=sys.stderr)
     return outcome.exit_code
 
 

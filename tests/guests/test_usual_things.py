@@ -72,6 +72,10 @@ FAILURES = {
     "assert": ("#include <assert.h>\nint main(void) { assert(2 > 3); }", "Assertion failed: 2 > 3"),
     "long double": ('#include <stdio.h>\nint main(void) { printf("%Lf", 1.0L); }', "add -lc-printscan-long-double"),
     "abort": ("#include <stdlib.h>\nint main(void) { abort(); }", "in abort at "),
+    "random": (
+        "#include <stdlib.h>\n#include <unistd.h>\nint main(void) { char b[4]; if (getentropy(b, 4)) abort(); }",
+        "no noise source for random numbers; --seed N",
+    ),
     "division": ("int main(int n, char **v) { return 1 / (n - 1); }", "trap: integer divide by zero"),
     "recursion": (ENDLESS + "\nint main(void) { return f(9999); }", "a stack that overflowed"),
 }
