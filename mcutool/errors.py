@@ -22,6 +22,11 @@ def choose_from(wrong: str, known: Iterable[str]) -> str:
     return f"{did_you_mean(wrong, names)}use one of: {', '.join(names)}"
 
 
+def printable(text: str) -> str:
+    """The text with what would command a terminal spelt out; names in a file may hold anything."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{{{ord(c):x}}}" for c in text)
+
+
 class Error(Exception):
     """A mistake or a failure that the user is told about in one message.
 

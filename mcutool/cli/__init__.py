@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mcutool import __version__
-from mcutool.errors import Error, UsageError, choose_from
+from mcutool.errors import Error, UsageError, choose_from, printable
 
 COMMANDS = {
     "build": "translate a WebAssembly module into an image for a board",
@@ -135,7 +135,8 @@ def command_of(name: str) -> ModuleType:
     """The module of a command; raises UsageError when there is none of that name."""
     if name not in COMMANDS:
         what = "option before the command" if name.startswith("-") else "command"
-        raise UsageError(f"there is no {what} {name!r}", next_action=choose_from(name, [*COMMANDS, "--help", "--version"]))
+        known = [*COMMANDS, "--help", "--version"]
+        raise UsageError(f"there is no {what} {name!r}", next_action=choose_from(name, known))
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -148,9 +149,9 @@ def _report(error: Error, command: ModuleType | None, as_json: bool) -> int:
     """Say what happened and what to do next; with --json in an object on standard output as well."""
     if as_json:
         print(json.dumps({**getattr(command, "EMPTY_RESULT", {}), "error": error_object(error)}))
-    print(f"mcutool: {error.message}", file=sys.stderr)
+    print(f"mcutool: {printable(error.message)}", file=sys.stderr)
     if error.next_action:
-        print(f"  next: {error.next_action}", file=sys.stderr)
+        print(f"  next: {printable(error.next_action)}", file=sys.stderr)
     return error.exit_code
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 
-from mcutool.errors import InvalidModule
+from mcutool.errors import InvalidModule, printable
 from mcutool.wasm.cursor import Cursor
 from mcutool.wasm.expressions import ExpressionReader
 from mcutool.wasm.features import EXCEPTIONS, MULTIPLE_MEMORIES, TYPED_REFERENCES, UNTRANSLATED
@@ -367,4 +367,4 @@ def _function_names(cursor: Cursor) -> dict[int, str]:
 
 
 def _name_map(cursor: Cursor) -> dict[int, str]:
-    return dict(cursor.vector(lambda: (cursor.u32(), cursor.name())))
+    return dict(cursor.vector(lambda: (cursor.u32(), printable(cursor.name()))))

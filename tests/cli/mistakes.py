@@ -122,6 +122,8 @@ MISTAKES = [
         ),
         # --- hostile modules ------------------------------------------------------------------------------------------
         ("counted to 2^32", "build count_4g.wasm", 13, "unexpected end .*offset 0x10", "compile it again"),
+        ("imported an escape sequence", "build escape_import.wasm", 14, r'"env" "\\u\{1b\}\[2J"', "boards offer"),
+        ("named a function so", "run escape_name.wasm", 134, r"unreachable(.|\n)*in \\u\{1b\}\[2J", ""),
         # --- images ---------------------------------------------------------------------------------------------------
         ("copied a part of an image", "run cut.mcu", 13, "cut.mcu: the image is cut off", "build it again"),
         (
