@@ -11,6 +11,7 @@ import pytest
 from mcutool import devices, maps
 from mcutool.cli import main
 from mcutool.emulator.machine import Machine
+from mcutool.errors import DoesNotFit
 from mcutool.flashfile import SUFFIXES
 from tests.firmware.machines import Console, Emulated, Qemu
 
@@ -150,3 +151,14 @@ def test_a_flash_file_stays_what_it_was(suffix: str, built: dict[str, str], tmp_
     machine.save_flash_file(file)
     console = booted("microbit", file)
     assert SAYS in console.expect(b"[exit 0]") and console.machine.flash[:] == machine.flash[:]
+
+
+def test_a_flash_file_of_another_board_is_refused(built: dict[str, str], tmp_path: Path) -> None:
+    file = made(tmp_path / "f.hex", "stm32f405", built["stm32f405"])
+    with pytest.raises(DoesNotFit, match="the flash of microbit has 262144 at 0x00000000"):
+        Machine(devices.board("microbit")).load_flash_file(file)
+
+
+def test_a_flash_file_that_could_not_be_kept_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emulate", "microbit", "--flash-file", str(tmp_path / "f.elf")]) == 2
+    assert "name a .bin, .hex or .uf2 file" in capsys.readouterr().err
