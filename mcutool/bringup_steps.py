@@ -28,6 +28,7 @@ SHOWN = 24  # bytes of what came over the line, in a message
 ECHO_SIZES = (0, 1, 2, 3, 5, 17, 64, 150)
 RAM_BLOCK, RAM_ROUND = 1 << 18, 32  # bytes that one call tests; what smoke/ram.wat works in
 CLOCK_SECONDS, CLOCK_TOLERANCE = 1.0, 0.02  # a UART works up to about twice that
+CLOCK_ATTEMPTS = 5
 CALL_SECONDS = 60.0
 BLINKS = 3
 BLINK_SECONDS = 0.1
@@ -261,7 +262,7 @@ def _share(size: int, whole: int) -> str:
 def check_clock(bench: Bench) -> str:
     """The board's clock against the link's: two calls, each noted when its reply is there, so that delays cancel."""
     deviations = []
-    for _ in range(1 if bench.emulated else ATTEMPTS):  # a busy PC can make one measurement wrong, not all
+    for _ in range(1 if bench.emulated else CLOCK_ATTEMPTS):  # a busy PC can make one measurement wrong, not all
         begin, before = bench.call("board", "nanoseconds")[0], bench.link.now()
         bench.running.wait(CLOCK_SECONDS)
         end, after = bench.call("board", "nanoseconds")[0], bench.link.now()
