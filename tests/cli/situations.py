@@ -174,6 +174,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "locals_4g.wasm": lambda: function(b"\x01\xff\xff\xff\xff\x0f\x7f\x0b"),
     "count_4g.wasm": lambda: HEAD + b"\x01\x06\xff\xff\xff\xff\x0f\x60",
     "locals_of_many.wasm": lambda: many_locals(20),
+    "slow.wasm": lambda: many_locals(1000),
     "nested.wasm": lambda: function(b"\0" + b"\x02\x40" * NESTED + b"\x0b" * (NESTED + 1)),
     "nested_ifs.wasm": lambda: function(b"\0" + b"\x41\0\x04\x40" * 1000 + b"\x00" + b"\x0b" * 1001),
     "nested.wat": lambda: b"(module (func " + b"(block " * 10_000 + b")" * 10_000 + b"))",

@@ -132,16 +132,21 @@ def started(*words: str, **pipes: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["build", "nested.wasm"], ["run", "loop.wasm"], ["flash", "add.wasm", "--board", "stm32f405", "--port", "silent"]],
+    [["build", "slow.wasm"], ["run", "loop.wasm"], ["flash", "add.wasm", "--board", "stm32f405", "--port", "silent"]],
     ids=" ".join,
 )
 def test_ctrl_c_ends_without_a_word(words: list[str]) -> None:
+    script = f"from mcutool.cli import main; print('started', flush=True); raise SystemExit(main({words}))"
     with situation(words, Path.cwd()):
-        process = started(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1.0)
+        command = [sys.executable, "-c", script]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, env=environment, text=True, **pipes)
+        assert process.stdout is not None and process.stdout.readline() == "started\n"
+        time.sleep(0.7)  # in the middle of something
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=LONGEST) == ("", "") and process.returncode == 130
-    assert not Path("nested.mcu").exists()
+    assert not Path("slow.mcu").exists()
 
 
 def test_a_reader_that_goes_away_is_no_mistake() -> None:
