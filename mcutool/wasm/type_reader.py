@@ -27,13 +27,21 @@ _LATER_TYPES = {0x7B: "SIMD", 0x68: "stack switching"}
 _LATER_TYPES |= dict.fromkeys([0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x71, 0x72, 0x73, 0x74], "garbage collection")
 _LATER_FORMS = dict.fromkeys([0x4E, 0x4F, 0x50, 0x5E, 0x5F], "garbage collection") | {0x5D: "stack switching"}
 
+# What asks compilers for a feature.
+_FLAGS = {
+    "SIMD": "leave out -msimd128 (clang), +simd128 (rustc, zig), --enable simd (asc)",
+    "threads": "leave out -pthread and -matomics (clang), +atomics (rustc, zig), --enable threads (asc)",
+    "memory64": "compile for wasm32, not wasm64",
+}
+_ANY_FLAG = "for clang and rustc that is a target feature to leave out"
+
 T = TypeVar("T")
 
 
 def unsupported(feature: str, offset: int) -> Unsupported:
     return Unsupported(
         f"not supported: {feature} (at byte offset {offset:#x})",
-        next_action="build the module without this feature; for clang and rustc that is a target feature to leave out",
+        next_action=f"build the module without this feature: {_FLAGS.get(feature, _ANY_FLAG)}",
     )
 
 

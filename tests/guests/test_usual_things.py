@@ -88,3 +88,10 @@ def test_a_failure_explains_itself(source: str, message: str, tmp_path: Path) ->
     wasm = CLANG.compile(tmp_path / "f.c", tmp_path / "f.wasm", "-Wl,-z,stack-size=4096")
     done = running.as_a_person(wasm, "stm32f405")
     assert done.returncode == 134 and message in done.stdout + done.stderr
+
+
+def test_a_feature_that_boards_lack_is_named_with_its_flag(tmp_path: Path) -> None:
+    (tmp_path / "f.c").write_text("int v[64];\nint main(void) { for (int i = 0; i < 64; i++) v[i] += 7; return v[5]; }")
+    wasm = CLANG.compile(tmp_path / "f.c", tmp_path / "f.wasm", "-O3", "-msimd128")
+    done = running.as_a_person(wasm, "stm32f405")
+    assert done.returncode == 14 and "not supported: SIMD" in done.stderr and "leave out -msimd128" in done.stderr
