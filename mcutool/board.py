@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mcutool.pipeline import Built
 
 SHOWN = 300  # bytes of output in a message
+BANNER = b" bytes for modules\r\n"  # the end of the firmware's first line
+STARTED = 0.01  # seconds of the board's clock, in which the program begins
+LONGEST_START = 1.0
 BUILDS = 16  # modules that are kept when they have been built
 FACTS = ("exit_status", "_trap", "_expected", "_program", "_loaded")  # what a snapshot holds of a Board
 
@@ -115,9 +118,17 @@ class Board:
 
     def reset(self) -> None:
         """Restart the board; it starts the installed program."""
+        before, deadline = len(self.output), self.link.now() + LONGEST_START
         self.client.reset()
         self._loaded = False
-        self.info()
+        if self._probe is None:
+            self.info()  # once it answers, it is back
+            return
+        while (
+            BANNER not in self.output[before:] and self.link.now() < deadline
+        ):  # a request would be counted as the program's own work
+            self.client.receive(STARTED)
+        self.wait(STARTED)
 
     def install(self, module: str | Path | bytes) -> None:
         """Build a module (.wasm or .wat as a path or bytes; a .mcu image is taken as it is), upload and start it.

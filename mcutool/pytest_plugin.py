@@ -65,8 +65,20 @@ def _chosen(config: pytest.Config, marker: dict[str, Any]) -> list[str]:
     """Names of the emulated boards that a test with this marker runs on; none when it is to be skipped."""
     option, marked = config.getoption("mcu_board"), marker.get("boards")
     if option is None:
-        return list(marked or [DEFAULT_BOARD])
+        return list(marked or [_default()])
     return [name for name in _named(option) if marked is None or name in marked]
+
+
+def _default() -> str:
+    """The board that the user has set, or the one that is emulated unless told."""
+    from mcutool import settings
+    from mcutool.errors import Error
+
+    try:
+        setting = settings.find("board")
+    except Error as error:
+        raise pytest.UsageError(f"{error.message}; {error.next_action}") from error
+    return setting.value if setting else DEFAULT_BOARD
 
 
 def _named(option: str) -> list[str]:
