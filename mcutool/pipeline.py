@@ -56,9 +56,11 @@ def build_image(
     Raises InvalidModule, Unsupported or DoesNotFit; with `refuse` off not for linear memory: the image then says what
     RAM it needs.
     """
+    on_progress(Progress("read", 0, 1))
     module = load(source)
     shadow = ShadowStack(module)
     functions = translate(module, shadow.listening(dump), on_progress)
+    on_progress(Progress("link", 0, 1))
     calls = CallGraph(link([CompiledModule("", module, functions, fit.no_plan(module))], 0).image)
     plan = fit.plan(module, board, fit.frames_needed(calls), memory, heap, stack)
     if refuse or plan.refusal:
@@ -109,5 +111,4 @@ def lower(
         law.check_allocation(function, allocation)
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
-    on_progress(Progress("translate", len(built), len(built)))
     return functions

@@ -15,23 +15,23 @@ from mcutool.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
 
 PATIENCE = 0.5  # seconds of work without a word
 
 
 class Stages:
-    """To be given as `on_progress`, and used in a `with`. Not `wanted` where something else is printed meanwhile."""
+    """To be given as `on_progress`, and used in a `with`. Not `wanted` where something else is printed meanwhile.
+
+    A stage ends where the next one begins.
+    """
 
     def __init__(self, wanted: bool = True) -> None:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
         self._latest: dict[str, Progress] = {}
         self._begun: dict[str, float] = {}
-        self._ended: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._created = time.monotonic()
         self._closed = not (wanted and sys.stderr.isatty())
 
     def __enter__(self) -> Stages:
@@ -44,11 +44,10 @@ class Stages:
         with self._lock:
             if self._closed:
                 return
-            self._begun.setdefault(progress.stage, self._last)
-            self._last = self._ended[progress.stage] = time.monotonic()
+            self._begun.setdefault(progress.stage, time.monotonic() if self._begun else self._created)
             self._latest[progress.stage] = progress
             if self._bars:
-                self._draw(progress)
+                self._draw()
             elif self._timer is None:
                 self._timer = threading.Timer(PATIENCE, self._open)
                 self._timer.daemon = True
@@ -68,8 +67,9 @@ class Stages:
             if self._bars and not self._closed:
                 self._bars.stop()
                 if summary:
-                    took = {stage: self._ended[stage] - begun for stage, begun in self._begun.items()}
-                    print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in took.items()), file=sys.stderr)
+                    ends = [*list(self._begun.values())[1:], time.monotonic()]
+                    stages = zip(self._begun.items(), ends, strict=True)
+                    print(", ".join(f"{stage} {end - begun:.1f} s" for (stage, begun), end in stages), file=sys.stderr)
             self._closed = True
 
     def _open(self) -> None:
@@ -86,14 +86,15 @@ class Stages:
                 *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, get_time=time.monotonic
             )
             self._bars.start()
-            for progress in self._latest.values():
-                self._draw(progress)
+            self._draw()
 
-    def _draw(self, progress: Progress) -> None:
+    def _draw(self) -> None:
+        """Each stage is a task of rich's; its number is its place in the order of stages."""
         assert self._bars is not None
-        if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total)
-            self._bars.tasks[-1].start_time = self._begun[progress.stage]
-        self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total)
-        if progress.done == progress.total:
-            self._bars.stop_task(self._tasks[progress.stage])
+        for number, (stage, progress) in enumerate(self._latest.items()):
+            if number == len(self._bars.tasks):
+                self._bars.add_task(stage, total=progress.total)
+                self._bars.tasks[number].start_time = self._begun[stage]
+                for before in self._bars.tasks[number - 1 : number]:
+                    before.completed, before.stop_time = before.total or 0, self._begun[stage]
+        self._bars.update(self._bars.task_ids[-1], completed=progress.done, total=progress.total)

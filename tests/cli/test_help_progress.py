@@ -17,7 +17,7 @@ from mcutool.progress import Progress
 progress.PATIENCE = {patience}
 with progress.Stages() as stages:
     for stage in ("erase", "write"):
-        for done in range(5):
+        for done in range(4):
             stages(Progress(stage, done, 4))
             time.sleep({pause})
     {ending}
