@@ -44,7 +44,8 @@ OTHERS = {
     "examples/": "programs in C and Rust with their .wasm; README.md has the commands that build them",
     "examples/demo.sh": "what `make run` shows",
     "tests/": "a folder for each room; tests/guests runs compilers' output, tests/spec the WebAssembly test suite",
-    "tests/bench/": "figures: cycles relative to native code, size of the bytecode (`make bench`); startup, fixtures: how long one waits",
+    "tests/bench/": "figures: cycles relative to native code, size of the bytecode (`make bench`); "
+    "startup, fixtures: how long one waits",
     ".ci/": "run: what continuous integration runs; fresh-machine: the proof on a bare Debian; packages: installs",
     "setup.py": "what the wheel carries besides Python",
 }
