@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from mcutool.cli import main
+from mcutool.flash.engine import SmpClient
+from mcutool.flash.link import SerialLink
+from mcutool.flash.protocols import smp
 
 ROOT = Path(__file__).resolve().parents[2]
 SPINS = """(module
@@ -96,6 +99,19 @@ def test_a_program_on_a_port_is_stopped_when_its_time_is_over(
     for _ in range(2):
         assert main(command) == 124
         assert "trap: stopped\n  in inner (at byte offset 0x" in capfd.readouterr().err
+
+
+def test_ctrl_c_stops_a_program_that_runs_on_a_port(port: str, built: Path) -> None:
+    command = ["run", str(built / "spins.mcu"), "--board", NAME, "--port", port]
+    process = subprocess.Popen([sys.executable, "-m", "mcutool", *command], cwd=ROOT, stdin=subprocess.DEVNULL)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    client = SmpClient(SerialLink(port, 115200))
+    deadline = time.monotonic() + PATIENCE
+    while client.read(smp.RUNTIME, smp.RUNTIME_STATUS)["state"] == "running":
+        assert time.monotonic() < deadline
+    client.link.close()
 
 
 def test_a_map_that_is_not_there_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:

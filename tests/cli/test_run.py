@@ -112,6 +112,7 @@ def test_a_loop_is_stopped_with_a_backtrace(module: Path, board: str, limit: tup
     assert code == 124 and said["error"]["class"] == "timeout"
     assert said["trap"]["kind"] == "stopped"
     assert [frame["function"] for frame in said["trap"]["backtrace"]] == ["inner", "loop"]
+    assert run(module, "--board", board, "--invoke", "loop", *limit)[2] == said  # to the instruction
 
 
 def test_arguments_and_environment_arrive(module: Path) -> None:
