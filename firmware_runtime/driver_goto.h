@@ -98,6 +98,10 @@ op_attention:
 op_illegal:
     TRAP(VM_TRAP_ILLEGAL_INSTRUCTION);
 memory_fault:
+    w = vm_flash_load(VM, pc, frame, fault);
+    if (w != 0) {
+        NEXT(w);
+    }
     TRAP(vm_memory_fault(VM, fault));
 out:
     SAVE_STATE();

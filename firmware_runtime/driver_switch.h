@@ -13,7 +13,14 @@
         goto out;             \
     }
 #define STOP(kind) TRAP(kind)
-#define MEMORY_FAULT(end) TRAP(vm_memory_fault(vm, (end)))
+#define MEMORY_FAULT(end)                                             \
+    {                                                                 \
+        const uint32_t loaded = vm_flash_load(vm, pc, frame, (end));  \
+        if (loaded != 0) {                                            \
+            NEXT(loaded);                                             \
+        }                                                             \
+        TRAP(vm_memory_fault(vm, (end)));                             \
+    }
 
 void vm_execute(struct vm *vm) {
     const uint16_t *pc;

@@ -33,10 +33,6 @@ INTERPRETER __attribute__((noinline, noclone, used)) static void trap(uint32_t k
     leave();
 }
 
-INTERPRETER __attribute__((noinline)) static void memory_fault(uint32_t end) {
-    trap(vm_memory_fault(VM, end));
-}
-
 /* After an instruction with a library call: r0 is its trap kind. */
 INTERPRETER __attribute__((naked, used)) static void after_library(void) {
     __asm("cbnz r0, 1f\n"
@@ -45,6 +41,18 @@ INTERPRETER __attribute__((naked, used)) static void after_library(void) {
           "uxtb r1, r0\n"
           "ldr pc, [r6, r1, lsl #2]\n"
           "1: b trap\n");
+}
+
+/* An access outside the window: a load from flash goes on. */
+INTERPRETER __attribute__((noinline, used)) static uint32_t call_flash(uint32_t end) {
+    const uint32_t loaded = vm_flash_load(VM, pc, frame, end);
+    pc += loaded;
+    return loaded != 0 ? 0 : vm_memory_fault(VM, end);
+}
+
+INTERPRETER __attribute__((naked, noinline, used)) static void memory_fault(__attribute__((unused)) uint32_t end) {
+    __asm("bl call_flash\n"
+          "b after_library\n");
 }
 
 /* Handlers of straight code. */
@@ -101,7 +109,7 @@ INTERPRETER __attribute__((naked, used)) static void after_library(void) {
         return 0;        \
     } while (0)
 #define TRAP(kind) return (kind)
-#define MEMORY_FAULT(end) return vm_memory_fault(VM, (end))
+#define MEMORY_FAULT(end) return call_flash(end)
 
 #ifndef __ARM_FP
 #define HANDLERS_SOFT

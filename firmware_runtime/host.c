@@ -97,6 +97,15 @@ static uint8_t *guest_memory(struct vm *vm, uint32_t address, uint32_t length) {
     return memory;
 }
 
+/* The same for what is only read, which may lie in flash. */
+static const uint8_t *guest_data(struct vm *vm, uint32_t address, uint32_t length) {
+    const uint8_t *data = length == 0 ? guest_memory(vm, 0, 0) : vm_readable(vm, address, length);
+    if (!data) {
+        vm->trap = vm_range_fault(vm, address, length);
+    }
+    return data;
+}
+
 static uint8_t *guest_array(struct vm *vm, uint32_t address, uint32_t count, uint32_t size) {
     return guest_memory(vm, address, count > UINT32_MAX / size ? UINT32_MAX : count * size);
 }
@@ -240,22 +249,33 @@ uint32_t wasi_fd_filestat_get(struct vm *vm, uint32_t *slots) {
     return finish(slots, SUCCESS);
 }
 
-/* The buffer of one iovec, or NULL when any part of it is not backed memory. */
-static uint8_t *iovec(struct vm *vm, const uint8_t *iovecs, uint32_t index, uint32_t *length) {
+/* The buffer of one iovec to be written out, or NULL when any part of it is not backed memory. */
+static const uint8_t *iovec(struct vm *vm, const uint8_t *iovecs, uint32_t index, uint32_t *length) {
+    const uint8_t *entry = iovecs + IOVEC_SIZE * index;
+    *length = load32(entry + 4);
+    return guest_data(vm, load32(entry), *length);
+}
+
+/* The same for one to be filled. */
+static uint8_t *iovec_to_fill(struct vm *vm, const uint8_t *iovecs, uint32_t index, uint32_t *length) {
     const uint8_t *entry = iovecs + IOVEC_SIZE * index;
     *length = load32(entry + 4);
     return guest_memory(vm, load32(entry), *length);
 }
 
+static const uint8_t *guest_iovecs(struct vm *vm, const uint32_t *slots) {
+    return guest_data(vm, slots[1], slots[2] > UINT32_MAX / IOVEC_SIZE ? UINT32_MAX : slots[2] * IOVEC_SIZE);
+}
+
 /* Checks a whole transfer before any of it happens: the result word, the iovecs and every buffer. */
-static bool transfer_is_backed(struct vm *vm, const uint32_t *slots) {
-    const uint8_t *iovecs = guest_array(vm, slots[1], slots[2], IOVEC_SIZE);
+static bool transfer_is_backed(struct vm *vm, const uint32_t *slots, bool fills) {
+    const uint8_t *iovecs = guest_iovecs(vm, slots);
     uint32_t length;
     if (!iovecs || !guest_memory(vm, slots[3], 4)) {
         return false;
     }
     for (uint32_t i = 0; i < slots[2]; i++) {
-        if (!iovec(vm, iovecs, i, &length)) {
+        if (fills ? !iovec_to_fill(vm, iovecs, i, &length) : !iovec(vm, iovecs, i, &length)) {
             return false;
         }
     }
@@ -263,13 +283,13 @@ static bool transfer_is_backed(struct vm *vm, const uint32_t *slots) {
 }
 
 uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
-    if (!transfer_is_backed(vm, slots)) {
+    if (!transfer_is_backed(vm, slots, false)) {
         return vm->trap;
     }
     if (slots[0] != STDOUT && slots[0] != STDERR) {
         return finish(slots, EBADF);
     }
-    const uint8_t *iovecs = guest_array(vm, slots[1], slots[2], IOVEC_SIZE);
+    const uint8_t *iovecs = guest_iovecs(vm, slots);
     uint32_t length, total = 0;
     for (uint32_t i = 0; i < slots[2]; i++) {
         const uint8_t *data = iovec(vm, iovecs, i, &length);
@@ -284,17 +304,17 @@ uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
 
 /* Fills the first buffer that has room with what input there is: a short read is always allowed. */
 uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
-    if (!transfer_is_backed(vm, slots)) {
+    if (!transfer_is_backed(vm, slots, true)) {
         return vm->trap;
     }
     if (slots[0] != STDIN) {
         return finish(slots, EBADF);
     }
-    const uint8_t *iovecs = guest_array(vm, slots[1], slots[2], IOVEC_SIZE);
+    const uint8_t *iovecs = guest_iovecs(vm, slots);
     uint8_t *buffer = NULL;
     uint32_t room = 0, count = 0;
     for (uint32_t i = 0; i < slots[2] && room == 0; i++) {
-        buffer = iovec(vm, iovecs, i, &room);
+        buffer = iovec_to_fill(vm, iovecs, i, &room);
     }
     uint32_t trap = VM_TRAP_NONE;
     while (!trap && room && (count = (uint32_t)console_input(buffer, room)) == 0 && !console_input_ended()) {
@@ -469,7 +489,7 @@ uint32_t mcu_sleep_ms(struct vm *vm, uint32_t *slots) {
 }
 
 uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {
-    const uint8_t *data = guest_memory(vm, slots[0], slots[1]);
+    const uint8_t *data = guest_data(vm, slots[0], slots[1]);
     if (!data) {
         return vm->trap;
     }
@@ -489,12 +509,12 @@ static bool guest_string(struct vm *vm, uint32_t address, struct utf16 *string) 
     if (address == 0) {
         return true;
     }
-    const uint8_t *size = guest_memory(vm, address - 4, 4);
+    const uint8_t *size = guest_data(vm, address - 4, 4);
     if (!size) {
         return false;
     }
     string->count = load32(size) / 2;
-    string->units = guest_memory(vm, address, string->count * 2);
+    string->units = guest_data(vm, address, string->count * 2);
     return string->units != NULL;
 }
 

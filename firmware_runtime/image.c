@@ -197,11 +197,15 @@ static const char *check_handlers(const struct vm *vm) {
 /* A window inside what is declared: vm_memory_grow counts on it. */
 static const char *check_memories(const struct vm *vm) {
     const struct image_memory *memories = image_section(vm, IMAGE_MEMORIES);
+    const struct image_data *datas = image_section(vm, IMAGE_DATAS);
     bool good = true;
     for (uint32_t i = 0; i < vm->sections[IMAGE_MEMORIES].count; i++) {
         const struct image_memory *memory = &memories[i];
         good = good && memory->page_log2 <= 16 && memory->window_size <= memory->capacity &&
-               (uint64_t)memory->window_low + memory->window_size <= (uint64_t)memory->minimum << memory->page_log2;
+               (uint64_t)memory->window_low + memory->window_size <= (uint64_t)memory->minimum << memory->page_log2 &&
+               ((memory->flags & IMAGE_MEMORY_FLASH) == 0 ||
+                (memory->flags >> 16 < vm->sections[IMAGE_DATAS].count &&
+                 datas[memory->flags >> 16].size <= memory->window_low));
     }
     return good ? NULL : "the image is damaged: a memory is backed where it does not reach";
 }
@@ -280,6 +284,16 @@ static bool place_tables(struct vm *vm, struct arena *arena) {
     return vm->tables != NULL;
 }
 
+/* An access that begins in flash and ends in the window finds the last bytes of flash in the guard. */
+static void copy_below_window(const struct vm *vm, struct vm_memory *memory) {
+    const uint8_t *flash;
+    const uint32_t size = vm_flash_size(vm, memory, &flash);
+    const uint32_t count = size < VM_MEMORY_GUARD ? size : VM_MEMORY_GUARD;
+    if (count != 0) {
+        memcpy(memory->bytes - count, flash + size - count, count);
+    }
+}
+
 static bool place_memories(struct vm *vm, struct arena *arena) {
     const struct image_memory *declared = image_section(vm, IMAGE_MEMORIES);
     const uint32_t count = vm->sections[IMAGE_MEMORIES].count;
@@ -300,6 +314,7 @@ static bool place_memories(struct vm *vm, struct arena *arena) {
         /* What lies beyond the window is cleared when the memory grows into it. */
         memset(bytes, 0, VM_MEMORY_GUARD + (size_t)memory->window_size);
         memory->bytes = bytes + VM_MEMORY_GUARD;
+        copy_below_window(vm, memory);
     }
     return vm->memories != NULL;
 }

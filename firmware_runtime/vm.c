@@ -414,20 +414,61 @@ void *vm_memory(struct vm *vm, uint32_t address, uint32_t length) {
     return vm->memory_bytes + (address - vm->window_low);
 }
 
+/* Read-only data that stay in flash end where the window begins: how many bytes, and where they are. */
+uint32_t vm_flash_size(const struct vm *vm, const struct vm_memory *memory, const uint8_t **bytes) {
+    *bytes = NULL;
+    if (memory == NULL || (memory->declared->flags & IMAGE_MEMORY_FLASH) == 0) {
+        return 0;
+    }
+    const struct image_data *data =
+        (const struct image_data *)image_section(vm, IMAGE_DATAS) + (memory->declared->flags >> 16);
+    *bytes = vm->payload + data->offset;
+    return data->size;
+}
+
+const void *vm_readable(struct vm *vm, uint32_t address, uint32_t length) {
+    const uint8_t *flash;
+    const uint32_t size = vm_flash_size(vm, vm->memory, &flash);
+    const uint32_t offset = address - (vm->window_low - size);
+    return offset < size && length <= size - offset ? flash + offset : vm_memory(vm, address, length);
+}
+
+/* The instruction at pc has faulted with an access that ends `end` bytes above the bottom of the window (modulo 2^32).
+ * If it is a load from flash, does what it does; returns its length in halfwords, else 0. */
+uint32_t vm_flash_load(const struct vm *vm, const uint16_t *pc, uint32_t *frame, uint32_t end) {
+    static const uint8_t sizes[] = {4, 1, 1, 2, 2, 8};
+    const uint8_t *flash;
+    const uint32_t available = vm_flash_size(vm, vm->memory, &flash);
+    const bool far = (*pc & 0xff) == ISA_ESCAPE;
+    const uint32_t opcode = far ? *pc >> 8 : *pc & 0xff;
+    const bool wide = !far && opcode >= OP_LOADS_WIDE;
+    const uint32_t kind = opcode - (far ? OP_LOADS_FAR : wide ? OP_LOADS_WIDE : OP_LOADS);
+    end += available;
+    if (kind >= sizeof sizes || end > available || end < sizes[kind]) {
+        return 0;
+    }
+    uint32_t *result = &frame[pc[far] >> 8];
+    uint32_t values[2] = {0, 0};
+    memcpy(values, flash + end - sizes[kind], sizes[kind]);
+    result[0] = kind == 1 ? (uint32_t)(int8_t)values[0] : kind == 3 ? (uint32_t)(int16_t)values[0] : values[0];
+    if (kind == 5) {
+        result[1] = values[1];
+    }
+    return far ? 4 : 2u + wide;
+}
+
 /* Why an access is refused that ends `end` bytes above the bottom of the window (modulo 2^32). */
 uint32_t vm_memory_fault(const struct vm *vm, uint32_t end) {
-    const uint32_t reach = end + vm->window_low;
-    if (vm->memory != NULL && reach <= declared_size(vm->memory)) {
-        return VM_TRAP_NOT_BACKED;
-    }
-    return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
+    return vm_range_fault(vm, end + vm->window_low - 1, 1);
 }
 
 uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t size) {
-    if (vm->memory != NULL && (uint64_t)address + size <= declared_size(vm->memory)) {
-        return VM_TRAP_NOT_BACKED;
+    const uint8_t *flash;
+    const uint32_t below = vm->window_low - address;
+    if (vm->memory == NULL || (uint64_t)address + size > declared_size(vm->memory)) {
+        return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
     }
-    return VM_TRAP_MEMORY_OUT_OF_BOUNDS;
+    return below - 1 < vm_flash_size(vm, vm->memory, &flash) ? VM_TRAP_READ_ONLY : VM_TRAP_NOT_BACKED;
 }
 
 uint32_t vm_memory_size(const struct vm *vm) {
@@ -442,7 +483,7 @@ static uint32_t backable(const struct vm_memory *memory, uint64_t size) {
     if (size <= reach) {
         return (uint32_t)(size - declared->window_low);
     }
-    return (declared->flags & 1) != 0 && reach > declared_size(memory) ? declared->capacity : 0;
+    return (declared->flags & IMAGE_MEMORY_PARTIAL) != 0 && reach > declared_size(memory) ? declared->capacity : 0;
 }
 
 uint32_t vm_memory_grow(struct vm *vm, uint32_t count) {
@@ -503,11 +544,12 @@ uint32_t vm_memory_copy(struct vm *vm, uint32_t to, uint32_t from, uint32_t size
     if (!backed(vm, to, size)) {
         return vm_range_fault(vm, to, size);
     }
-    if (!backed(vm, from, size)) {
+    const uint8_t *source = vm_readable(vm, from, size);
+    if (source == NULL) {
         return vm_range_fault(vm, from, size);
     }
     if (size != 0) {
-        memmove(vm->memory_bytes + (to - vm->window_low), vm->memory_bytes + (from - vm->window_low), size);
+        memmove(vm->memory_bytes + (to - vm->window_low), source, size);
     }
     return 0;
 }

@@ -117,7 +117,9 @@ uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room)
 
 /* A range of the running module's linear memory, NULL unless all of it is backed. */
 void *vm_memory(struct vm *vm, uint32_t address, uint32_t length);
-/* Why vm_memory gave NULL: a trap kind. */
+/* The same for who only reads: read-only data that stay in flash count too. */
+const void *vm_readable(struct vm *vm, uint32_t address, uint32_t length);
+/* Why one of them gave NULL: a trap kind. */
 uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t length);
 
 /* execute.c: run from vm->pc until something stops it; leaves vm->trap. */
@@ -147,6 +149,8 @@ void vm_leave_cross(struct vm *vm);
 void vm_leave_tail(struct vm *vm);
 void vm_use_memory(struct vm *vm, uint32_t memory);
 uint32_t vm_memory_fault(const struct vm *vm, uint32_t end);
+uint32_t vm_flash_load(const struct vm *vm, const uint16_t *pc, uint32_t *frame, uint32_t end);
+uint32_t vm_flash_size(const struct vm *vm, const struct vm_memory *memory, const uint8_t **bytes);
 uint32_t vm_memory_size(const struct vm *vm);
 uint32_t vm_memory_grow(struct vm *vm, uint32_t pages);
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size);

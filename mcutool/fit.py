@@ -6,15 +6,16 @@ table may grow. It refuses to know how memory is laid out inside the module (`wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mcutool.callgraph import CallGraph
+from mcutool.callgraph import Bound, CallGraph
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit
 from mcutool.image.link import MEMORY_GUARD, MEMORY_RECORD, TABLE_RECORD, MemoryPlan, exception_bytes, slots
 from mcutool.isa import CROSS_LINK_SLOTS
 from mcutool.wasm.module import Module
-from mcutool.window import Window, plan_memory
+from mcutool.window import Window, Wishes, plan_memory
 
 SMALLEST_STACK, LARGEST_STACK = 1024, 65536
 """Bytes of the stack of frames: an eighth of the arena between these limits, unless the calls show what it takes."""
@@ -45,26 +46,19 @@ class Plan:
             raise self.problem
 
 
-def plan(
-    module: Module,
-    board: Board,
-    frames: int | None,
-    memory: int | None = None,
-    heap: int | None = None,
-    stack: int | None = None,
-) -> Plan:
+def plan(module: Module, board: Board, frames: int | None, wishes: Wishes) -> Plan:
     """Share out a board's RAM. `frames`: bytes that the stack of frames can take at the most, None when that is not
-    known; `memory`, `heap`, `stack` as for `window.plan_memory`.
+    known.
 
     A stack that is known gets what it can take, though more than its share only where linear memory has room too.
     """
     share = stack_share(board)
     wanted = [share] if frames is None else [frames] if frames <= share else [frames, share]
-    plans = [_plan(module, board, max(size, SMALLEST_FRAMES), (memory, heap, stack)) for size in wanted]
+    plans = [_plan(module, board, max(size, SMALLEST_FRAMES), wishes) for size in wanted]
     return next((p for p in plans if not p.problem), plans[-1])
 
 
-def _plan(module: Module, board: Board, frames: int, sizes: tuple[int | None, int | None, int | None]) -> Plan:
+def _plan(module: Module, board: Board, frames: int, wishes: Wishes) -> Plan:
     room = memory_room(module, board, frames)
     refusal = None
     if room < 0:
@@ -72,7 +66,7 @@ def _plan(module: Module, board: Board, frames: int, sizes: tuple[int | None, in
             f"the module needs {-room} bytes of RAM more than {board.name} has, before any linear memory",
             next_action="choose a board with more RAM, see: mcutool boards",
         )
-    return Plan(frames // 4, plan_memory(module, max(room, 0), *sizes), refusal)
+    return Plan(frames // 4, plan_memory(module, max(room, 0), wishes), refusal)
 
 
 def no_plan(module: Module) -> list[MemoryPlan]:
@@ -85,9 +79,9 @@ def stack_share(board: Board) -> int:
     return max(SMALLEST_STACK, min(LARGEST_STACK, board.chip.arena_size // 8 & -ALIGNMENT))
 
 
-def frames_needed(calls: CallGraph) -> int | None:
-    """Bytes that the stack of frames can take whatever the host calls; None when there is no bound."""
-    sizes = [calls.bound(entry).size for entry in calls.entries()]
+def needed(calls: CallGraph, bound: Callable[[int], Bound]) -> int | None:
+    """Bytes that a stack can take whatever the host calls; None when there is no bound."""
+    sizes = [bound(entry).size for entry in calls.entries()]
     known = [size for size in sizes if size is not None]
     return max(known, default=0) if len(known) == len(sizes) else None
 

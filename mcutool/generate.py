@@ -61,6 +61,13 @@ def render_isa_header() -> str:
     lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
+    lines += [
+        "",
+        "/* The first of six loads each: of a word, of a byte and a halfword signed and unsigned, of a double word. */",
+    ]
+    for suffix in ("", ".wide", ".far"):
+        name = f"OP_LOADS{suffix.replace('.', '_').upper()}"
+        lines += [f"#define {name} {isa.BY_NAME['i32.load' + suffix].opcode:#04x}"]
     return "\n".join([*lines, "", "#endif", ""])
 
 

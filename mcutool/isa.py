@@ -188,6 +188,7 @@ TRAPS = [
             ("null_function_reference", "null function reference"),
             ("uncaught_exception", "uncaught exception"),
             ("exceptions_exhausted", "too many exceptions are alive"),
+            ("read_only", "store to read-only data in flash: build without --rodata flash"),
         ]
     )
 ]

@@ -18,12 +18,14 @@ from mcutool.image.link import CompiledModule, link
 from mcutool.ir import allocate, build, law, passes
 from mcutool.ir.nodes import Function
 from mcutool.progress import OnProgress, Progress, ignore
+from mcutool.rodata import find as find_read_only
 from mcutool.shadow import ShadowStack
 from mcutool.wasm.debug import source_lines
 from mcutool.wasm.module import Module
 from mcutool.wasm.reader import read_module
 from mcutool.wasm.text import assemble
 from mcutool.wasm.validate import validate
+from mcutool.window import Wishes
 
 STAGES = ("ir", "optimised", "selected", "bytecode")
 """What `dump` may ask for."""
@@ -46,6 +48,7 @@ def build_image(
     memory: int | None = None,
     heap: int | None = None,
     stack: int | None = None,
+    rodata: str = "ram",
     dump: Dump = lambda stage, what: None,
     refuse: bool = True,
     on_progress: OnProgress = ignore,
@@ -53,6 +56,7 @@ def build_image(
     """Translate a module (.wasm, or .wat as a path or bytes) for a board.
 
     `memory`, `heap` and `stack` are sizes in bytes of parts of the linear memory; None leaves them to the tool.
+    `rodata` is where read-only data lie, "ram" or "flash".
     Raises InvalidModule, Unsupported or DoesNotFit; with `refuse` off not for linear memory: the image then says what
     RAM it needs.
     """
@@ -62,13 +66,15 @@ def build_image(
     functions = translate(module, shadow.listening(dump), on_progress)
     on_progress(Progress("link", 0, 1))
     calls = CallGraph(link([CompiledModule("", module, functions, fit.no_plan(module))], 0).image)
-    plan = fit.plan(module, board, fit.frames_needed(calls), memory, heap, stack)
+    stays = find_read_only(module) if rodata == "flash" else None
+    wishes = Wishes(memory, heap, stack, stays, shadow.needed(calls))
+    plan = fit.plan(module, board, fit.needed(calls, calls.bound), wishes)
     if refuse or plan.refusal:
         plan.check()
-    lowered = fit.lower_stack_pointers(module, plan.windows)
-    if lowered is not module:
-        functions[-1:] = lower([build.build_instantiation(lowered)])
-    compiled = CompiledModule("", module, functions, [window.plan for window in plan.windows])
+    placed = fit.lower_stack_pointers(stays.module if stays else module, plan.windows)
+    if placed is not module:
+        functions[-1:] = lower([build.build_instantiation(placed)])
+    compiled = CompiledModule("", placed, functions, [window.plan for window in plan.windows])
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
     image = linker.image.build()
     symbols = linker.map() | source_lines(module)

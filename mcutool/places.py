@@ -53,6 +53,10 @@ EXPLANATIONS = {
         f"try a larger --stack or --heap; {SMALLER_CODE}; malloc claims all the memory that is declared, "
         f"so {SMALLER_STACK}; {LARGER_BOARD}",
     ),
+    "read_only": Explanation(
+        "the program writes to data that were taken for read-only, and stay in flash",
+        "build it without --rodata flash, or make what is written on that line not const",
+    ),
     "divide_by_zero": Explanation("the divisor is 0", "check the divisor on that line before it divides"),
     "integer_overflow": Explanation(
         "the result does not fit: the smallest integer divided by -1, or a float too large for an integer",

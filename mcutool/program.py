@@ -59,7 +59,8 @@ def _other_kind(path: Path, data: bytes) -> str:
 
 def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) -> Built:
     """An image as it is. Raises InvalidModule when it is damaged or not of this version."""
-    if any(options.get(size) is not None for size in ("memory", "heap", "stack")):
+    wishes = [options.get(size) for size in ("memory", "heap", "stack")]
+    if any(wish is not None for wish in wishes) or options.get("rodata") == "flash":
         raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
     image = parse(data)
     if image.isa > ISA_VERSION:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from mcutool import hints, hostapi
 from mcutool.callgraph import Bound, CallGraph
 from mcutool.devices import Board
-from mcutool.fit import Plan
-from mcutool.image.format import EXPORT_KINDS, NONE, Image
+from mcutool.fit import Plan, needed
+from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, NONE, Image
 from mcutool.image.link import arena_parts
 from mcutool.isa import FEATURES
 from mcutool.places import demangled
@@ -39,6 +39,7 @@ def of_image(
             "image": size,
             "code": len(image.code) * 2,
             "data": sum(map(len, image.datas)) + sum(len(e) * 4 for e in image.elements),
+            "read_only": sum(len(image.datas[m["flags"] >> 16]) for m in image.memories if m["flags"] & MEMORY_FLASH),
         },
         "ram_bytes": {
             "linear_memory": parts["linear_memory"],
@@ -98,14 +99,12 @@ def of_module(
     """What only the module tells: hints, and why the board has too little RAM, if it has."""
     memory = module.memories[0] if module.memories else None
     declared = memory.limits.minimum * memory.page_size if memory else 0
-    bounds = [shadow(entry).size for entry in calls.entries()] if shadow else []
-    known = [bound for bound in bounds if bound is not None]
     facts = hints.Facts(
         module=module,
         layout=examine(module, declared) if memory else None,
         declared=declared,
         backed=plan.windows[0].plan.size if plan.windows else 0,
-        stack_needed=max(known) if known and len(known) == len(bounds) else None,
+        stack_needed=shadow and needed(calls, shadow),
         spare_exports=_spare_exports(module, symbols, calls),
     )
     refusal = plan.problem

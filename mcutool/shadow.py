@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcutool import window
+from mcutool import fit, window
 from mcutool.callgraph import Bound, CallGraph
 from mcutool.ir.nodes import LEAVING, TAIL_CALLS, Block, Function, Instruction, Value
 from mcutool.wasm.module import Module
@@ -42,6 +42,11 @@ class ShadowStack:
             return None
         defined = self._sizes[:-1]  # the last one gives the pointer its first value
         return calls.other_bound({self._first + number: size for number, size in enumerate(defined)})
+
+    def needed(self, calls: CallGraph) -> int | None:
+        """Bytes that the whole stack takes at the most, None when that is not known."""
+        bounds = self.bounds(calls)
+        return bounds and fit.needed(calls, bounds)
 
 
 def frame_size(function: Function, pointer: int) -> int | None:

@@ -18,10 +18,11 @@ report can still say what it would take.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mcutool.errors import DoesNotFit
+from mcutool.errors import DoesNotFit, UsageError
 from mcutool.image.link import MemoryPlan
+from mcutool.rodata import ReadOnly
 from mcutool.wasm.module import Instruction, MemoryType, Module
 
 DEFAULT_STACK = 4096
@@ -61,20 +62,29 @@ class Window:
     refusal: DoesNotFit | None = None
 
 
-def plan_memory(
-    module: Module, available: int, memory: int | None = None, heap: int | None = None, stack: int | None = None
-) -> list[Window]:
-    """A window for each memory that the module defines.
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants, in bytes: of the memory, its heap and its stack; None leaves it to the tool. `read_only`
+    stays in flash; `stack_needed` is what the stack takes at the most, None when that is not known."""
 
-    `available` bytes of RAM are there for them; `memory`, `heap` and `stack` are the user's sizes in bytes or None.
-    """
-    return [_plan(module, m, available // len(module.memories), memory, heap, stack) for m in module.memories]
+    memory: int | None = None
+    heap: int | None = None
+    stack: int | None = None
+    read_only: ReadOnly | None = None
+    stack_needed: int | None = None
 
 
-def _plan(
-    module: Module, memory: MemoryType, available: int, size: int | None, heap: int | None, stack: int | None
-) -> Window:
+def plan_memory(module: Module, available: int, wishes: Wishes) -> list[Window]:
+    """A window for each memory that the module defines; `available` bytes of RAM are there for them."""
+    available //= max(1, len(module.memories))
+    return [_plan(module, memory, available, wishes) for memory in module.memories]
+
+
+def _plan(module: Module, memory: MemoryType, available: int, wishes: Wishes) -> Window:
     declared = memory.limits.minimum * memory.page_size
+    size, heap, stack = wishes.memory, wishes.heap, wishes.stack
+    if wishes.read_only is not None:
+        return _above_flash(module, memory, available, wishes, wishes.read_only)
     if size is not None:
         wanted = min(size, declared)
         refusal = _refusal(wanted, available, None) if wanted > available else None
@@ -86,6 +96,47 @@ def _plan(
     if layout is None or layout.stack_pointer is None:
         return Window(MemoryPlan(0, declared, declared), refusal=_refusal(declared, available, layout))
     return _window(layout, declared, available, heap, _stack(layout, declared, available) if stack is None else stack)
+
+
+def _above_flash(module: Module, memory: MemoryType, available: int, wishes: Wishes, read_only: ReadOnly) -> Window:
+    """The window when what lies below it stays in flash. A stack that lies there moves to the end of the window."""
+    declared, low = memory.limits.minimum * memory.page_size, read_only.low
+    layout = examine(module, declared)
+    top = min(wishes.memory or declared, declared, low + available) & -ALIGNMENT
+    if layout is not None and layout.stack_first:
+        needed = layout.statics_end - low + _movable(module, wishes)
+        refusal = None if needed <= top - low else _no_room_above(needed, top - low)
+        top = max(top, low + needed + ALIGNMENT & -ALIGNMENT)
+        window = Window(MemoryPlan(low, top - low, top - low, True), (layout.stack_global, top), refusal)
+    elif declared - low <= available and wishes.heap is None and wishes.stack is None:
+        room = min(_maximum(memory) - low, available) if grows(module) else top - low
+        window = Window(MemoryPlan(low, top - low, max(room, top - low)))
+    elif layout is None:
+        window = Window(MemoryPlan(low, declared - low, declared - low), None, _refusal(declared, available, None))
+    else:
+        layout = replace(layout, statics=low)
+        stack = _stack(layout, declared, available) if wishes.stack is None else wishes.stack
+        window = _window(layout, declared, available, wishes.heap, stack)
+    return replace(window, plan=replace(window.plan, flash=read_only.segment))
+
+
+def _no_room_above(needed: int, room: int) -> DoesNotFit:
+    return DoesNotFit(
+        f"data and stack above them take {needed} bytes, there are {room}",
+        next_action="tell where the data end with -Wl,--export=__heap_base, or link without -Wl,--stack-first",
+    )
+
+
+def _movable(module: Module, wishes: Wishes) -> int:
+    """Bytes of a stack below the data that may move above them; raises UsageError when nobody knows how many, or when
+    malloc works there."""
+    if wishes.stack_needed is None or grows(module):
+        raise UsageError(
+            "the stack lies below the read-only data, and cannot be moved: "
+            + ("malloc works above the data" if grows(module) else "nobody knows how much it needs"),
+            next_action="leave out --rodata flash, or link without -Wl,--stack-first",
+        )
+    return max(wishes.stack or 0, wishes.stack_needed)
 
 
 def grows(module: Module) -> bool:

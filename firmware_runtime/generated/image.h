@@ -11,6 +11,8 @@
 #define IMAGE_FORMAT_VERSION 0x1u
 #define IMAGE_NONE 0xffffu
 #define IMAGE_UNLIMITED 0xffffffffu
+#define IMAGE_MEMORY_PARTIAL 0x1u
+#define IMAGE_MEMORY_FLASH 0x2u
 
 struct image_container {
     uint32_t magic;

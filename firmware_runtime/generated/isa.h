@@ -28,6 +28,7 @@ enum vm_trap {
     VM_TRAP_NULL_FUNCTION_REFERENCE = 17,
     VM_TRAP_UNCAUGHT_EXCEPTION = 18,
     VM_TRAP_EXCEPTIONS_EXHAUSTED = 19,
+    VM_TRAP_READ_ONLY = 20,
 };
 
 /* Parts that a firmware may be built without: -DVM_WITH_NAME=0. Bits as in an image's header. */
@@ -327,5 +328,10 @@ enum vm_trap {
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
 #define OP_LEAVE_TAIL 0x5cff
+
+/* The first of six loads each: of a word, of a byte and a halfword signed and unsigned, of a double word. */
+#define OP_LOADS 0x5c
+#define OP_LOADS_WIDE 0x66
+#define OP_LOADS_FAR 0x06
 
 #endif

@@ -88,11 +88,11 @@ def sections(report: dict[str, Any]) -> list[tuple[str, list[Row]]]:
 
 def _flash(report: dict[str, Any]) -> list[Row]:
     flash = report["flash_bytes"]
-    source = report.get("wasm_code")
+    source, read_only = report.get("wasm_code"), flash["read_only"]
     return [
         ("image", _number(flash["image"]), f"of {_number(report['slot'])}"),
         ("  code", _number(flash["code"]), "" if source is None else f"from {_number(source)} of WebAssembly"),
-        ("  data", _number(flash["data"]), ""),
+        ("  data", _number(flash["data"]), f"{_number(read_only)} are read from here" if read_only else ""),
     ]
 
 

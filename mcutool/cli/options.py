@@ -130,8 +130,11 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
         ("stack", "bytes of the module's own stack in linear memory"),
     ):
         group.add_argument(f"--{name}", metavar="BYTES", type=integer, help=meaning)
+    group.add_argument(
+        "--rodata", choices=("ram", "flash"), default="ram", help="where read-only data lie: in flash they cost no RAM"
+    )
 
 
-def sizes(options: argparse.Namespace) -> dict[str, int | None]:
-    """The three sizes of `add_sizes`, as keyword arguments."""
-    return {"memory": options.memory, "heap": options.heap, "stack": options.stack}
+def sizes(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_sizes` declares, as keyword arguments."""
+    return {name: getattr(options, name) for name in ("memory", "heap", "stack", "rodata")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcutool.image.format import EXPORT_KINDS, NONE, Image
+from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, NONE, Image
 
 FUNCTION = EXPORT_KINDS.index("function")
 LARGEST_PAGE = 16  # as a power of two
@@ -35,6 +35,10 @@ def complaints(image: Image) -> Iterator[str]:
         declared = row["minimum"] << min(row["page_log2"], LARGEST_PAGE)
         if row["page_log2"] > LARGEST_PAGE or row["window_low"] + row["window_size"] > declared:
             yield "a memory is backed where it does not reach"
+        if row["flags"] & MEMORY_FLASH:
+            number = row["flags"] >> 16
+            if number >= len(image.datas) or len(image.datas[number]) > row["window_low"]:
+                yield "a memory is backed where it does not reach"
     for row in image.handlers:
         if row["target"] >= len(image.code) or NONE != row["tag"] >= len(image.tags):
             yield "its exception handlers are wrong"

@@ -24,6 +24,10 @@ NONE = 0xFFFF
 """In a record: no memory, no start function; as the module of a function: the host."""
 UNLIMITED = 0xFFFFFFFF
 
+MEMORY_PARTIAL, MEMORY_FLASH = 1, 2
+"""Bits of a memory's flags: it may grow beyond what RAM backs; the data segment whose number is in the upper sixteen
+bits lies below its window, read-only and in flash."""
+
 EXPORT_KINDS = ("function", "table", "memory", "global", "tag")
 
 _U8, _U16, _U32 = "uint8_t", "uint16_t", "uint32_t"
@@ -87,7 +91,7 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
 """The sections in the order of the directory, each an array of records of these fields.
 
 Memories: sizes in pages of 1 << page_log2 bytes; the window [window_low, window_low + window_size) is what RAM backs,
-capacity is how many bytes it may grow to; bit 0 of `flags` lets the memory grow beyond what RAM backs. Modules:
+capacity is how many bytes it may grow to; `flags` are MEMORY_PARTIAL and MEMORY_FLASH. Modules:
 `start` is the exported `_start`; with bit 0 of `flags` a function that runs is part of instantiating. Functions:
 `code` is the halfword offset of the frame size before the instructions, or the number of a host function's import.
 Globals of exports: `index` is a slot. Handlers, ascending by `site`, which is where a call or throw would go on: an
@@ -363,6 +367,8 @@ def render_header() -> str:
         ("FORMAT_VERSION", FORMAT_VERSION),
         ("NONE", NONE),
         ("UNLIMITED", UNLIMITED),
+        ("MEMORY_PARTIAL", MEMORY_PARTIAL),
+        ("MEMORY_FLASH", MEMORY_FLASH),
     ]:
         lines.append(f"#define IMAGE_{name} {value:#x}u")
     singles = {"container": CONTAINER, "tlv_info": TLV_INFO, "tlv": TLV, "header": HEADER, "section": SECTION}

@@ -14,7 +14,7 @@ from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction, Handler
 from mcutool.encoding import ESCAPE, STUB_CODE, walk
 from mcutool.errors import Unsupported
-from mcutool.image.format import EXPORT_KINDS, NONE, UNLIMITED, Image
+from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, FEATURES, ISA_VERSION
 from mcutool.wasm.module import (
     ExternalType,
@@ -46,13 +46,15 @@ class LinkError(Unsupported):
 class MemoryPlan:
     """What RAM backs of a linear memory, in bytes: [low, low + size), able to grow to `capacity`.
 
-    `partial` lets memory.grow give pages of which RAM backs a part, or none but the first.
+    `partial` lets memory.grow give pages of which RAM backs a part, or none but the first. `flash` is the module's data
+    segment that is read from flash below `low`.
     """
 
     low: int
     size: int
     capacity: int
     partial: bool = False
+    flash: int | None = None
 
 
 @dataclass
@@ -230,7 +232,7 @@ class Linker:
             self.image.tables.append(self._table(table))
         for memory, plan in zip(module.memories, compiled.memories, strict=True):
             spaces.memories.append(len(self.image.memories))
-            self.image.memories.append(_memory(memory, plan))
+            self.image.memories.append(_memory(memory, plan, spaces.datas))
         for tag in module.tags:
             spaces.tags.append(len(self.image.tags))
             self.image.tags.append(dict(slots=slots(tag.parameters), reserved=0))
@@ -468,7 +470,8 @@ def _handler(handler: Handler, start: int, spaces: _Spaces) -> dict:
     )
 
 
-def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
+def _memory(memory: MemoryType, plan: MemoryPlan, datas: int) -> dict:
+    flash = 0 if plan.flash is None else MEMORY_FLASH | datas + plan.flash << 16
     pages = 0x1_0000_0000 // memory.page_size
     maximum = pages if memory.limits.maximum is None else min(memory.limits.maximum, pages)
     return dict(
@@ -478,7 +481,7 @@ def _memory(memory: MemoryType, plan: MemoryPlan) -> dict:
         window_low=plan.low,
         window_size=plan.size,
         capacity=plan.capacity,
-        flags=int(plan.partial),
+        flags=(MEMORY_PARTIAL if plan.partial else 0) | flash,
     )
 
 

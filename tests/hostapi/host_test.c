@@ -35,6 +35,10 @@ void *vm_memory(struct vm *machine, uint32_t address, uint32_t length) {
     return address >= BASE && length <= SIZE && address - BASE <= SIZE - length ? memory + (address - BASE) : NULL;
 }
 
+const void *vm_readable(struct vm *machine, uint32_t address, uint32_t length) {
+    return vm_memory(machine, address, length);
+}
+
 uint32_t vm_range_fault(const struct vm *machine, uint32_t address, uint32_t length) {
     (void)machine, (void)length;
     return address >= BASE ? VM_TRAP_MEMORY_OUT_OF_BOUNDS : VM_TRAP_NOT_BACKED;
@@ -161,6 +165,8 @@ static void test_waiting_can_be_stopped(void) {
     keep_running = false;
     iovec(BASE, BASE + 256, 8);
     CHECK(call("fd_read", 0, BASE, 1, BASE + 64) == VM_TRAP_STOPPED);
+    CHECK(call("fd_write", 1, BASE, 1, BASE + 64) == VM_TRAP_STOPPED && get32(BASE + 64) == 0);
+    CHECK(call("uart_write", BASE, 1, 0, 0) == VM_TRAP_STOPPED);
     CHECK(call("sleep_ms", 1, 0, 0, 0) == VM_TRAP_STOPPED);
     CHECK(call("sched_yield", 0, 0, 0, 0) == VM_TRAP_STOPPED);
     put32(BASE + 24, 1000000);
