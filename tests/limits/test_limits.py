@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcutool import devices
+from mcutool import devices, fit
 from mcutool.bytecode.layout import LARGEST_FRAME, CompiledFunction, Relocation, compile_function
 from mcutool.bytecode.select import TARGET
 from mcutool.encoding import encode
@@ -38,10 +38,12 @@ SPEC = Path(__file__).resolve().parents[2] / "firmware_runtime" / "SPEC.md"
 STACK_SLOTS = 20000
 
 
-def answer(text: str, folder: Path, argument: int = 0, stack_slots: int = STACK_SLOTS) -> tuple[str, list[int]]:
+def answer(
+    text: str, folder: Path, argument: int = 0, stack_slots: int = STACK_SLOTS, table_room: int = 0
+) -> tuple[str, list[int]]:
     """What the exported function `f` of i32 -> i32 gives on the interpreter on this PC, under sanitizers."""
     module = load(assemble(f"(module {text})"))
-    image = link([CompiledModule("", module, translate(module), [])], stack_slots).image
+    image = link([CompiledModule("", module, translate(module), [])], stack_slots, table_room).image
     machine = PcMachine(image.build(), folder)
     result = machine.call(image.exports[-1]["index"], [argument], 1)
     machine.close()
@@ -177,6 +179,10 @@ def tags(count: int) -> CompiledModule:
     return holding(tags=[RETURN.type] * count)
 
 
+def values_of_a_tag(count: int) -> CompiledModule:
+    return holding(tags=[FunctionType(("i32",) * count, ())])
+
+
 def datas(count: int) -> CompiledModule:
     return holding(datas=[Data("passive", 0, None, b"")] * count)
 
@@ -196,6 +202,7 @@ COUNTED = {
     "tables": tables,
     "memories": memories,
     "tags": tags,
+    "slots of an exception": values_of_a_tag,
     "data segments": datas,
     "element segments": elements,
 }
@@ -237,6 +244,20 @@ def test_slots_of_a_type_that_is_only_called(place):
 
 
 # what a board has
+
+
+@pytest.mark.parametrize("maximum, room, grown", [("", 5, 4), ("3", 5, 2), ("9", 0, 0)])
+def test_growth_of_a_table(maximum, room, grown, tmp_path):
+    """To its maximum or to the room for tables; not at all without such room."""
+    text = f"""(table 1 {maximum} funcref)
+      (func (export "f") (param i32) (result i32) (table.grow (ref.null func) (local.get 0)))"""
+    assert answer(text, tmp_path, grown, table_room=room) == ("ok", [1])
+    assert answer(text, tmp_path, grown + 1, table_room=room) == ("ok", [0xFFFFFFFF])
+
+
+def test_boards_with_room_for_tables_that_grow():
+    with_room = {board.name for board in devices.boards() if fit.table_room(board)}
+    assert with_room == {"mps2-an385", "mps2-an386", "mps2-m0"}
 
 
 @pytest.mark.parametrize(
