@@ -1,11 +1,11 @@
 """How long 200 tests with the fixture `board` take on an emulated board: `python -m tests.bench.fixtures [WORKERS]`.
 
-Each test gets a board as it is after booting, installs a module of its own number's turn, calls it or reads what it
-prints. Everything counts: the start of pytest, of the emulator, and of the board.
+Each test gets a board as it is after booting, installs a module and calls it, or reads what it prints. Everything counts: the start of pytest, of the emulator, and of the board.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,15 +33,16 @@ def test_a_program(board, number):
 """
 
 
-def measure(*options: str) -> float:
-    """Seconds on the clock of the wall. Raises CalledProcessError when a test fails."""
+def measure(*options: str) -> tuple[float, float]:
+    """Seconds on the clock of the wall and of processor time. Raises CalledProcessError when a test fails."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_fixture.py").write_text(SOURCE, encoding="utf-8")
         begin = time.monotonic()
         subprocess.run([sys.executable, "-m", "pytest", "-q", "--tb=short", *options], cwd=folder, check=True)
-        return time.monotonic() - begin
+        return time.monotonic() - begin, os.times().children_user
 
 
 if __name__ == "__main__":
     workers = ["-n", sys.argv[1]] if len(sys.argv) > 1 else []
-    print(f"{TESTS} tests with the fixture `board`, emulated: {measure(*workers):.1f} s")
+    wall, processor = measure(*workers)
+    print(f"{TESTS} tests with the fixture `board`, emulated: {wall:.1f} s, {processor:.1f} s of processor time")
