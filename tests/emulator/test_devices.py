@@ -291,3 +291,23 @@ def test_restore_brings_flash_back(boot):
     machine.restore(saved)
     assert status(machine) == 0
     assert machine.flash[0x20000:0x20001] == b"\x2a"
+
+
+def test_restore_forgets_registers_that_were_met_since_and_what_was_applied(boot):
+    machine = stm32(boot, "*(volatile uint32_t *)0x40000004 += 1; return *(volatile uint32_t *)0x40000004;")
+    saved = machine.snapshot()
+    for _ in range(2):
+        machine.pins.apply(3, 1)
+        assert status(machine) == 1
+        machine.restore(saved)
+        assert machine.pins.inputs == {}
+
+
+def test_snapshots_share_the_memory_that_is_equal(boot):
+    machine = boot("mps2-an386", COUNTER)
+    machine.run_for(0.001)
+    first = machine.snapshot()
+    machine.run_for(0.001)
+    second = machine.snapshot()
+    different = [address for address in first.memory if first.memory[address] is not second.memory[address]]
+    assert 0 < len(different) <= 2

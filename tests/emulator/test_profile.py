@@ -6,6 +6,7 @@ import pytest
 
 from mcutool import devices
 from mcutool.emulator import helper
+from mcutool.emulator.counter import BRANCHES
 from mcutool.emulator.machine import Machine, Reason
 from mcutool.emulator.profile import Profile
 
@@ -97,6 +98,25 @@ def test_slices_and_interrupts_change_nothing(build, monkeypatch, library):
     assert (interrupted.instructions, interrupted.cycles) == (whole.instructions, whole.cycles)
 
 
+@pytest.mark.parametrize("library", [helper.library(), None], ids=["c", "python"])
+def test_a_snapshot_holds_the_counts_and_the_last_branches(build, monkeypatch, library):
+    monkeypatch.setattr(helper, "library", lambda: library)
+    machine = Machine(devices.board("mps2-an386"), build("mps2-an386", WORK, ("-DREPEAT=2",)))
+    profile = Profile(machine, "work")
+    machine.run(instructions=20_000)  # in the middle of it
+    saved, state, counts, branches = machine.snapshot(), profile.state(), profile.counts(), profile.branches()
+    ends = []
+    for _ in range(2):
+        machine.run()
+        ends.append((machine.instructions, profile.counts(), profile.branches()))
+        machine.restore(saved)
+        profile.restore(state)
+        assert (profile.counts(), profile.branches()) == (counts, branches)
+    assert ends[0] == ends[1] and ends[0][1].calls == 2
+    met = {machine.firmware.function_at(address) for branch in branches for address in branch}
+    assert len(branches) == BRANCHES and met <= {"work", "crc", "fib", "pick", "main"}
+
+
 # Each line: instructions of one call of `work` (its return included), and their cycles by the table.
 TABLE = [
     ("bx lr", 1, 3),
@@ -151,5 +171,3 @@ def check(build, board, code, instructions, cycles):
     source = ONE_CALL.format(code=code.replace("; ", "\\n"))
     _, counts = measure(build(board, source), board)
     assert (counts.instructions, counts.cycles) == (instructions, cycles)
-
-

@@ -163,6 +163,14 @@ def test_options_and_markers_choose(project: pytest.Pytester, options: list[str]
     assert [line.split("::")[1] for line in done.outlines if "::" in line] == wanted
 
 
+def test_the_default_is_the_users(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCUTOOL_BOARD", "microbit")
+    outcome(project, NAMES, "-s", "-k", "any").stdout.fnmatch_lines(["*on microbit*"])
+    monkeypatch.setenv("MCUTOOL_BOARD", "nosuch")
+    done = outcome(project, NAMES, "-k", "any")
+    assert done.ret != 0 and "MCUTOOL_BOARD: no board is called 'nosuch'" in "".join(done.outlines + done.errlines)
+
+
 def test_all_is_every_emulated_board(project: pytest.Pytester) -> None:
     done = outcome(project, NAMES, "--collect-only", "--mcu-board", "all")
     names = [board.name for board in devices.boards() if board.emulated]
