@@ -254,7 +254,7 @@ def note_end(outcome: Outcome, reply: dict[str, Any], places: Places) -> bool:
     """Take over what a call's reply says of a trap or of a program that ended itself; False when it returned."""
     if "t" not in reply:
         return False
-    kind = TRAPS[reply["t"]].name
+    kind = TRAPS[reply["t"]].name if reply["t"] < len(TRAPS) else f"trap {reply['t']}"  # of a newer runtime
     if kind == "exit" and outcome.error is None:
         outcome.ended = reply["x"]
         return True

@@ -493,6 +493,11 @@ class SmpClient:
 
 def _checked(reply: smp.Message) -> dict:
     if not reply.result:
+        if wrong := reply.nonsense():
+            raise NoAnswer(
+                f"the board answers what makes no sense: {wrong}",
+                next_action="renew its runtime (mcutool flash --runtime); or is it another device?",
+            )
         return reply.payload
     known = smp.RESULT_NAMES.get(reply.result, f"error {reply.result}")
     reason = ": ".join(str(reply.payload[key]) for key in ("rsn", "msg", "detail") if key in reply.payload) or known

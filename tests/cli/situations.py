@@ -422,9 +422,33 @@ class OldBoard:
     def feed(self, data: bytes) -> None:
         for part in self._lines.feed(data):
             if isinstance(part, smp.Message):
-                said = {"board": BOARD.name, "isa": ISA_VERSION - 1}
+                said = self._answer(part)
                 reply = smp.Message(part.operation + 1, part.group, part.command, said, part.sequence)
                 self.output += smp.encode_lines(smp.encode_message(reply))
+
+
+    def _answer(self, request: smp.Message) -> Any:
+        return {"board": BOARD.name, "isa": ISA_VERSION - 1}
+
+
+class Babbler(OldBoard):
+    """A device that speaks SMP, and says anything."""
+
+    KEYS = "board isa off n r t x bt buf_size stack state trap exit images match rc err rsn".split()
+    VALUES = (0, 1, -1, 1 << 40, "x", "", b"abc", bytes(8), None, True, [], {}, 1.5, BOARD.name, "running")
+
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__()
+        self._dice = dice
+
+    def _answer(self, request: smp.Message) -> Any:
+        sent = request.payload.get("off", 0) + len(request.payload.get("data", b""))
+        said = {"board": BOARD.name, "isa": ISA_VERSION, "off": sent, "r": bytes(4), "state": "ended"}
+        for _ in range(self._dice.choice((0, 1, 1, 2, 5))):
+            said[self._dice.choice(self.KEYS)] = self._dice.choice(self.VALUES)
+        for _ in range(self._dice.choice((0, 0, 0, 1))):
+            said.pop(self._dice.choice(list(said)), None)
+        return said
 
 
 class Noise:

@@ -1,4 +1,4 @@
-"""Files damaged at random: whatever is cut off, flipped, doubled or lost, a command says so or does its work.
+"""Files damaged and boards confused at random: whatever is wrong, a command says so or does its work.
 
 Never an internal error, never a long silence. The seed is fixed; another one, and more cases, by the environment:
 MCUTOOL_SEED, MCUTOOL_CASES.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from situations import BOARD, NEW, ROOT, elf, saying, uf2, wasm
+from situations import BOARD, NEW, ROOT, Babbler, Cable, elf, saying, uf2, wasm
 
 from mcutool import devices
 from mcutool.cli import main
@@ -106,6 +106,32 @@ def test_a_damaged_file_is_told_or_does(name: str, capfd: pytest.CaptureFixture[
         err = capfd.readouterr().err
         assert code != 1 and "Traceback" not in err, f"{command} with {spoilt!r}: {err}"
         assert code in (0, 10, 124, 134) or err.startswith("mcutool: ")
+
+
+ASKED = [
+    f"flash x.wat {CHIP} --port babbler",
+    "flash x.wat --port babbler",
+    f"run x.wat {CHIP} --port babbler",
+    f"run x.wat {CHIP} --port babbler --timeout 1",
+    "monitor --port babbler --reset --timeout 1",
+]
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_a_board_that_says_anything_is_told(
+    command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(f"{SEED} {command}")
+    Path("x.wat").write_text(saying(NEW), encoding="utf-8")
+    for _ in range(CASES):
+        cable = Cable(Babbler(dice))
+        monkeypatch.setattr("mcutool.flash.link.SerialLink", lambda port, baud, cable=cable: cable)
+        monkeypatch.setattr("mcutool.run.SerialLink", lambda port, baud, cable=cable: cable)
+        signal.alarm(LONGEST)
+        code = main(command.split())
+        signal.alarm(0)
+        err = capfd.readouterr().err
+        assert code != 1 and "Traceback" not in err, err
 
 
 DESCRIPTIONS = [

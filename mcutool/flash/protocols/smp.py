@@ -15,7 +15,7 @@ import binascii
 import hashlib
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,33 @@ RESULT_NAMES = {
 }  # fmt: skip
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 32
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_NUMBERS = ("isa", "off", "n", "t", "x", "stack", "trap", "exit", "buf_size")
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(_NUMBERS, _is_number),
+    **dict.fromkeys(("board", "state"), _is_text),
+    "r": lambda value: isinstance(value, bytes | str),
+    "bt": lambda value: isinstance(value, bytes) and len(value) % 8 == 0,
+    "images": lambda value: isinstance(value, list),
+}
+"""What the keys of a reply hold; others are never computed with."""
+_NEEDED = {
+    (IMAGE, IMAGE_UPLOAD): ("off",),
+    (RUNTIME, RUNTIME_INFO): ("board", "isa"),
+    (RUNTIME, RUNTIME_INPUT): ("off",),
+    (RUNTIME, RUNTIME_STATUS): ("state",),
+    (RUNTIME, RUNTIME_STOP): ("trap", "exit", "bt"),
+}
+"""The keys that the reply to a command has when it is no error."""
+
+
 class Malformed(Exception):
     """Bytes that are not an SMP message."""
 
@@ -60,6 +87,16 @@ class Message:
         """The error code of a reply, 0 when all is well, in either version's spelling."""
         error = self.payload.get("err")
         return error.get("rc", 1) if isinstance(error, dict) else self.payload.get("rc", 0)
+
+    def nonsense(self) -> str:
+        """What is wrong with a reply that is no error; nothing when all that is needed is there."""
+        for key in _NEEDED.get((self.group, self.command), ()):
+            if key not in self.payload:
+                return f"{key!r} is missing"
+        for key, value in self.payload.items():
+            if key in _KINDS and not _KINDS[key](value):
+                return f"{key!r} is {value!r:.40}"
+        return "" if "t" not in self.payload or "x" in self.payload else "'x' is missing"
 
     def answers(self, request: Message) -> bool:
         """Whether this is the reply to `request` and not to an earlier one."""
