@@ -43,13 +43,13 @@ EXPLANATIONS = {
         "see what the program printed last, and which of its functions called the one that gave up",
     ),
     "memory_out_of_bounds": Explanation(
-        "an access outside linear memory: a null or wild pointer, an index too large, malloc that returned NULL, or a "
-        "stack that overflowed",
+        "an access outside linear memory: a wild pointer, an index too large, or a stack that overflowed",
         "check the pointer on that line; when its value makes sense, give the module more memory where it is linked, "
         "or a larger stack: -Wl,-z,stack-size=BYTES (clang, zig cc), -C link-arg=-zstack-size=BYTES (rustc)",
     ),
     "not_backed": Explanation(
-        "the module declares this address, and the board has no RAM behind it",
+        "the module declares this address, and the board has no RAM behind it: more heap or stack is used than was "
+        "planned, or a pointer is null or wild",
         f"try a larger --stack or --heap; {SMALLER_CODE}; malloc claims all the memory that is declared, "
         f"so {SMALLER_STACK}; {LARGER_BOARD}",
     ),

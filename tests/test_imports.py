@@ -30,6 +30,7 @@ OWNERS = {
     "serial": ("flash/link.py",),
     "unicorn": ("emulator",),
     "wasmtime": ("wasm/text.py",),
+    "pytest": ("pytest_plugin.py",),
     "distributed": ("wast/campaign.py",),
     "tomllib": ("devices.py", "settings.py"),
     "shtab": ("cli/completion.py",),
