@@ -21,7 +21,7 @@ from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
 from mcutool.progress import OnProgress, Progress, ignore
 
-QUICK_FLASH, QUICK_RAM = 16 << 10, 1 << 20
+QUICK_FLASH, QUICK_RAM = 8 << 10, 1 << 20
 """Bytes that are tested unless everything is; a serial line takes minutes for a whole flash."""
 ATTEMPTS = 3
 SHOWN = 24  # bytes of what came over the line, in a message
