@@ -16,7 +16,7 @@ from typing import Any
 from mcutool import devices
 from mcutool.cli.options import add_board, add_sizes, sizes
 from mcutool.cli.progress import Stages
-from mcutool.errors import DoesNotFit
+from mcutool.errors import DoesNotFit, printable
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def sections(report: dict[str, Any]) -> list[tuple[str, list[Row]]]:
         ("Interface", _interface(report)),
         ("Hints", [(hint["name"], "", f"{hint['cause']}: {hint['flag']}") for hint in report.get("hints", ())]),
     ]
-    return [(title, rows) for title, rows in found if rows]
+    return [(title, [(printable(a), b, printable(c)) for a, b, c in rows]) for title, rows in found if rows]
 
 
 def _flash(report: dict[str, Any]) -> list[Row]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction, Handler
 from mcutool.encoding import ESCAPE, STUB_CODE, walk
-from mcutool.errors import Unsupported
+from mcutool.errors import Unsupported, printable
 from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, FEATURES, ISA_VERSION
 from mcutool.wasm.module import (
@@ -360,7 +360,8 @@ class Linker:
         defined = [(f["code"], i) for i, f in enumerate(self.image.functions) if f["module"] != NONE]
         defined.sort()
         ends = [code for code, _ in defined[1:]] + [len(self.image.code)]
-        rows = [[index, self.names[index], code, end] for (code, index), end in zip(defined, ends, strict=True)]
+        named = zip(defined, ends, strict=True)
+        rows = [[index, printable(self.names[index]), code, end] for (code, index), end in named]
         return {"functions": rows, "positions": [list(pair) for pair in sorted(self.positions)]}
 
 

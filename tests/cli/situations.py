@@ -179,6 +179,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "nested_ifs.wasm": lambda: function(b"\0" + b"\x41\0\x04\x40" * 1000 + b"\x00" + b"\x0b" * 1001),
     "nested.wat": lambda: b"(module (func " + b"(block " * 10_000 + b")" * 10_000 + b"))",
     "escape_import.wasm": lambda: wasm('(module (import "env" "\\1b[2J" (func)))'),
+    "escape_export.wasm": lambda: wasm('(module (func (export "\\1b[2J")))'),
     "escape_name.wasm": lambda: wasm('(module (func $"\\1b[2J" (export "_start") unreachable))'),
     "bad_names.wasm": lambda: wasm(ADD) + custom(b"name", b"\x01\xff\xff\xff\xff\x0f"),
     "bad_dwarf.wasm": lambda: wasm(ADD)

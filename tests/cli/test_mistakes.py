@@ -158,6 +158,13 @@ def test_a_reader_that_goes_away_is_no_mistake() -> None:
     assert process.communicate(timeout=LONGEST)[1] == "" and process.returncode == 0
 
 
+@pytest.mark.parametrize("command", ["info", "disasm", "build"])
+def test_a_name_does_not_command_the_terminal(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert walk(f"{command} escape_export.wasm") == 0
+    out = capfd.readouterr().out
+    assert "\x1b" not in out and "u{1b}[2J" in out
+
+
 @pytest.mark.parametrize("words", [["boards"], ["run", "add.wasm", "--invoke", "add", "1", "2"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_told(words: list[str]) -> None:
     make_files(words, Path.cwd())
