@@ -104,7 +104,8 @@ class CallGraph:
         """Where an instruction may lead, host functions included."""
         name, operands = decoded.row.name, decoded.operands
         if "f" in operands:
-            yield Call(operands.get("k", 0), operands["f"], False)
+            if operands["f"] < len(self._image.functions):  # else it is no code of ours
+                yield Call(operands.get("k", 0), operands["f"], False)
         elif "h" not in operands:
             for callee in self._reachable(operands.get("s")):
                 keeps = name.startswith(TAIL) and self._memory(caller) == self._memory(callee)

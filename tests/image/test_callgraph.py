@@ -145,3 +145,9 @@ def test_a_call_into_another_module_counts(tmp_path):
 def test_what_the_host_calls():
     image = linked('(func (export "f")) (func (export "g"))')
     assert CallGraph(image).entries() == [image.modules[0]["instantiate"], 0, 1]
+
+
+def test_a_call_of_nothing_is_no_error_of_ours():
+    image = linked(CHAINS["a chain"])
+    image.code = [halfword if halfword else 0xFFFF for halfword in image.code]
+    assert CallGraph(image).entries()
