@@ -11,6 +11,8 @@ _Static_assert(offsetof(struct vm, table) == 20, "assembly uses this offset");
 
 static const void *const *attention_table;
 
+#define HALFWORD0 w
+#define HALFWORD1 pc[1]
 #define HANDLER(name, opcode) op_##name:
 #define NEXT(length)               \
     {                              \
@@ -24,11 +26,7 @@ static const void *const *attention_table;
         goto out;             \
     }
 #define STOP(kind) TRAP(kind)
-#define MEMORY_FAULT(end)    \
-    {                        \
-        fault = (end);       \
-        goto memory_fault;   \
-    }
+#define REFRESH_TABLE() primary = VM->table
 #define LABEL(name, opcode) [opcode] = &&op_##name,
 
 INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
@@ -36,19 +34,17 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
 #pragma GCC diagnostic ignored "-Woverride-init"
     static const void *const primary_table[256] = {
         [0 ... 255] = &&op_illegal,
-        ISA_STRAIGHT(LABEL) ISA_REGISTERS(LABEL) ISA_THUMB1(LABEL)
-        ISA_SOFT(LABEL) ISA_LIBRARY(LABEL)[ISA_ESCAPE] = &&op_escape,
+        ISA_PLAIN(LABEL) ISA_CALLING(LABEL) ISA_FLOAT(LABEL) ISA_CALLED(LABEL)[ISA_ESCAPE] = &&op_escape,
     };
     static const void *const attention[256] = {[0 ... 255] = &&op_attention};
     static const void *const escaped[256] = {[0 ... 255] = &&op_illegal, ISA_ESCAPED(LABEL)};
 #pragma GCC diagnostic pop
     const uint16_t *pc;
     uint32_t *frame;
-    uint8_t *memory;
-    uint32_t window_low;
-    uint32_t window_size;
+    uint8_t *fast_bytes;
+    uint32_t fast_low;
+    uint32_t fast_limit;
     uint32_t w;
-    uint32_t fault;
 
     attention_table = attention;
     VM->table = primary_table;
@@ -58,12 +54,9 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
     LOAD_STATE();
     primary = VM->table;
     NEXT(0);
-#define HANDLERS_STRAIGHT
+#define HANDLERS_PLAIN
 #include "generated/handlers.inc"
-#undef HANDLERS_STRAIGHT
-#define HANDLERS_REGISTERS
-#include "generated/handlers.inc"
-#undef HANDLERS_REGISTERS
+#undef HANDLERS_PLAIN
 
 /* Handlers that call functions. */
 #undef NEXT
@@ -75,15 +68,15 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
         goto *primary[w & 0xff];   \
     }
 
-#define HANDLERS_THUMB1
+#define HANDLERS_CALLING
 #include "generated/handlers.inc"
-#undef HANDLERS_THUMB1
-#define HANDLERS_SOFT
+#undef HANDLERS_CALLING
+#define HANDLERS_FLOAT
 #include "generated/handlers.inc"
-#undef HANDLERS_SOFT
-#define HANDLERS_LIBRARY
+#undef HANDLERS_FLOAT
+#define HANDLERS_CALLED
 #include "generated/handlers.inc"
-#undef HANDLERS_LIBRARY
+#undef HANDLERS_CALLED
 op_escape:
     goto *escaped[w >> 8];
 #define HANDLERS_ESCAPED
@@ -97,12 +90,6 @@ op_attention:
     NEXT(0);
 op_illegal:
     TRAP(VM_TRAP_ILLEGAL_INSTRUCTION);
-memory_fault:
-    w = vm_flash_load(VM, pc, frame, fault);
-    if (w != 0) {
-        NEXT(w);
-    }
-    TRAP(vm_memory_fault(VM, fault));
 out:
     SAVE_STATE();
 }

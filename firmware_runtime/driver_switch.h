@@ -1,6 +1,8 @@
 /* Included by execute.c: one function with a switch; the driver for the PC and its sanitizers. */
 
 #define VM vm
+#define HALFWORD0 w
+#define HALFWORD1 pc[1]
 #define HANDLER(name, opcode) case opcode:
 #define NEXT(length)     \
     {                    \
@@ -13,42 +15,32 @@
         goto out;             \
     }
 #define STOP(kind) TRAP(kind)
-#define MEMORY_FAULT(end)                                             \
-    {                                                                 \
-        const uint32_t loaded = vm_flash_load(vm, pc, frame, (end));  \
-        if (loaded != 0) {                                            \
-            NEXT(loaded);                                             \
-        }                                                             \
-        TRAP(vm_memory_fault(vm, (end)));                             \
-    }
+#define REFRESH_TABLE()
 
 void vm_execute(struct vm *vm) {
     const uint16_t *pc;
     uint32_t *frame;
-    uint8_t *memory;
-    uint32_t window_low;
-    uint32_t window_size;
+    uint8_t *fast_bytes;
+    uint32_t fast_low;
+    uint32_t fast_limit;
     uint32_t w;
 
     LOAD_STATE();
 next:
     w = *pc;
     switch (w & 0xff) {
-#define HANDLERS_STRAIGHT
+#define HANDLERS_PLAIN
 #include "generated/handlers.inc"
-#undef HANDLERS_STRAIGHT
-#define HANDLERS_REGISTERS
+#undef HANDLERS_PLAIN
+#define HANDLERS_CALLING
 #include "generated/handlers.inc"
-#undef HANDLERS_REGISTERS
-#define HANDLERS_THUMB1
+#undef HANDLERS_CALLING
+#define HANDLERS_FLOAT
 #include "generated/handlers.inc"
-#undef HANDLERS_THUMB1
-#define HANDLERS_SOFT
+#undef HANDLERS_FLOAT
+#define HANDLERS_CALLED
 #include "generated/handlers.inc"
-#undef HANDLERS_SOFT
-#define HANDLERS_LIBRARY
-#include "generated/handlers.inc"
-#undef HANDLERS_LIBRARY
+#undef HANDLERS_CALLED
     case ISA_ESCAPE:
         switch (w >> 8) {
 #define HANDLERS_ESCAPED

@@ -10,14 +10,14 @@ typedef void (*handler)(uint32_t w);
 register const uint16_t *pc __asm("r4");
 register uint32_t *frame __asm("r5");
 register const handler *primary __asm("r6");
-register uint8_t *memory __asm("r7");
-register uint32_t window_low __asm("r8");
-register uint32_t window_size __asm("r9");
+register uint8_t *fast_bytes __asm("r7");
+register uint32_t fast_low __asm("r8");
+register uint32_t fast_limit __asm("r9");
 register struct vm *VM __asm("r10");
 
 _Static_assert(offsetof(struct vm, pc) == 0 && offsetof(struct vm, frame) == 4 &&
-                   offsetof(struct vm, memory_bytes) == 8 && offsetof(struct vm, window_low) == 12 &&
-                   offsetof(struct vm, window_size) == 16 && offsetof(struct vm, table) == 20,
+                   offsetof(struct vm, fast_bytes) == 8 && offsetof(struct vm, fast_low) == 12 &&
+                   offsetof(struct vm, fast_limit) == 16 && offsetof(struct vm, table) == 20,
                "assembly uses these offsets");
 
 static const handler primary_table[256], attention_table[256];
@@ -33,69 +33,60 @@ INTERPRETER __attribute__((noinline, noclone, used)) static void trap(uint32_t k
     leave();
 }
 
+/* The slow way of an access to memory: r1 + r8 is where it begins (modulo 2^32), r2 its offset, r12 (r11 for one of 8
+ * bytes) its size. Comes back with r7 + r1 where the bytes are. */
+INTERPRETER __attribute__((naked, used)) static void slow_access_wide(void) {
+    __asm("push {r0, r3, r12, lr}\n"
+          "mov r3, r11\n"
+          "b slow_access_common\n");
+}
+
+INTERPRETER __attribute__((naked, used)) static void slow_access(void) {
+    __asm("push {r0, r3, r12, lr}\n"
+          "mov r3, r12\n"
+          "slow_access_common:\n"
+          "mov r0, r10\n"
+          "add r1, r1, r8\n"
+          "bl vm_access\n"
+          "ldr r6, [r10, #20]\n"
+          "subs r1, r0, r7\n"
+          "cmp r0, #0\n"
+          "it ne\n"
+          "popne {r0, r3, r12, pc}\n"
+          "add sp, #16\n"
+          "b leave\n");
+}
+
 /* After an instruction with a library call: r0 is its trap kind. */
 INTERPRETER __attribute__((naked, used)) static void after_library(void) {
     __asm("cbnz r0, 1f\n"
           "ldr r6, [r10, #20]\n"
-          "ldrh r0, [r4]\n"
+          "ldr r0, [r4]\n"
           "uxtb r1, r0\n"
           "ldr pc, [r6, r1, lsl #2]\n"
           "1: b trap\n");
 }
 
-/* An access outside the window: a load from flash goes on. */
-INTERPRETER __attribute__((noinline, used)) static uint32_t call_flash(uint32_t end) {
-    const uint32_t loaded = vm_flash_load(VM, pc, frame, end);
-    pc += loaded;
-    return loaded != 0 ? 0 : vm_memory_fault(VM, end);
-}
-
-INTERPRETER __attribute__((naked, noinline, used)) static void memory_fault(__attribute__((unused)) uint32_t end) {
-    __asm("bl call_flash\n"
-          "b after_library\n");
-}
-
-/* Handlers of straight code. */
-#define HANDLER(name, opcode) INTERPRETER static void op_##name(uint32_t w)
-#define NEXT(length)                       \
-    do {                                   \
-        pc += (length);                    \
-        const uint32_t next = *pc;         \
-        primary[next & 0xff](next);        \
-        return;                            \
-    } while (0)
-#define TRAP(kind)   \
-    do {             \
-        trap(kind);  \
-        return;      \
-    } while (0)
-#define STOP(kind) TRAP(kind)
-#define MEMORY_FAULT(end)    \
-    do {                     \
-        memory_fault(end);   \
-        return;              \
-    } while (0)
+#define HALFWORD0 (w & 0xffffu)
+#define HALFWORD1 (w >> 16)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#define HANDLERS_STRAIGHT
-#include "generated/handlers.inc"
-#undef HANDLERS_STRAIGHT
-#define HANDLERS_THUMB1
-#include "generated/handlers.inc"
-#undef HANDLERS_THUMB1
+/* Handlers that are assembly from the first instruction to the last. */
+#define ASSEMBLED(name, ...) \
+    INTERPRETER __attribute__((naked)) static void op_##name(uint32_t w) { __asm(__VA_ARGS__); }
+
+#define HANDLERS_ASSEMBLED
+#include "generated/handlers_armv7m.inc"
+#undef HANDLERS_ASSEMBLED
 #ifdef __ARM_FP
-#define HANDLERS_SOFT
-#include "generated/handlers.inc"
-#undef HANDLERS_SOFT
+#define HANDLERS_FLOAT
+#include "generated/handlers_armv7m.inc"
+#undef HANDLERS_FLOAT
 #endif
 
 /* Handlers that call or push: functions that return a trap kind, each behind a veneer. */
-#undef HANDLER
-#undef NEXT
-#undef TRAP
-#undef MEMORY_FAULT
 #define HANDLER(name, opcode)                                                \
     INTERPRETER __attribute__((used)) static uint32_t call_##name(uint32_t w); \
     INTERPRETER __attribute__((naked)) static void op_##name(uint32_t w) {   \
@@ -109,19 +100,17 @@ INTERPRETER __attribute__((naked, noinline, used)) static void memory_fault(__at
         return 0;        \
     } while (0)
 #define TRAP(kind) return (kind)
-#define MEMORY_FAULT(end) return call_flash(end)
+#define STOP(kind) TRAP(kind)
+#define REFRESH_TABLE()
 
 #ifndef __ARM_FP
-#define HANDLERS_SOFT
+#define HANDLERS_FLOAT
 #include "generated/handlers.inc"
-#undef HANDLERS_SOFT
+#undef HANDLERS_FLOAT
 #endif
-#define HANDLERS_REGISTERS
+#define HANDLERS_CALLED
 #include "generated/handlers.inc"
-#undef HANDLERS_REGISTERS
-#define HANDLERS_LIBRARY
-#include "generated/handlers.inc"
-#undef HANDLERS_LIBRARY
+#undef HANDLERS_CALLED
 
 /* The escape page: cold, so its rows share one veneer. */
 #undef HANDLER
@@ -145,7 +134,7 @@ INTERPRETER static void op_illegal(uint32_t w) {
 static uint32_t (*const escaped_table[256])(uint32_t) = {[0 ... 255] = call_illegal, ISA_ESCAPED(ESCAPED_ENTRY)};
 
 INTERPRETER __attribute__((used)) static uint32_t call_escaped(uint32_t w) {
-    return escaped_table[w >> 8](w);
+    return escaped_table[HALFWORD0 >> 8](w);
 }
 
 INTERPRETER __attribute__((naked)) static void op_escape(uint32_t w) {
@@ -167,8 +156,7 @@ INTERPRETER __attribute__((naked)) static void op_attention(uint32_t w) {
 
 static const handler primary_table[256] = {
     [0 ... 255] = op_illegal,
-    ISA_STRAIGHT(ENTRY) ISA_REGISTERS(ENTRY) ISA_THUMB1(ENTRY)
-    ISA_SOFT(ENTRY) ISA_LIBRARY(ENTRY)[ISA_ESCAPE] = op_escape,
+    ISA_PLAIN(ENTRY) ISA_CALLING(ENTRY) ISA_FLOAT(ENTRY) ISA_CALLED(ENTRY)[ISA_ESCAPE] = op_escape,
 };
 
 static const handler attention_table[256] = {[0 ... 255] = op_attention};

@@ -63,7 +63,7 @@ static inline double get_double(const uint32_t *slot) {
 #define SET_F32(n, value) put_float(&frame[n], (value))
 #define SET_F64(n, value) put_double(&frame[n], (value))
 
-/* The words that meanings in isa.py use. A driver defines NEXT, TRAP, STOP and MEMORY_FAULT. */
+/* The words that meanings in isa.py use. A driver defines NEXT, TRAP, STOP and REFRESH_TABLE. */
 
 #define FAR_SLOT(n) (frame[n])
 #define GLOBAL(n) (VM->globals[n])
@@ -87,18 +87,23 @@ static inline double get_double(const uint32_t *slot) {
         TRAP_IF(kind != 0, kind);      \
     } while (0)
 
-/* Sets p to the backed bytes of the access that ends at a + e. Bytes of the guard below the window may be touched by
- * an access that begins below it; nothing else outside ever is. */
-#define ACCESS(a, e, size)                        \
-    uint32_t end;                                 \
-    if (__builtin_add_overflow((a), (e), &end)) { \
-        TRAP(VM_TRAP_MEMORY_OUT_OF_BOUNDS);       \
-    }                                             \
-    end -= window_low;                            \
-    if (end > window_size) {                      \
-        MEMORY_FAULT(end);                        \
-    }                                             \
-    uint8_t *const p = memory + end - (size)
+/* Sets p to the bytes of the access at a + e. Only the short offsets of eight bits need no look at the carry: the fast
+ * part begins above them. What does not lie in the fast part takes the slow way, which is exact. */
+#define ACCESS(a, e, size) REACH((a) + (e), SHORT_OFFSET < (e) && (a) + (e) < (e), (e), size)
+/* The same for an address without offset, which is a sum that wraps. */
+#define ACCESS_SUM(address, size) REACH((address), false, 0, size)
+#define REACH(address, wraps, offset, size)                                                    \
+    uint8_t *p;                                                                                \
+    {                                                                                          \
+        const uint32_t place = (address) - fast_low;                                           \
+        if (place >= fast_limit || (((size) & 8) != 0 && place + 4 >= fast_limit) || (wraps)) {      \
+            p = vm_access(VM, (address), (offset), (size));                                    \
+            REFRESH_TABLE();                                                                   \
+            TRAP_IF(p == NULL, VM->trap);                                                      \
+        } else {                                                                               \
+            p = fast_bytes + place;                                                            \
+        }                                                                                      \
+    }
 
 /* The link lies in the caller's own frame, so it may be written before the stack is checked: that leaves the handler
  * enough registers. */
@@ -180,9 +185,9 @@ static inline double get_double(const uint32_t *slot) {
     LOAD_STATE_OF_MEMORY()
 
 #define LOAD_STATE_OF_MEMORY()          \
-    memory = VM->memory_bytes;          \
-    window_low = VM->window_low;        \
-    window_size = VM->window_size
+    fast_bytes = VM->fast_bytes;        \
+    fast_low = VM->fast_low;            \
+    fast_limit = VM->fast_limit
 #define LOAD_STATE()       \
     pc = VM->pc;           \
     frame = VM->frame;     \

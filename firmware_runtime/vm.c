@@ -22,6 +22,11 @@ static void select_memory(struct vm *vm, struct vm_memory *memory) {
     vm->memory_bytes = memory != NULL ? memory->bytes : NULL;
     vm->window_low = memory != NULL ? memory->window_low : 0;
     vm->window_size = memory != NULL ? memory->window_size : 0;
+    const uint32_t skipped = vm->window_low > SHORT_OFFSET ? 0 : SHORT_OFFSET + 1 - vm->window_low;
+    const uint32_t size = vm->window_size > skipped ? vm->window_size - skipped : 0;
+    vm->fast_low = vm->window_low + skipped;
+    vm->fast_bytes = vm->memory_bytes + skipped;
+    vm->fast_limit = size > 3 ? size - 3 : 0;
 }
 
 static void select_module(struct vm *vm, uint32_t module) {
@@ -433,33 +438,29 @@ const void *vm_readable(struct vm *vm, uint32_t address, uint32_t length) {
     return offset < size && length <= size - offset ? flash + offset : vm_memory(vm, address, length);
 }
 
-/* The instruction at pc has faulted with an access that ends `end` bytes above the bottom of the window (modulo 2^32).
- * If it is a load from flash, does what it does; returns its length in halfwords, else 0. */
-uint32_t vm_flash_load(const struct vm *vm, const uint16_t *pc, uint32_t *frame, uint32_t end) {
-    static const uint8_t sizes[] = {4, 1, 1, 2, 2, 8};
+/* Where a load finds its bytes; the guard holds the end of what lies in flash. */
+static void *loadable(struct vm *vm, uint32_t address, uint32_t size) {
     const uint8_t *flash;
-    const uint32_t available = vm_flash_size(vm, vm->memory, &flash);
-    const bool far = (*pc & 0xff) == ISA_ESCAPE;
-    const uint32_t opcode = far ? *pc >> 8 : *pc & 0xff;
-    const bool wide = !far && opcode >= OP_LOADS_WIDE;
-    const uint32_t kind = opcode - (far ? OP_LOADS_FAR : wide ? OP_LOADS_WIDE : OP_LOADS);
-    end += available;
-    if (kind >= sizeof sizes || end > available || end < sizes[kind]) {
-        return 0;
+    const uint32_t below = vm->window_low - address;
+    if (below - 1 < size - 1 && below <= vm_flash_size(vm, vm->memory, &flash) && size - below <= vm->window_size) {
+        return vm->memory_bytes - below;
     }
-    uint32_t *result = &frame[pc[far] >> 8];
-    uint32_t values[2] = {0, 0};
-    memcpy(values, flash + end - sizes[kind], sizes[kind]);
-    result[0] = kind == 1 ? (uint32_t)(int8_t)values[0] : kind == 3 ? (uint32_t)(int16_t)values[0] : values[0];
-    if (kind == 5) {
-        result[1] = values[1];
-    }
-    return far ? 4 : 2u + wide;
+    return (void *)(uintptr_t)vm_readable(vm, address, size);
 }
 
-/* Why an access is refused that ends `end` bytes above the bottom of the window (modulo 2^32). */
-uint32_t vm_memory_fault(const struct vm *vm, uint32_t end) {
-    return vm_range_fault(vm, end + vm->window_low - 1, 1);
+/* The bytes of an access outside the fast part, which begins at `address`, offset included (modulo 2^32), of `size` bytes
+ * with VM_STORE for a store. NULL: it traps as vm->trap says. */
+uint8_t *vm_access(struct vm *vm, uint32_t address, uint32_t offset, uint32_t size) {
+    const bool stores = (size & VM_STORE) != 0;
+    void *bytes = NULL;
+    size &= ~VM_STORE;
+    if (address >= offset) {
+        bytes = stores ? vm_memory(vm, address, size) : loadable(vm, address, size);
+    }
+    if (bytes == NULL) {
+        vm->trap = address < offset ? VM_TRAP_MEMORY_OUT_OF_BOUNDS : vm_range_fault(vm, address, size);
+    }
+    return bytes;
 }
 
 uint32_t vm_range_fault(const struct vm *vm, uint32_t address, uint32_t size) {

@@ -16,6 +16,10 @@
 /* A linear memory. Its addresses [window_low, window_low + window_size) are backed by `bytes`, which has
  * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */
 #define VM_MEMORY_GUARD 8u
+/* The largest offset of an access in eight bits. */
+#define SHORT_OFFSET 255u
+/* Added to the size of an access that stores. */
+#define VM_STORE 16u
 
 /* Every byte of untouched stack, so that the most ever used can be told. */
 #define VM_STACK_PAINT 0xA5u
@@ -42,9 +46,9 @@ struct vm {
     /* What the drivers keep in registers; the order is known to execute.c. */
     const uint16_t *pc;
     uint32_t *frame;
-    uint8_t *memory_bytes;
-    uint32_t window_low;
-    uint32_t window_size;
+    uint8_t *fast_bytes;
+    uint32_t fast_low;
+    uint32_t fast_limit;
     const void *volatile table; /* of handlers, changed by interrupts */
 
     uint32_t trap;         /* kind of the last trap, enum vm_trap */
@@ -68,6 +72,9 @@ struct vm {
     uint16_t exception_count;
     uint16_t exception_slots;
     size_t arena_used;
+    uint8_t *memory_bytes; /* the window of `memory` */
+    uint32_t window_low;
+    uint32_t window_size;
 };
 
 /* Bytes of one exception in the arena. */
@@ -148,9 +155,8 @@ uint32_t vm_throw_reference(struct vm *vm, uint32_t reference, const uint16_t *s
 void vm_leave_cross(struct vm *vm);
 void vm_leave_tail(struct vm *vm);
 void vm_use_memory(struct vm *vm, uint32_t memory);
-uint32_t vm_memory_fault(const struct vm *vm, uint32_t end);
-uint32_t vm_flash_load(const struct vm *vm, const uint16_t *pc, uint32_t *frame, uint32_t end);
 uint32_t vm_flash_size(const struct vm *vm, const struct vm_memory *memory, const uint8_t **bytes);
+uint8_t *vm_access(struct vm *vm, uint32_t address, uint32_t offset, uint32_t size);
 uint32_t vm_memory_size(const struct vm *vm);
 uint32_t vm_memory_grow(struct vm *vm, uint32_t pages);
 uint32_t vm_memory_fill(struct vm *vm, uint32_t to, uint32_t value, uint32_t size);

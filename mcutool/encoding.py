@@ -210,7 +210,7 @@ def _operand(letter: str, value: int, position: int) -> str:
     if letter == "j":
         return f"->{position + value}"
     if letter == "e":
-        return f"end={value}"
+        return f"offset={value}"
     if letter in RELOCATIONS:
         return f"{RELOCATIONS[letter]}[{value}]"
     return f"slot[{value}]" if letter == "z" else f"#{value}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from mcutool import hostapi, isa, readme, smoke
+from mcutool import armv7m, hostapi, isa, readme, smoke
 from mcutool.encoding import ESCAPE, Field, TableError, check_table, fields
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
@@ -22,11 +22,10 @@ BANNER = "Made by mcutool/generate.py from mcutool/isa.py; do not edit."
 C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"}
 HEX_DIGITS = 100  # on a line
 GROUPS = {
-    "STRAIGHT": "straight code on every core",
-    "REGISTERS": "no library calls, but more registers than some cores have",
-    "THUMB1": "library calls on ARMv6-M",
-    "SOFT": "library calls where there is no FPU",
-    "LIBRARY": "library calls everywhere",
+    "PLAIN": "Armv7-M has handlers in assembly; nothing is called",
+    "CALLING": "Armv7-M has handlers in assembly; functions are called where they are C",
+    "FLOAT": "Armv7-M with FPU has handlers in assembly; functions are called elsewhere",
+    "CALLED": "functions are called everywhere",
     "ESCAPED": "the escape page",
 }
 
@@ -40,7 +39,11 @@ def group(row: Row) -> str:
     """Which part of handlers.inc holds the row."""
     if row.escaped:
         return "ESCAPED"
-    return {"": "STRAIGHT", "always": "LIBRARY"}.get(row.library, row.library.upper())
+    if armv7m.needs_fpu(row):
+        return "FLOAT"
+    if not armv7m.is_assembled(row):
+        return "CALLED"
+    return "CALLING" if row.calls else "PLAIN"
 
 
 def render_isa_header() -> str:
@@ -61,13 +64,6 @@ def render_isa_header() -> str:
     lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
-    lines += [
-        "",
-        "/* The first of six loads each: of a word, of a byte and a halfword signed and unsigned, of a double word. */",
-    ]
-    for suffix in ("", ".wide", ".far"):
-        name = f"OP_LOADS{suffix.replace('.', '_').upper()}"
-        lines += [f"#define {name} {isa.BY_NAME['i32.load' + suffix].opcode:#04x}"]
     return "\n".join([*lines, "", "#endif", ""])
 
 
@@ -95,7 +91,7 @@ def render_trap_texts() -> str:
 
 
 def render_handlers() -> str:
-    """handlers.inc: the body of every instruction, in six groups that a driver includes one at a time."""
+    """handlers.inc: the body of every instruction, in five groups that a driver includes one at a time."""
     lines = [f"/* {BANNER} */"]
     for number, name in enumerate(GROUPS):
         lines.append(f"#{'if' if number == 0 else 'elif'} defined(HANDLERS_{name})")
@@ -103,6 +99,18 @@ def render_handlers() -> str:
             if group(row) == name:
                 lines += _optional(row.feature, render_handler(row))
     return "\n".join([*lines, "#endif", ""])
+
+
+def render_assembly() -> str:
+    """handlers_armv7m.inc: the handlers that are machine code from the first instruction to the last."""
+    lines = [f"/* {BANNER} */"]
+    for number, names in enumerate((("PLAIN", "CALLING"), ("FLOAT",))):
+        lines += ["", f"#{'elif' if number else 'if'} defined(HANDLERS_{'FLOAT' if number else 'ASSEMBLED'})"]
+        for row in ROWS:
+            if group(row) in names:
+                lines += [f"ASSEMBLED({c_name(row)},", *(f'    "{line}\\n"' for line in armv7m.handler(row)), ")"]
+    checks = (f'_Static_assert(offsetof(struct vm, {f}) == {n}, "armv7m.py");' for f, n in armv7m.VM_FIELDS.items())
+    return "\n".join([*lines, "#endif", "", *checks, ""])
 
 
 def _optional(feature: str, lines: list[str]) -> list[str]:
@@ -116,11 +124,18 @@ def render_handler(row: Row) -> list[str]:
         f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{",
         f"    /* {row.sentence} */",
         *(f"    {line}" for line in _fetch(row)),
-        f"    {row.meaning};",
+        f"    {_meaning(row)};",
         *(f"    {line}" for line in _store(row)),
         f"    NEXT({row.halfwords});",
         "}",
     ]
+
+
+def _meaning(row: Row) -> str:
+    """The meaning, with the place of the result where the row puts it away before it branches."""
+    if "PUT(d)" not in row.meaning:
+        return row.meaning
+    return row.meaning.replace("PUT(d)", f"SET_{row.slot_types['d'].upper()}({_extract(fields(row)['d'])}, d)")
 
 
 def _fetch(row: Row) -> Iterator[str]:
@@ -151,7 +166,7 @@ def _extract(operand: Field) -> str:
     pieces = []
     shift = 0
     for halfword, low, width in operand.parts:
-        word = "w" if halfword == 0 else f"pc[{halfword}]"
+        word = f"HALFWORD{halfword}" if halfword < 2 else f"pc[{halfword}]"
         piece = word if low == 0 else f"({word} >> {low})"
         if low + width < 16:
             piece = f"({piece} & {(1 << width) - 1:#x})"
@@ -196,6 +211,7 @@ def render_module(name: str) -> str:
 OUTPUTS: dict[str, Callable[[], str]] = {
     "firmware_runtime/generated/isa.h": render_isa_header,
     "firmware_runtime/generated/handlers.inc": render_handlers,
+    "firmware_runtime/generated/handlers_armv7m.inc": render_assembly,
     "firmware_runtime/generated/traps.inc": render_trap_texts,
     "firmware_runtime/generated/image.h": image_format.render_header,
     "firmware_runtime/generated/hostapi.inc": hostapi.render_c_table,

@@ -12,13 +12,14 @@ itself, any other letter is an operand:
                                                 m q linear memory    v  tag of an exception
     u n        unsigned immediate, count        z   slot of a frame too large for eight bits
     j          signed distance in halfwords from the first halfword of this instruction to the target
-    e          end of an access: its constant offset + its size in bytes
+    e          constant offset of an access
 
 An operand that fills two halfwords has its low half first. A 64-bit operand lies in slots n (low half) and n + 1.
 Opcode byte 0xFF leads to the escape page, whose opcode is the other byte.
 
 The meaning is C over the operands' values; the words in capitals are the few that the interpreter defines:
-TRAP_IF, ACCESS (checks that [a + e - size, a + e) is backed and sets p to it), BRANCH, ENTER, LEAVE, TRY, STOP.
+TRAP_IF, ACCESS (checks that size bytes at a + e are backed and sets p to them; ACCESS_SUM: at an address that wraps),
+PUT (puts d away before the instruction ends), BRANCH, ENTER, LEAVE, TRY, STOP.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ FORMATS = {
     "di": "dddddddd oooooooo iiiiiiii iiiiiiii",
     "dae": "dddddddd oooooooo eeeeeeee aaaaaaaa",
     "bae": "bbbbbbbb oooooooo eeeeeeee aaaaaaaa",
+    "abc": "cccccccc oooooooo bbbbbbbb aaaaaaaa",
+    "bai": "bbbbbbbb oooooooo iiiiiiii aaaaaaaa",
+    "dij": "dddddddd oooooooo jjjjjjjj iiiiiiii",
+    "diuj": "dddddddd oooooooo iiiiiiii uuuuuuuu jjjjjjjj jjjjjjjj",
+    "dibj": "dddddddd oooooooo iiiiiiii bbbbbbbb jjjjjjjj jjjjjjjj",
     "dg": "dddddddd oooooooo gggggggg gggggggg",
     "ag": "aaaaaaaa oooooooo gggggggg gggggggg",
     "dz": "dddddddd oooooooo zzzzzzzz zzzzzzzz",
@@ -125,9 +131,8 @@ class Row:
     types: str
     meaning: str
     sentence: str
-    library: str = ""
-    """Whether the handler calls library functions: "" for straight code, "thumb1" on an ARMv6-M core, "soft" on a core
-    without FPU, "always". One with "registers" calls nothing, but needs the C stack for want of registers."""
+    calls: bool = False
+    """Whether the handler in C calls functions, on one core at least: for what the core has no instruction."""
     since: int = 1
     feature: str = ""
     """One of FEATURES that a firmware may be built without; "" for what every firmware has."""
@@ -198,22 +203,24 @@ _rows: list[Row] = []
 _next = {False: 1, True: 1}
 
 
-def _row(name: str, form: str, types: str, meaning: str, sentence: str, library: str = "", feature: str = "") -> None:
+def _row(name: str, form: str, types: str, meaning: str, sentence: str, calls: bool = False, feature: str = "") -> None:
     """Append a row; opcodes follow the order of the table, 0 stays free on both pages."""
     escaped = form.startswith("x:")
-    _rows.append(Row(name, _next[escaped], form, types, meaning, sentence, library, feature=feature))
+    _rows.append(Row(name, _next[escaped], form, types, meaning, sentence, calls, feature=feature))
     _next[escaped] += 1
 
 
-def _binary(type_: str, form: str, rows: dict[str, tuple[str, str]], result: str = "", library: str = "") -> None:
+def _binary(type_: str, form: str, rows: dict[str, tuple[str, str]], result: str = "", calls: bool = False) -> None:
     for name, (meaning, sentence) in rows.items():
-        _row(f"{type_}.{name}", form, f"{result or type_} {type_} {type_}", meaning, sentence, library)
+        _row(f"{type_}.{name}", form, f"{result or type_} {type_} {type_}", meaning, sentence, calls)
 
 
 # control ------------------------------------------------------------------------------------------------------------
 
 _row("halt", "", "", "STOP(0)", "Ends the call that the host began; the first halfword of every code section.")
-_row("leave_cross", "", "", "LEAVE_CROSS()", "Returns from a call into another module; the second halfword.", "always")
+_row(
+    "leave_cross", "", "", "LEAVE_CROSS()", "Returns from a call into another module; the second halfword.", calls=True
+)
 _row("trap", "u", "", "TRAP(u)", "Traps with the given kind.")
 _row("return", "", "", "LEAVE()", "Returns; the results lie in slot 0 and up.")
 _row("br", "j", "", "BRANCH(j)", "Jumps.")
@@ -229,20 +236,20 @@ _row(
     "Jumps by the a-th of the n + 1 distances that follow, the last when a is n or more.",
 )
 _row("call", "kf", "", "ENTER(k, f)", "Calls a function of the same module whose frame begins at slot k.")
-_row("call_host", "kh", "", "HOST(k, h)", "Calls a host function with its arguments at slot k.", "always")
-_row("call_cross", "kf", "", "ENTER_CROSS(k, f)", "Calls a function of another module.", "always")
+_row("call_host", "kh", "", "HOST(k, h)", "Calls a host function with its arguments at slot k.", calls=True)
+_row("call_cross", "kf", "", "ENTER_CROSS(k, f)", "Calls a function of another module.", calls=True)
 _row(
     "call_indirect",
     "kast",
     "i32",
     "ENTER_INDIRECT(k, a, s, t)",
     "Calls the a-th function of table t if its signature is s.",
-    "always",
+    calls=True,
 )
 _row("call.wide", "x:kf", "", "ENTER(k, f)", "call, with a frame far away.")
-_row("call_host.wide", "x:kh", "", "HOST(k, h)", "call_host, with arguments far away.", "always")
-_row("call_cross.wide", "x:kf", "", "ENTER_CROSS(k, f)", "call_cross, with a frame far away.", "always")
-_row("call_indirect.wide", "x:kast", "i32", "ENTER_INDIRECT(k, a, s, t)", "call_indirect, far away.", "always")
+_row("call_host.wide", "x:kh", "", "HOST(k, h)", "call_host, with arguments far away.", calls=True)
+_row("call_cross.wide", "x:kf", "", "ENTER_CROSS(k, f)", "call_cross, with a frame far away.", calls=True)
+_row("call_indirect.wide", "x:kast", "i32", "ENTER_INDIRECT(k, a, s, t)", "call_indirect, far away.", calls=True)
 
 # moves --------------------------------------------------------------------------------------------------------------
 
@@ -256,11 +263,11 @@ _row("i64.const", "di", "i64", "d = (uint64_t)(int64_t)i", "Sets both slots to a
 _row("slot.load", "dz", "i32", "d = FAR_SLOT(z)", "Fetches a slot beyond the reach of eight bits.")
 _row("slot.store", "az", "i32", "FAR_SLOT(z) = a", "Puts away a slot beyond the reach of eight bits.")
 _row("i32.select", "dabc", "i32 i32 i32 i32", "d = c != 0 ? a : b", "Chooses between two slots.")
-_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.", "registers")
+_row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.")
 _row("global.get", "dg", "i32", "d = GLOBAL(g)", "Reads a global.")
 _row("global.set", "ag", "i32", "GLOBAL(g) = a", "Writes a global.")
 _row("global.get64", "dg", "i64", "d = GLOBAL64(g)", "Reads a global of two slots.")
-_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.", "registers")
+_row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two slots.")
 
 # i32 ----------------------------------------------------------------------------------------------------------------
 
@@ -294,7 +301,7 @@ _binary(
         "div_s": (_DIVISION + _OVERFLOW32 + "d = (uint32_t)((int32_t)a / (int32_t)b)", "Divides, signed."),
         "div_u": (_DIVISION + "d = a / b", "Divides, unsigned."),
     },
-    library="thumb1",
+    calls=True,
 )
 _binary(
     "i32",
@@ -318,12 +325,13 @@ _binary(
         ),
         "rem_u": (_DIVISION + "d = a % b", "Remainder, unsigned."),
     },
-    library="always",
+    calls=True,
 )
 for _name, _form, _meaning, _sentence in [
     ("add_imm", "dai", "d = a + (uint32_t)i", "Adds a constant."),
     ("mul_imm", "dai", "d = a * (uint32_t)i", "Multiplies by a constant."),
     ("and_imm", "dai", "d = a & (uint32_t)i", "Bitwise and with a constant."),
+    ("and_u8", "dau", "d = a & u", "Bitwise and with a constant of eight bits."),
     ("or_imm", "dai", "d = a | (uint32_t)i", "Bitwise or with a constant."),
     ("xor_imm", "dai", "d = a ^ (uint32_t)i", "Bitwise exclusive or with a constant."),
     ("sub_from_imm", "dai", "d = (uint32_t)i - a", "Subtracts from a constant."),
@@ -339,15 +347,22 @@ for _name, _form, _meaning, _sentence in [
     ("gt_u_imm", "dai", "d = a > (uint32_t)i", "1 when greater than a constant, unsigned."),
 ]:
     _row(f"i32.{_name}", _form, "i32 i32", _meaning, _sentence)
-for _name, _meaning, _sentence, _library in [
-    ("clz", "d = vm_clz32(a)", "Counts leading zeros, 32 for zero.", "thumb1"),
-    ("ctz", "d = vm_ctz32(a)", "Counts trailing zeros, 32 for zero.", "thumb1"),
-    ("popcnt", "d = vm_popcnt32(a)", "Counts ones.", ""),
-    ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte.", ""),
-    ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword.", ""),
+for _name, _meaning, _sentence, _calls in [
+    ("clz", "d = vm_clz32(a)", "Counts leading zeros, 32 for zero.", True),
+    ("ctz", "d = vm_ctz32(a)", "Counts trailing zeros, 32 for zero.", True),
+    ("popcnt", "d = vm_popcnt32(a)", "Counts ones.", False),
+    ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte.", False),
+    ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword.", False),
 ]:
-    _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence, _library)
+    _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence, _calls)
 
+_row("i32.mul_add", "dabc", "i32 i32 i32 i32", "d = a * b + c", "Multiplies and adds.")
+for _suffix, _format, _types, _other, _sentence in [
+    ("nz", "dij", "i32", "0", "Adds a constant, jumps unless the sum is zero."),
+    ("ne", "dibj", "i32 i32", "b", "Adds a constant, jumps unless the sum is b."),
+    ("ne_imm", "diuj", "i32", "u", "Adds a constant, jumps unless the sum is another constant."),
+]:
+    _row(f"i32.add_br_{_suffix}", _format, _types, f"d += (uint32_t)i; PUT(d); if (d != {_other}) BRANCH(j)", _sentence)
 _CONDITIONS = [
     ("eq", "a == b", "equal"),
     ("ne", "a != b", "not equal"),
@@ -363,7 +378,7 @@ for _name, _meaning, _sentence in _CONDITIONS:
     _row(f"br_i32.{_name}_imm", "aij", "i32", f"if ({_constant}) BRANCH(j)", f"Jumps when {_sentence}, b constant.")
 for _name, _meaning, _sentence in _CONDITIONS:
     _meaning = f"if ({_meaning.format(64)}) BRANCH(j)"
-    _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.", "registers")
+    _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.")
 
 # linear memory ------------------------------------------------------------------------------------------------------
 
@@ -377,8 +392,8 @@ _LOADS = [
 ]
 _STORES = [
     ("i32.store", "i32", 4, "vm_write32(p, b)", "Stores a word."),
-    ("i32.store8", "i32", 1, "*p = (uint8_t)b", "Stores the low byte."),
-    ("i32.store16", "i32", 2, "vm_write16(p, (uint16_t)b)", "Stores the low halfword."),
+    ("i32.store8", "i32", 1, "*p = (uint8_t)(b)", "Stores the low byte."),
+    ("i32.store16", "i32", 2, "vm_write16(p, (uint16_t)(b))", "Stores the low halfword."),
     ("i64.store", "i64", 8, "vm_write64(p, b)", "Stores a double word."),
 ]
 for _form, _suffix, _reach in [
@@ -388,12 +403,27 @@ for _form, _suffix, _reach in [
 ]:
     for _name, _type, _size, _meaning, _sentence in _LOADS:
         _meaning = f"ACCESS(a, e, {_size}); {_meaning}"
-        _library = "registers" if _type == "i64" else ""
-        _row(_name + _suffix, _form.format("d"), f"{_type} i32", _meaning, _sentence + _reach, _library)
+        _row(_name + _suffix, _form.format("d"), f"{_type} i32", _meaning, _sentence + _reach)
     for _name, _type, _size, _meaning, _sentence in _STORES:
-        _row(
-            _name + _suffix, _form.format("b"), f"i32 {_type}", f"ACCESS(a, e, {_size}); {_meaning}", _sentence + _reach
-        )
+        _meaning = f"ACCESS(a, e, VM_STORE | {_size}); {_meaning}"
+        _row(_name + _suffix, _form.format("b"), f"i32 {_type}", _meaning, _sentence + _reach)
+
+# An address that is a sum wraps around; it has no offset.
+for _suffix, _sum, _forms, _index, _where in [
+    ("sum", "a + b", ("dab", "abc"), " i32", "At a + b."),
+    ("near", "a + (uint32_t)i", ("dai", "bai"), "", "At a + constant."),
+    ("scaled", "a + (b << {})", ("dab", "abc"), " i32", "At a + b times its size."),
+]:
+    for _name, _type, _size, _meaning, _sentence in [*_LOADS, *_STORES]:
+        if _suffix == "scaled" and _size == 1:
+            continue
+        _stores = ".store" in _name
+        _types = f"i32{_index} {_type}" if _stores else f"{_type} i32{_index}"
+        _value = "c" if _index else "b"
+        _length = f"VM_STORE | {_size}" if _stores else f"{_size}"
+        _meaning = f"ACCESS_SUM({_sum.format(_size.bit_length() - 1)}, {_length}); {_meaning}"
+        _meaning = _meaning.replace("(b)", f"({_value})").replace("p, b)", f"p, {_value})") if _stores else _meaning
+        _row(f"{_name}.{_suffix}", _forms[_stores], _types, _meaning, f"{_sentence} {_where}")
 
 _row("memory.size", "x:d", "i32", "d = vm_memory_size(VM)", "Pages of the linear memory.")
 _row("memory.grow", "x:da", "i32 i32", "GROW(d, a)", "Adds pages; the old size, or -1.")
@@ -421,28 +451,27 @@ _binary(
     {
         "add": ("d = a + b", "Adds."),
         "sub": ("d = a - b", "Subtracts."),
+        "and": ("d = a & b", "Bitwise and."),
+        "or": ("d = a | b", "Bitwise or."),
+        "xor": ("d = a ^ b", "Bitwise exclusive or."),
     },
-    library="registers",
 )
-_row("i64.mul", "dab", "i64 i64 i64", "d = a * b", "Multiplies, low half.", "always")
 _binary(
     "i64",
     "dab",
     {
-        "and": ("d = a & b", "Bitwise and."),
-        "or": ("d = a | b", "Bitwise or."),
-        "xor": ("d = a ^ b", "Bitwise exclusive or."),
+        "mul": ("d = a * b", "Multiplies, low half."),
         "shl": ("d = a << (b & 63)", "Shifts left."),
         "shr_s": ("d = (uint64_t)((int64_t)a >> (b & 63))", "Shifts right, sign in."),
         "shr_u": ("d = a >> (b & 63)", "Shifts right, zero in."),
     },
-    library="registers",
+    calls=True,
 )
-_row("i64.add_imm", "dai", "i64 i64", "d = a + (uint64_t)(int64_t)i", "Adds a constant.", "registers")
-_row("i64.and_imm", "dai", "i64 i64", "d = a & (uint64_t)(int64_t)i", "Bitwise and with a constant.", "registers")
-_row("i64.shl_imm", "dau", "i64 i64", "d = a << (u & 63)", "Shifts left by a constant.", "registers")
-_row("i64.shr_s_imm", "dau", "i64 i64", "d = (uint64_t)((int64_t)a >> (u & 63))", "Shifts right, sign in.", "registers")
-_row("i64.shr_u_imm", "dau", "i64 i64", "d = a >> (u & 63)", "Shifts right, zero in.", "registers")
+_row("i64.add_imm", "dai", "i64 i64", "d = a + (uint64_t)(int64_t)i", "Adds a constant.")
+_row("i64.and_imm", "dai", "i64 i64", "d = a & (uint64_t)(int64_t)i", "Bitwise and with a constant.")
+_row("i64.shl_imm", "dau", "i64 i64", "d = a << (u & 63)", "Shifts left by a constant.", calls=True)
+_row("i64.shr_s_imm", "dau", "i64 i64", "d = (uint64_t)((int64_t)a >> (u & 63))", "Shifts right, sign in.", calls=True)
+_row("i64.shr_u_imm", "dau", "i64 i64", "d = a >> (u & 63)", "Shifts right, zero in.", calls=True)
 _binary(
     "i64",
     "dab",
@@ -455,7 +484,6 @@ _binary(
         "le_u": ("d = a <= b", "1 when less or equal, unsigned."),
     },
     result="i32",
-    library="registers",
 )
 _row("i64.eqz", "da", "i32 i64", "d = a == 0", "1 when zero.")
 _row("i64.extend_i32_s", "da", "i64 i32", "d = (uint64_t)(int64_t)(int32_t)a", "Sign-extends to 64 bits.")
@@ -489,7 +517,7 @@ for _name, _meaning, _sentence in [
 
 # f32 and f64 --------------------------------------------------------------------------------------------------------
 
-for _type, _library in [("f32", "soft"), ("f64", "always")]:
+for _type in ("f32", "f64"):
     _binary(
         _type,
         "dab",
@@ -499,7 +527,7 @@ for _type, _library in [("f32", "soft"), ("f64", "always")]:
             "mul": ("d = a * b", "Multiplies."),
             "div": ("d = a / b", "Divides."),
         },
-        library=_library,
+        calls=True,
     )
     _binary(
         _type,
@@ -511,7 +539,7 @@ for _type, _library in [("f32", "soft"), ("f64", "always")]:
             "le": ("d = a <= b", "1 when less or equal."),
         },
         result="i32",
-        library=_library,
+        calls=True,
     )
 for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
     _sign = "0x80000000u" if _type == "f32" else "0x8000000000000000u"

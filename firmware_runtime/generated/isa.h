@@ -66,8 +66,8 @@ enum vm_trap {
 #endif
 #define VM_FEATURES (VM_WITH_TAIL_CALLS * 1 + VM_WITH_TYPED_REFERENCES * 2 + VM_WITH_MULTIPLE_MEMORIES * 4 + VM_WITH_EXCEPTIONS * 8)
 
-/* name, opcode: straight code on every core */
-#define ISA_STRAIGHT(X) \
+/* name, opcode: Armv7-M has handlers in assembly; nothing is called */
+#define ISA_PLAIN(X) \
     X(halt, 0x01) \
     X(trap, 0x03) \
     X(return, 0x04) \
@@ -87,9 +87,11 @@ enum vm_trap {
     X(slot_load, 0x15) \
     X(slot_store, 0x16) \
     X(i32_select, 0x17) \
+    X(i64_select, 0x18) \
     X(global_get, 0x19) \
     X(global_set, 0x1a) \
     X(global_get64, 0x1b) \
+    X(global_set64, 0x1c) \
     X(i32_add_short, 0x1d) \
     X(i32_sub_short, 0x1e) \
     X(i32_add_imm_short, 0x1f) \
@@ -113,123 +115,150 @@ enum vm_trap {
     X(i32_add_imm, 0x35) \
     X(i32_mul_imm, 0x36) \
     X(i32_and_imm, 0x37) \
-    X(i32_or_imm, 0x38) \
-    X(i32_xor_imm, 0x39) \
-    X(i32_sub_from_imm, 0x3a) \
-    X(i32_shl_imm, 0x3b) \
-    X(i32_shr_s_imm, 0x3c) \
-    X(i32_shr_u_imm, 0x3d) \
-    X(i32_rotl_imm, 0x3e) \
-    X(i32_eq_imm, 0x3f) \
-    X(i32_ne_imm, 0x40) \
-    X(i32_lt_s_imm, 0x41) \
-    X(i32_lt_u_imm, 0x42) \
-    X(i32_gt_s_imm, 0x43) \
-    X(i32_gt_u_imm, 0x44) \
-    X(i32_popcnt, 0x47) \
-    X(i32_extend8_s, 0x48) \
-    X(i32_extend16_s, 0x49) \
-    X(br_i32_eq, 0x4a) \
-    X(br_i32_ne, 0x4b) \
-    X(br_i32_lt_s, 0x4c) \
-    X(br_i32_lt_u, 0x4d) \
-    X(br_i32_ge_s, 0x4e) \
-    X(br_i32_ge_u, 0x4f) \
-    X(br_i32_eq_imm, 0x50) \
-    X(br_i32_ne_imm, 0x51) \
-    X(br_i32_lt_s_imm, 0x52) \
-    X(br_i32_lt_u_imm, 0x53) \
-    X(br_i32_ge_s_imm, 0x54) \
-    X(br_i32_ge_u_imm, 0x55) \
-    X(i32_load, 0x5c) \
-    X(i32_load8_s, 0x5d) \
-    X(i32_load8_u, 0x5e) \
-    X(i32_load16_s, 0x5f) \
-    X(i32_load16_u, 0x60) \
-    X(i32_store, 0x62) \
-    X(i32_store8, 0x63) \
-    X(i32_store16, 0x64) \
-    X(i64_store, 0x65) \
-    X(i32_load_wide, 0x66) \
-    X(i32_load8_s_wide, 0x67) \
-    X(i32_load8_u_wide, 0x68) \
-    X(i32_load16_s_wide, 0x69) \
-    X(i32_load16_u_wide, 0x6a) \
-    X(i32_store_wide, 0x6c) \
-    X(i32_store8_wide, 0x6d) \
-    X(i32_store16_wide, 0x6e) \
-    X(i64_store_wide, 0x6f) \
-    X(i64_eqz, 0x84) \
-    X(i64_extend_i32_s, 0x85) \
-    X(i64_extend_i32_u, 0x86)
+    X(i32_and_u8, 0x38) \
+    X(i32_or_imm, 0x39) \
+    X(i32_xor_imm, 0x3a) \
+    X(i32_sub_from_imm, 0x3b) \
+    X(i32_shl_imm, 0x3c) \
+    X(i32_shr_s_imm, 0x3d) \
+    X(i32_shr_u_imm, 0x3e) \
+    X(i32_rotl_imm, 0x3f) \
+    X(i32_eq_imm, 0x40) \
+    X(i32_ne_imm, 0x41) \
+    X(i32_lt_s_imm, 0x42) \
+    X(i32_lt_u_imm, 0x43) \
+    X(i32_gt_s_imm, 0x44) \
+    X(i32_gt_u_imm, 0x45) \
+    X(i32_popcnt, 0x48) \
+    X(i32_extend8_s, 0x49) \
+    X(i32_extend16_s, 0x4a) \
+    X(i32_mul_add, 0x4b) \
+    X(i32_add_br_nz, 0x4c) \
+    X(i32_add_br_ne, 0x4d) \
+    X(i32_add_br_ne_imm, 0x4e) \
+    X(br_i32_eq, 0x4f) \
+    X(br_i32_ne, 0x50) \
+    X(br_i32_lt_s, 0x51) \
+    X(br_i32_lt_u, 0x52) \
+    X(br_i32_ge_s, 0x53) \
+    X(br_i32_ge_u, 0x54) \
+    X(br_i32_eq_imm, 0x55) \
+    X(br_i32_ne_imm, 0x56) \
+    X(br_i32_lt_s_imm, 0x57) \
+    X(br_i32_lt_u_imm, 0x58) \
+    X(br_i32_ge_s_imm, 0x59) \
+    X(br_i32_ge_u_imm, 0x5a) \
+    X(br_i64_eq, 0x5b) \
+    X(br_i64_ne, 0x5c) \
+    X(br_i64_lt_s, 0x5d) \
+    X(br_i64_lt_u, 0x5e) \
+    X(br_i64_ge_s, 0x5f) \
+    X(br_i64_ge_u, 0x60) \
+    X(i32_load, 0x61) \
+    X(i32_load8_s, 0x62) \
+    X(i32_load8_u, 0x63) \
+    X(i32_load16_s, 0x64) \
+    X(i32_load16_u, 0x65) \
+    X(i64_load, 0x66) \
+    X(i32_store, 0x67) \
+    X(i32_store8, 0x68) \
+    X(i32_store16, 0x69) \
+    X(i64_store, 0x6a) \
+    X(i32_load_wide, 0x6b) \
+    X(i32_load8_s_wide, 0x6c) \
+    X(i32_load8_u_wide, 0x6d) \
+    X(i32_load16_s_wide, 0x6e) \
+    X(i32_load16_u_wide, 0x6f) \
+    X(i64_load_wide, 0x70) \
+    X(i32_store_wide, 0x71) \
+    X(i32_store8_wide, 0x72) \
+    X(i32_store16_wide, 0x73) \
+    X(i64_store_wide, 0x74) \
+    X(i32_load_sum, 0x75) \
+    X(i32_load8_s_sum, 0x76) \
+    X(i32_load8_u_sum, 0x77) \
+    X(i32_load16_s_sum, 0x78) \
+    X(i32_load16_u_sum, 0x79) \
+    X(i64_load_sum, 0x7a) \
+    X(i32_store_sum, 0x7b) \
+    X(i32_store8_sum, 0x7c) \
+    X(i32_store16_sum, 0x7d) \
+    X(i64_store_sum, 0x7e) \
+    X(i32_load_near, 0x7f) \
+    X(i32_load8_s_near, 0x80) \
+    X(i32_load8_u_near, 0x81) \
+    X(i32_load16_s_near, 0x82) \
+    X(i32_load16_u_near, 0x83) \
+    X(i64_load_near, 0x84) \
+    X(i32_store_near, 0x85) \
+    X(i32_store8_near, 0x86) \
+    X(i32_store16_near, 0x87) \
+    X(i64_store_near, 0x88) \
+    X(i32_load_scaled, 0x89) \
+    X(i32_load16_s_scaled, 0x8a) \
+    X(i32_load16_u_scaled, 0x8b) \
+    X(i64_load_scaled, 0x8c) \
+    X(i32_store_scaled, 0x8d) \
+    X(i32_store16_scaled, 0x8e) \
+    X(i64_store_scaled, 0x8f) \
+    X(i64_add, 0x90) \
+    X(i64_sub, 0x91) \
+    X(i64_and, 0x92) \
+    X(i64_or, 0x93) \
+    X(i64_xor, 0x94) \
+    X(i64_add_imm, 0x99) \
+    X(i64_and_imm, 0x9a) \
+    X(i64_eq, 0x9e) \
+    X(i64_ne, 0x9f) \
+    X(i64_lt_s, 0xa0) \
+    X(i64_lt_u, 0xa1) \
+    X(i64_le_s, 0xa2) \
+    X(i64_le_u, 0xa3) \
+    X(i64_eqz, 0xa4) \
+    X(i64_extend_i32_s, 0xa5) \
+    X(i64_extend_i32_u, 0xa6)
 
-/* name, opcode: no library calls, but more registers than some cores have */
-#define ISA_REGISTERS(X) \
-    X(i64_select, 0x18) \
-    X(global_set64, 0x1c) \
-    X(br_i64_eq, 0x56) \
-    X(br_i64_ne, 0x57) \
-    X(br_i64_lt_s, 0x58) \
-    X(br_i64_lt_u, 0x59) \
-    X(br_i64_ge_s, 0x5a) \
-    X(br_i64_ge_u, 0x5b) \
-    X(i64_load, 0x61) \
-    X(i64_load_wide, 0x6b) \
-    X(i64_add, 0x70) \
-    X(i64_sub, 0x71) \
-    X(i64_and, 0x73) \
-    X(i64_or, 0x74) \
-    X(i64_xor, 0x75) \
-    X(i64_shl, 0x76) \
-    X(i64_shr_s, 0x77) \
-    X(i64_shr_u, 0x78) \
-    X(i64_add_imm, 0x79) \
-    X(i64_and_imm, 0x7a) \
-    X(i64_shl_imm, 0x7b) \
-    X(i64_shr_s_imm, 0x7c) \
-    X(i64_shr_u_imm, 0x7d) \
-    X(i64_eq, 0x7e) \
-    X(i64_ne, 0x7f) \
-    X(i64_lt_s, 0x80) \
-    X(i64_lt_u, 0x81) \
-    X(i64_le_s, 0x82) \
-    X(i64_le_u, 0x83)
-
-/* name, opcode: library calls on ARMv6-M */
-#define ISA_THUMB1(X) \
+/* name, opcode: Armv7-M has handlers in assembly; functions are called where they are C */
+#define ISA_CALLING(X) \
     X(i32_div_s, 0x2b) \
     X(i32_div_u, 0x2c) \
-    X(i32_clz, 0x45) \
-    X(i32_ctz, 0x46)
+    X(i32_rem_s, 0x33) \
+    X(i32_rem_u, 0x34) \
+    X(i32_clz, 0x46) \
+    X(i32_ctz, 0x47) \
+    X(i64_mul, 0x95) \
+    X(i64_shl, 0x96) \
+    X(i64_shr_s, 0x97) \
+    X(i64_shr_u, 0x98) \
+    X(i64_shl_imm, 0x9b) \
+    X(i64_shr_s_imm, 0x9c) \
+    X(i64_shr_u_imm, 0x9d)
 
-/* name, opcode: library calls where there is no FPU */
-#define ISA_SOFT(X) \
-    X(f32_add, 0x87) \
-    X(f32_sub, 0x88) \
-    X(f32_mul, 0x89) \
-    X(f32_div, 0x8a) \
-    X(f32_eq, 0x8b) \
-    X(f32_ne, 0x8c) \
-    X(f32_lt, 0x8d) \
-    X(f32_le, 0x8e)
+/* name, opcode: Armv7-M with FPU has handlers in assembly; functions are called elsewhere */
+#define ISA_FLOAT(X) \
+    X(f32_add, 0xa7) \
+    X(f32_sub, 0xa8) \
+    X(f32_mul, 0xa9) \
+    X(f32_div, 0xaa) \
+    X(f32_eq, 0xab) \
+    X(f32_ne, 0xac) \
+    X(f32_lt, 0xad) \
+    X(f32_le, 0xae)
 
-/* name, opcode: library calls everywhere */
-#define ISA_LIBRARY(X) \
+/* name, opcode: functions are called everywhere */
+#define ISA_CALLED(X) \
     X(leave_cross, 0x02) \
     X(call_host, 0x0b) \
     X(call_cross, 0x0c) \
     X(call_indirect, 0x0d) \
-    X(i32_rem_s, 0x33) \
-    X(i32_rem_u, 0x34) \
-    X(i64_mul, 0x72) \
-    X(f64_add, 0x8f) \
-    X(f64_sub, 0x90) \
-    X(f64_mul, 0x91) \
-    X(f64_div, 0x92) \
-    X(f64_eq, 0x93) \
-    X(f64_ne, 0x94) \
-    X(f64_lt, 0x95) \
-    X(f64_le, 0x96)
+    X(f64_add, 0xaf) \
+    X(f64_sub, 0xb0) \
+    X(f64_mul, 0xb1) \
+    X(f64_div, 0xb2) \
+    X(f64_eq, 0xb3) \
+    X(f64_ne, 0xb4) \
+    X(f64_lt, 0xb5) \
+    X(f64_le, 0xb6)
 
 /* name, opcode: the escape page */
 #define ISA_ESCAPED(X) \
@@ -328,10 +357,5 @@ enum vm_trap {
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
 #define OP_LEAVE_TAIL 0x5cff
-
-/* The first of six loads each: of a word, of a byte and a halfword signed and unsigned, of a double word. */
-#define OP_LOADS 0x5c
-#define OP_LOADS_WIDE 0x66
-#define OP_LOADS_FAR 0x06
 
 #endif

@@ -27,6 +27,8 @@ LARGEST_FRAME = 0xFFFF - CROSS_LINK_SLOTS
 """Slots of a frame above which a callee's frame can still be named."""
 TABLE_REACH = 0x8000
 """Halfwords that an entry of a br_table reaches."""
+STEPPED = {"br_if": "i32.add_br_nz", "br_i32.ne": "i32.add_br_ne", "br_i32.ne_imm": "i32.add_br_ne_imm"}
+"""Branches that count a loop, and the rows that do the counting too."""
 OPPOSITE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
 
 
@@ -190,6 +192,43 @@ class _Jump:
 
 
 @dataclass(slots=True)
+class _Loop:
+    """A step and the branch that closes the loop: one row, or two when that does not reach."""
+
+    row: Row
+    operands: dict[str, int]
+    plain: _Jump
+    joined: bool = True
+    relocations: tuple = ()
+
+    @property
+    def offset(self) -> int:
+        return self.plain.offset
+
+    @property
+    def length(self) -> int:
+        return self.row.halfwords if self.joined else len(_addition(self.operands)) + self.plain.length
+
+    def grow(self, position: int, targets: dict[Block, int]) -> bool:
+        if not self.joined:
+            return self.plain.grow(position + len(_addition(self.operands)), targets)
+        self.joined = targets[self.plain.target] - position in fields(self.row)["j"].limits
+        return not self.joined
+
+    def encode(self, position: int, targets: dict[Block, int]) -> list[int]:
+        if self.joined:
+            return encode(self.row, **self.operands, j=targets[self.plain.target] - position)
+        addition = _addition(self.operands)
+        return addition + self.plain.encode(position + len(addition), targets)
+
+
+def _addition(operands: dict[str, int]) -> list[int]:
+    """The step of a loop by itself."""
+    row, packed = shortest("i32.add_imm", {"d": operands["d"], "a": operands["d"], "i": operands["i"]})
+    return encode(row, **packed)
+
+
+@dataclass(slots=True)
 class _Table:
     """A br_table; `far` when its entries lead to far jumps that stand behind it."""
 
@@ -231,7 +270,7 @@ class _Table:
         return encode(BY_NAME["br_table"], table, a=self.index, n=len(table) - 1) + jumps
 
 
-_Piece = _Fixed | _Jump | _Table | _Site
+_Piece = _Fixed | _Jump | _Loop | _Table | _Site
 
 
 def _settle(pieces: list[_Piece], starts: dict[Block, int]) -> list[int]:
@@ -260,6 +299,7 @@ class _Emitter:
         self.onward: dict[Block, Block] = {}
         self.sites: dict[Instruction, list[tuple[Block, int | None, bool]]] = {}
         self.caught_at: dict[Block, int] = {}
+        self.steps: dict[Block, Instruction | None] = {}
         self.offset = 0
 
     def run(self) -> list[_Piece]:
@@ -268,12 +308,12 @@ class _Emitter:
                 self._note_site(block)
         bodies = {block: self._body(block) for block in self.function.blocks}
         onward = self.onward = _forwarded({block for block, body in bodies.items() if not body}, self.function.entry)
-        order = [block for block in self.function.blocks if block not in onward]
+        order = _rotated([block for block in self.function.blocks if block not in onward], onward)
         self.pieces = []
         for block, following in zip(order, [*order[1:], None], strict=True):
             self.starts[block] = len(self.pieces)
             self.pieces += bodies[block]
-            self._leave(block.terminator, [onward.get(e.target, e.target) for e in block.edges], following)
+            self._leave(block, [onward.get(e.target, e.target) for e in block.edges], following)
         return self.pieces
 
     def _note_site(self, block: Block) -> None:
@@ -289,8 +329,11 @@ class _Emitter:
         if block is self.function.entry:
             self.offset = block.terminator.offset
             self._copies([Copy(self.slot[v], home, v.slots) for v, home in offsets_of(block.parameters)])
+        step = self.steps[block] = self._step(block)
         for instruction in block.instructions:
             self.offset = instruction.offset
+            if instruction is step:
+                continue
             if instruction.op == "caught":
                 self._take_results(instruction, self.caught_at[block])
             else:
@@ -304,6 +347,29 @@ class _Emitter:
         elif block.terminator.op in TAIL_CALLS:
             self._tail_call(block.terminator)
         return self.pieces
+
+    def _step(self, block: Block) -> Instruction | None:
+        """The addition that counts the loop which the block's branch closes, when it can wait for the branch."""
+        branch = block.terminator
+        if branch.op not in STEPPED or block.edges[0].target is block.edges[1].target:
+            return None
+        for counter in branch.operands[:2]:
+            slot = self.slot[counter]
+            for instruction in reversed(block.instructions):
+                if instruction is counter.definition and self._is_step(instruction, slot):
+                    return instruction
+                if instruction.is_call or instruction.op == "caught" or self._touches(instruction, slot):
+                    break
+        return None
+
+    def _is_step(self, instruction: Instruction, slot: int) -> bool:
+        if instruction.op != "i32.add_imm" or self.slot[instruction.operands[0]] != slot:
+            return False
+        return slot < self.allocation.target.reach and self.allocation.scratch is None
+
+    def _touches(self, instruction: Instruction, slot: int) -> bool:
+        values = [*instruction.results, *instruction.operands]
+        return any(self.slot[v] <= slot < self.slot[v] + v.slots for v in values if v in self.slot)
 
     # instructions
 
@@ -432,14 +498,15 @@ class _Emitter:
 
     # leaving a block
 
-    def _leave(self, terminator: Instruction, targets: list[Block], following: Block | None) -> None:
+    def _leave(self, block: Block, targets: list[Block], following: Block | None) -> None:
+        terminator = block.terminator
         self.offset = terminator.offset
         if terminator.op == "return":
             self._simple("return")
         elif terminator.op in TAIL_CALLS:
             pass  # the call itself has left
         elif terminator.op == "unwind":
-            self._branch(terminator, targets[: len(targets) - len(terminator.immediates)], following)
+            self._branch(block, targets[: len(targets) - len(terminator.immediates)], following)
         elif terminator.op == "unreachable":
             self._simple("trap", u=TRAP_NUMBERS[(*terminator.immediates, "unreachable")[0]])
         elif terminator.op == "br_table":
@@ -449,23 +516,59 @@ class _Emitter:
                 raise Unsupported(f"{self.function.name}: a br_table of {len(targets)} targets is not supported")
             self.pieces.append(table)
         else:
-            self._branch(terminator, targets, following)
+            self._branch(block, targets, following)
 
-    def _branch(self, terminator: Instruction, targets: list[Block], following: Block | None) -> None:
+    def _branch(self, block: Block, targets: list[Block], following: Block | None) -> None:
         """A jump, or a branch to the first target when it holds and to the other when not."""
+        terminator = block.terminator
         name = terminator.op
         if not targets:
             return
         if name not in ("br", "unwind") and targets[0] is not targets[1]:
+            step = self.steps.get(block)
             if targets[0] is following:
                 name, targets = opposite_branch(name), targets[::-1]
             letters = BY_NAME[name].slot_types
             slots = [self.slot[value] for value in terminator.operands]
             operands, _ = self._bring_near(BY_NAME[name], dict(zip(letters, slots, strict=True)))
             operands.update(terminator.immediates)
-            self.pieces.append(_Jump(name, operands, targets[0], self.offset))
+            jump = _Jump(name, operands, targets[0], self.offset)
+            self.pieces += [jump] if step is None else self._stepped(jump, step)
         if targets[-1] is not following:
             self.pieces.append(_Jump("br", {}, targets[-1], self.offset))
+
+    def _stepped(self, jump: _Jump, step: Instruction) -> list[_Piece]:
+        """The branch with the step in it where a row has room for both."""
+        slot = self.slot[step.result]
+        operands = {"d": slot, **dict(step.immediates)}
+        row = BY_NAME.get(STEPPED.get(jump.name, ""))
+        if jump.name == "br_i32.ne":
+            operands["b"] = jump.operands["b"] if jump.operands["a"] == slot else jump.operands["a"]
+        elif jump.name == "br_i32.ne_imm":
+            operands["u"] = jump.operands["i"]
+        if row is not None and all(n in fields(row)[letter].limits for letter, n in operands.items()):
+            return [_Loop(row, operands, jump)]
+        return [_Fixed(_addition(operands), step.offset), jump]
+
+
+def _rotated(order: list[Block], onward: dict[Block, Block]) -> list[Block]:
+    """The order with the block that closes a loop, which holds nothing but copies and a jump back, above the loop's
+    head instead: the branch before it leads there, and it needs no jump."""
+    place = {block: number for number, block in enumerate(order)}
+    closing: dict[Block, Block] = {}
+    for before, block, behind in zip(order, order[1:], order[2:], strict=False):
+        if block.terminator.op != "br" or block.instructions:
+            continue
+        head = onward.get(block.edges[0].target, block.edges[0].target)
+        branches = {onward.get(edge.target, edge.target) for edge in before.edges}
+        if 0 < place[head] < place[block] and branches == {block, behind} and before.terminator.op.startswith("br_"):
+            closing.setdefault(head, block)
+    moved = set(closing.values())
+    rotated: list[Block] = []
+    for block in order:
+        rotated += [closing[block]] if block in closing else []
+        rotated += [] if block in moved else [block]
+    return rotated
 
 
 def _forwarded(empty: set[Block], entry: Block) -> dict[Block, Block]:

@@ -286,19 +286,46 @@ class _Selector:
         self._emit("memory.copy_between", operands, [], *letters)
 
     def _access(self, instruction: Instruction) -> None:
-        operands = [self._operand(value) for value in instruction.operands]
-        end = instruction.immediates[0] + _ACCESS[instruction.op]
-        if end >> 32:
+        offset = instruction.immediates[0]
+        if offset >> 32:
             self._emit("trap", [], [], ("u", TRAP_NUMBERS["memory_out_of_bounds"]))
-            end = _ACCESS[instruction.op]
+            offset = 0
         extended = EXTENDED_LOADS.get(instruction.op)
+        name = extended[0] if extended else RENAMED.get(instruction.op, instruction.op)
+        value = [self._operand(value) for value in instruction.operands[1:]]
+        suffix, address, immediate = self._address(name, self._operand(instruction.operands[0]), offset)
         if extended is None:
-            name = RENAMED.get(instruction.op, instruction.op)
-            self._emit(name, operands, instruction.results, ("e", end))
+            self._emit(name + suffix, address + value, instruction.results, *immediate)
             return
-        load = self.function.new_instruction(extended[0], operands, ("i32",), (("e", end),), self.offset)
+        load = self.function.new_instruction(name + suffix, address, ("i32",), tuple(immediate), self.offset)
         self.done.append(load)
         self._emit(extended[1], [load.result], instruction.results)
+
+    def _address(self, name: str, address: Value, offset: int) -> tuple[str, list[Value], list[tuple[str, int]]]:
+        """How to reach an address: the suffix of the row's name, its operands and its immediate. A sum that nobody else
+        wants is made by the access itself."""
+        total = self._only_use(address)
+        if offset == 0 and total is not None:
+            if total.op == "i32.add_imm" and total.immediates[0][1] in fields(BY_NAME["i32.load.near"])["i"].limits:
+                return ".near", list(total.operands), [total.immediates[0]]
+            if total.op == "i32.add":
+                return self._sum(name, *total.operands)
+        return "", [address], [("e", offset)]
+
+    def _sum(self, name: str, a: Value, b: Value) -> tuple[str, list[Value], list[tuple[str, int]]]:
+        scale = _ACCESS[name].bit_length() - 1
+        for base, index in ((a, b), (b, a)):
+            shift = self._only_use(index)
+            if scale and shift is not None and shift.op == "i32.shl_imm" and shift.immediates == (("u", scale),):
+                return ".scaled", [base, shift.operands[0]], []
+        return ".sum", [a, b], []
+
+    def _only_use(self, value: Value) -> Instruction | None:
+        """The row that makes a value for one other row alone, in this block."""
+        definition = value.definition
+        if not isinstance(definition, Instruction) or self.uses.get(value) != 1:
+            return None
+        return definition if definition in self.done else None
 
     def _binary(self, instruction: Instruction) -> None:
         """Two operands: a constant goes into the instruction where a row has room for it."""
@@ -310,7 +337,17 @@ class _Selector:
             return
         if name[:2] in ("gt", "ge"):
             a, b, name = b, a, exchanged(name)
+        if instruction.op == "i32.add" and self._multiply_add(a, b, instruction.results):
+            return
         self._emit(f"{type_}.{name}", [self._operand(a), self._operand(b)], instruction.results)
+
+    def _multiply_add(self, a: Value, b: Value, results: list[Value]) -> bool:
+        for product, addend in ((a, b), (b, a)):
+            factor = self._only_use(product)
+            if factor is not None and factor.op == "i32.mul":
+                self._emit("i32.mul_add", [*factor.operands, self._operand(addend)], results)
+                return True
+        return False
 
     def _with_constant(self, type_: str, name: str, a: Value, b: Value, results: list[Value]) -> bool:
         number = constant_of(b)
@@ -329,8 +366,10 @@ class _Selector:
         row = BY_NAME.get(f"{type_}.{name}_imm")
         if row is None:
             return False
+        if row.name == "i32.and_imm" and number in range(128, 256):
+            row = BY_NAME["i32.and_u8"]
         letter = "u" if "u" in fields(row) else "i"
-        if letter == "u":
+        if name.startswith(("sh", "rot")):
             number %= bits
         if number not in fields(row)[letter].limits:
             return False

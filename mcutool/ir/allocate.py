@@ -135,7 +135,10 @@ class _Allocator:
         self._collect_wishes()
         self._place_parameters()
         across = {value for kept in self.lifetimes.across.values() for value in kept}
-        classes = sorted(set(self.class_of.values()), key=_start)
+        uses = self._count_uses()
+        classes = sorted(
+            set(self.class_of.values()), key=lambda c: (-sum(uses.get(v, 0) for v in c.members), _start(c))
+        )
         waiting = [c for c in classes if c.members[0] not in self.result.slot]
         for first in (True, False):
             for class_ in waiting:
@@ -145,6 +148,15 @@ class _Allocator:
             self._base(call)
         self._measure()
         return self.result
+
+    def _count_uses(self) -> dict[Value, int]:
+        """How often each value is named: those named most get the low slots, which short instructions reach."""
+        uses: dict[Value, int] = {}
+        for block in self.function.blocks:
+            for instruction in block.everything:
+                for value in [*instruction.operands, *instruction.results]:
+                    uses[value] = uses.get(value, 0) + 1
+        return uses
 
     # joining
 

@@ -23,7 +23,12 @@ from mcutool.wasm.reader import read_module
 HERE = Path(__file__).resolve().parent
 BOARD = "mps2-an386"
 # name -> the argument of `run`, so that the native program takes some 100,000 to 500,000 instructions.
-PROGRAMS = {"crc32": 20, "matrix": 3, "fir": 4, "sort": 4, "list": 4, "fib": 18, "mix64": 4000, "scan": 50}
+PROGRAMS = {
+    "crc32": 20, "matrix": 3, "fir": 4, "sort": 4, "list": 4, "fib": 18, "mix64": 4000, "scan": 50,
+    "json": 20, "mqtt": 30, "search": 20, "fft": 4, "pid": 40, "kalman": 60, "matrix64": 2, "nbody": 3, "sha2": 20,
+    "aes": 20, "lz": 4, "machine": 60, "vm": 10, "format": 60, "graph": 6, "queens": 7, "indirect": 60, "modular": 20,
+    "fixed": 80, "hash": 6, "distance": 6, "sieve": 6, "base64": 20, "huffman": 8, "mandelbrot": 6, "switch": 200,
+}  # fmt: skip
 
 CLANG = ("clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-Wl,--no-entry", "-Wl,--export=run",
          "-Wl,--strip-all", "-Wl,--stack-first", "-Wl,-z,stack-size=1024")  # fmt: skip

@@ -62,11 +62,11 @@ ROWS = {
     ),
     "a narrow store takes the low half": (
         "(memory 1) (func (param i32 i64) (i64.store8 offset=3 (local.get 0) (local.get 1)))",
-        "i32.store8 s1, end=4, s0\nreturn",
+        "i32.store8 s1, offset=3, s0\nreturn",
     ),
     "a store far off": (
-        "(memory 1) (func (param i32 i32) (i32.store offset=65532 (local.get 0) (local.get 1)))",
-        "i32.store.far s1, s0, end=65536\nreturn",
+        "(memory 1) (func (param i32 i32) (i32.store offset=65536 (local.get 0) (local.get 1)))",
+        "i32.store.far s1, s0, offset=65536\nreturn",
     ),
 }
 

@@ -58,7 +58,7 @@ def _declare(result: Image, data: bytes) -> None:
 
 def _iovec(address: int, size: int) -> list[int]:
     code = op("i32.const", d=0, i=IOVEC) + op("i32.const", d=1, i=address) + op("i32.const", d=2, i=size)
-    return code + op("i32.store", a=0, b=1, e=4) + op("i32.store", a=0, b=2, e=8)
+    return code + op("i32.store", a=0, b=1, e=0) + op("i32.store", a=0, b=2, e=4)
 
 
 def writes(text: bytes, status: int) -> bytes:
@@ -75,8 +75,8 @@ def writes_for_ever(text: bytes) -> bytes:
 def echoes() -> bytes:
     """Writes what it reads, until the end of its input."""
     body = _iovec(TEXT, WINDOW - TEXT) + host(FD_READ, 0, IOVEC, 1, COUNT)
-    body += op("i32.const", d=0, i=IOVEC) + op("i32.load", d=1, a=0, e=COUNT + 4)
-    write = op("i32.store", a=0, b=1, e=8) + host(FD_WRITE, 1, IOVEC, 1, COUNT)
+    body += op("i32.const", d=0, i=IOVEC) + op("i32.load", d=1, a=0, e=COUNT)
+    write = op("i32.store", a=0, b=1, e=4) + host(FD_WRITE, 1, IOVEC, 1, COUNT)
     skip = op("br_unless", a=1, j=0)
     back = op("br", j=-(len(body) + len(skip) + len(write)))
     return image(body + op("br_unless", a=1, j=len(skip) + len(write) + len(back)) + write + back + op("return"))

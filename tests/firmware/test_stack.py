@@ -21,7 +21,7 @@ def counts() -> bytes:
     """Function 2 goes round a loop as often as its argument says: calls, divisions of i64, sums of f64, stores."""
     body = op("call", k=16, f=3)
     body += op("i64.const", d=2, i=1000) + op("i64.const", d=4, i=7) + op("i64.div_s", d=2, a=2, b=4)
-    body += op("f64.add", d=4, a=4, b=2) + op("i32.const", d=6, i=64) + op("i32.store", a=6, b=0, e=4)
+    body += op("f64.add", d=4, a=4, b=2) + op("i32.const", d=6, i=64) + op("i32.store", a=6, b=0, e=0)
     body += op("i32.add_imm", d=0, a=0, i=-1)
     loop = body + op("br_i32.ne_imm", a=0, i=0, j=-len(body))
     return programs.image(op("return"), loop + op("return"), op("return"))

@@ -43,11 +43,11 @@ LOOPS = {
     "a host function that returns at once": [host(programs.LED_SET, 1)],
     "a host function that sleeps": [host(programs.SLEEP, 0x7FFF)],
     "a host function that reads": [
-        op("i32.const", d=0, i=programs.IOVEC), op("i32.const", d=1, i=4), op("i32.store", a=0, b=1, e=8),
+        op("i32.const", d=0, i=programs.IOVEC), op("i32.const", d=1, i=4), op("i32.store", a=0, b=1, e=4),
         host(programs.FD_READ, 0, programs.IOVEC, 1, programs.COUNT),
     ],
     "a host function that writes": [
-        op("i32.const", d=0, i=programs.IOVEC), op("i32.const", d=1, i=40), op("i32.store", a=0, b=1, e=8),
+        op("i32.const", d=0, i=programs.IOVEC), op("i32.const", d=1, i=40), op("i32.store", a=0, b=1, e=4),
         host(programs.FD_WRITE, 1, programs.IOVEC, 1, programs.COUNT),
     ],
 }  # fmt: skip

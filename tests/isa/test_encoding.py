@@ -106,10 +106,10 @@ def test_a_handler_is_generated_to_the_letter():
 HANDLER(i32_add, OPCODE) {
     /* Adds. */
     uint32_t d;
-    const uint32_t a = GET_I32((pc[1] & 0xff));
-    const uint32_t b = GET_I32((pc[1] >> 8));
+    const uint32_t a = GET_I32((HALFWORD1 & 0xff));
+    const uint32_t b = GET_I32((HALFWORD1 >> 8));
     d = a + b;
-    SET_I32((w >> 8), d);
+    SET_I32((HALFWORD0 >> 8), d);
     NEXT(2);
 }"""
     assert "\n".join(generate.render_handler(ADD)) == expected.replace("OPCODE", f"{ADD.opcode:#04x}")
