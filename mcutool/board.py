@@ -124,9 +124,8 @@ class Board:
         if self._probe is None:
             self.info()  # once it answers, it is back
             return
-        while (
-            BANNER not in self.output[before:] and self.link.now() < deadline
-        ):  # a request would be counted as the program's own work
+        # Not by a request: its answer would be counted as the program's own work.
+        while BANNER not in self.output[before:] and self.link.now() < deadline:
             self.client.receive(STARTED)
         self.wait(STARTED)
 

@@ -173,7 +173,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if board is not None and call.excinfo is not None:
         _prepare(call.excinfo)
     report = yield
-    if board is not None and report.failed and call.when == "call":
+    if board is not None and report.failed:
         report.sections += [(title, text) for title, text in _sections(board) if text]
     return report
 
