@@ -6,10 +6,13 @@ instructions name is not checked here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, NONE, Image
+from mcutool.image.link import LETTERS
 
+SIGNATURE = re.compile("[{0}]*>[{0}]*".format("".join(LETTERS.values())))
 FUNCTION = EXPORT_KINDS.index("function")
 LARGEST_PAGE = 16  # as a power of two
 
@@ -21,6 +24,9 @@ def complaints(image: Image) -> Iterator[str]:
         limit = len(image.imports if row["module"] == NONE else image.code)
         if row["code"] >= limit or row["signature"] >= signatures or NONE != row["module"] >= len(image.modules):
             yield f"function {number} lies outside it"
+    for number, row in enumerate(image.signatures):
+        if not SIGNATURE.fullmatch(row["text"]):
+            yield f"type {number} is {row['text']!r:.40}"
     for number, row in enumerate(image.imports):
         if row["signature"] >= signatures:
             yield f"import {number} has no type"
