@@ -139,7 +139,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
         if number == len(calls):
             session.begin_measuring()
         reply = _call_or_stop(session, Call(session.client, index, slots, kinds), feeder, task, outcome)
-        if note_end(outcome, reply, Places(built.map)):
+        if note_end(outcome, reply, Places(built.map)) or outcome.error:
             break
     session.limit(None)
     outcome.results = results_of(reply, results)

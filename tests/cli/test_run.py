@@ -115,6 +115,11 @@ def test_a_loop_is_stopped_with_a_backtrace(module: Path, board: str, limit: tup
     assert run(module, "--board", board, "--invoke", "loop", *limit)[2] == said  # to the instruction
 
 
+def test_fuel_that_is_used_up_before_the_loop_begins_ends_the_run_too(module: Path) -> None:
+    code, _, said = run(module, "--invoke", "loop", "--fuel", "10")
+    assert code == 124 and said["error"]["class"] == "timeout"
+
+
 def test_arguments_and_environment_arrive(module: Path) -> None:
     words = ("--invoke", "counts", "--env", "A=1", "--env", "B=2", "--", "--json", "-5")
     assert run(module, *words)[2]["results"] == [3, 2]
