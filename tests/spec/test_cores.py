@@ -32,6 +32,7 @@ NOT_BY_A_PROGRAM = {
     "stopped": "a person or a limit of time stops a program",
     "host_error": "for host functions that can't do their work; none of today's gives it",
     "illegal_instruction": "only a damaged image holds one",
+    "read_only": "only an image built with --rodata flash meets it: tests/image/test_rodata.py",
 }
 WITHOUT_CODE = {
     **dict.fromkeys(("block", "try_table"), "they only say how far their branches go"),
