@@ -156,7 +156,7 @@ def _object(outcome: Outcome, built: Built, board: str) -> dict[str, Any]:
         "error": error_object(outcome.error) if outcome.error else None,
         "instructions": outcome.instructions,
         "cycles": outcome.cycles,
-        "flash_bytes": built.report["flash_bytes"],
+        "flash_bytes": {part: built.report["flash_bytes"][part] for part in ("image", "code", "data")},
         "ram_bytes": {**built.report["ram_bytes"], "stack": outcome.stack},
     }
 
