@@ -13,7 +13,7 @@ from tests.fuzz.vocabulary import DEEPEST
 
 if TYPE_CHECKING:
     from tests.fuzz.body import Body
-    from tests.fuzz.generate import Function, Signature
+    from tests.fuzz.generate import Function, Signature, Table
 
 
 def call_value(body: Body, kind: str, depth: int) -> str:
@@ -38,8 +38,20 @@ def call(body: Body, function: Function, depth: int) -> str:
         return f"(call_ref $t{function.signature.number} {arguments} {typed(body, function.signature, depth)})"
     if body.chance(0.7) or not tables:
         return f"(call {function.name} {arguments})"
-    table, type_ = body.random.choice(tables), f"(type $t{function.signature.number})"
-    return f"(call_indirect {table.name} {type_} {arguments} {places.element_index(body, table, depth)})"
+    table = body.random.choice(tables)
+    if table.minimum and body.chance(0.5):
+        before, index = _put(body, table, function)
+    else:
+        before, index = "", places.element_index(body, table, depth)
+    return f"{before}(call_indirect {table.name} (type $t{function.signature.number}) {arguments} {index})"
+
+
+def _put(body: Body, table: Table, function: Function) -> tuple[str, str]:
+    """Instructions that put a function into a table, and its index there, which no translator knows beforehand."""
+    place, name = body.random.randrange(table.minimum), body.local("i32", "x")
+    index = f"(select (i32.const {place}) (i32.const 0) (global.get $fuel))"
+    put = f"(table.set {table.name} (i32.const {place}) (ref.func {function.name}))"
+    return f"{put} (local.set {name} {index}) ", f"(local.get {name})"
 
 
 def typed(body: Body, signature: Signature, depth: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcutool.ir import rules
 from mcutool.ir.rules import RULES, Rule, Term
-from tests.fuzz import edges
+from tests.fuzz import edges, places
 from tests.fuzz.vocabulary import BY_NAME, NUMBERS
 
 if TYPE_CHECKING:
@@ -35,8 +35,17 @@ def instance_of_rule(body: Body, kind: str, depth: int) -> str:
     for _ in range(20):
         constants = {letter: body.numbers.draw(f"i{rule.width}") for letter in "ck"}
         if holds(body, rule, constants):
-            return term(body, rule.pattern, kind, constants, {}, depth)
+            return _instance(body, rule, kind, constants, depth)
     return ""
+
+
+def _instance(body: Body, rule: Rule, kind: str, constants: dict[str, int], depth: int) -> str:
+    """With a small number for x where the rule asks how large it may be."""
+    if rule.condition is None or "bound" not in rule.condition.co_names:
+        return term(body, rule.pattern, kind, constants, {}, depth)
+    name = body.local("i32", "x")
+    small = f"(local.set {name} {places.small_number(body, depth)})"
+    return f"{small} {term(body, rule.pattern, kind, constants, {'x': name}, depth)}"
 
 
 def holds(body: Body, rule: Rule, constants: dict[str, int]) -> bool:

@@ -45,6 +45,19 @@ def small_index(body: Body, most: int, depth: int) -> str:
     return body.expression("i32", depth + 1)
 
 
+def small_number(body: Body, depth: int) -> str:
+    """An i32 of which a translator may know a bound."""
+    choices = [
+        masked(body, body.random.choice((1, 0x7F, 0xFF, 0x7FFF, 0xFFFF)), depth),
+        f"(i32.shr_u {body.expression('i32', depth + 1)} (i32.const {body.random.choice((1, 16, 17, 24, 31, 33))}))",
+        f"(i32.lt_s {body.expression('i32', depth + 1)} {body.expression('i32', depth + 1)})",
+    ]
+    for memory in body.declared.memories[:1]:
+        narrow = body.random.choice(("i32.load8_u", "i32.load16_u", "i32.load8_s", "i32.load16_s"))
+        choices += [f"({narrow} {memory.name} {address(body, memory, depth)})"] * 3
+    return body.random.choice(choices)
+
+
 def growth(body: Body, most: int, depth: int) -> str:
     """How much larger something shall be; seldom absurdly much."""
     if body.chance(0.85):
