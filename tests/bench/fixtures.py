@@ -1,6 +1,7 @@
 """How long 200 tests with the fixture `board` take on an emulated board: `python -m tests.bench.fixtures [WORKERS]`.
 
-Each test gets a board as it is after booting, installs a module and calls it, or reads what it prints. Everything counts: the start of pytest, of the emulator, and of the board.
+Each test gets a board as it is after booting, installs a module and calls it, or reads what it prints. Everything
+counts: the start of pytest, of the emulator, and of the board.
 """
 
 from __future__ import annotations
