@@ -187,13 +187,12 @@ TRAPS = [
             ("stack_exhausted", "call stack exhausted"),
             ("exit", "program ended"),
             ("stopped", "stopped"),
-            ("host_error", "host function failed"),
+            ("read_only", "store to read-only data in flash: build without --rodata flash"),
             ("illegal_instruction", "illegal instruction"),
             ("null_reference", "null reference"),
             ("null_function_reference", "null function reference"),
             ("uncaught_exception", "uncaught exception"),
             ("exceptions_exhausted", "too many exceptions are alive"),
-            ("read_only", "store to read-only data in flash: build without --rodata flash"),
         ]
     )
 ]

@@ -45,7 +45,8 @@ def load(path: str | Path, board: Board, **options: Any) -> Built:
             raise InvalidModule("the file is empty")
         return build_image(Path(path), board, **options)
     except (InvalidModule, Unsupported) as error:
-        raise error.about(path, next_action=_other_kind(Path(path), data)) from error
+        error.about(path, next_action=_other_kind(Path(path), data))
+        raise
 
 
 def _other_kind(path: Path, data: bytes) -> str:

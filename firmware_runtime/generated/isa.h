@@ -22,13 +22,12 @@ enum vm_trap {
     VM_TRAP_STACK_EXHAUSTED = 11,
     VM_TRAP_EXIT = 12,
     VM_TRAP_STOPPED = 13,
-    VM_TRAP_HOST_ERROR = 14,
+    VM_TRAP_READ_ONLY = 14,
     VM_TRAP_ILLEGAL_INSTRUCTION = 15,
     VM_TRAP_NULL_REFERENCE = 16,
     VM_TRAP_NULL_FUNCTION_REFERENCE = 17,
     VM_TRAP_UNCAUGHT_EXCEPTION = 18,
     VM_TRAP_EXCEPTIONS_EXHAUSTED = 19,
-    VM_TRAP_READ_ONLY = 20,
 };
 
 /* Parts that a firmware may be built without: -DVM_WITH_NAME=0. Bits as in an image's header. */
