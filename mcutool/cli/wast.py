@@ -50,13 +50,14 @@ def execute(options: argparse.Namespace) -> int:
                 print(render(report), flush=True)
     if options.json:
         print(json.dumps({"files": reports}))
-    return VerificationFailed.exit_code if any(report["failed"] for report in reports) else 0
+    return VerificationFailed.exit_code if any(report["failed"] or report["problems"] for report in reports) else 0
 
 
 def render(report: dict[str, Any]) -> str:
     """One script: a line of counts, one for each failure and one for each reason to skip."""
     lines = [f"{report['file']}: {report['passed']} of {report['assertions']} passed"]
     lines += [f"  line {failure['line']}: {failure['message']}" for failure in report["failures"]]
+    lines += [f"  line {problem['line']}: module: {problem['message']}" for problem in report["problems"]]
     reasons = Counter(skip["reason"] for skip in report["skips"])
     lines += [f"  {count} skipped: {reason}" for reason, count in reasons.items()]
     return "\n".join(lines)

@@ -58,7 +58,8 @@ ALIGNMENT = 8
 
 @dataclass
 class Report:
-    """What became of a script's assertions; `failures` and `skips` are (line, message or reason).
+    """What became of a script's assertions; `failures` and `skips` are (line, message or reason), `problems` those of
+    modules that no assertion expects to be wrong.
 
     `delegated` of those passed were decided by the assembler alone: text that it refused, as the script expects.
     """
@@ -69,6 +70,7 @@ class Report:
     delegated: int = 0
     failures: list[tuple[int, str]] = field(default_factory=list)
     skips: list[tuple[int, str]] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
 
     def as_object(self) -> dict[str, Any]:
         """As `mcutool wast --json` prints it."""
@@ -81,6 +83,7 @@ class Report:
             "skipped": len(self.skips),
             "failures": [{"line": line, "message": message} for line, message in self.failures],
             "skips": [{"line": line, "reason": reason} for line, reason in self.skips],
+            "problems": [{"line": line, "message": message} for line, message in self.problems],
         }
 
 
@@ -237,6 +240,8 @@ class ScriptRunner:
             trap, _ = self._call(self.plan.image.modules[instance.number]["instantiate"], b"", 0)
             if trap:
                 instance.problem = _Failed(f"instantiation trapped: {trap}")
+        if instance.problem is not None and not isinstance(instance.problem, _Skipped | Unsupported):
+            self.report.problems.append((command.line, str(instance.problem)))
 
     def _assert(self, command: Command) -> None:
         self.report.assertions += 1
