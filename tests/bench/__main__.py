@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from mcutool.devices import boards
-from tests.bench.measure import PROGRAMS, Comparison, compare
+from tests.bench.measure import BOARDS, DOUBLES, PROGRAMS, Comparison, compare, compile_wasm
 
-HEADINGS = ("program", "native cycles", "bytecode cycles", "ratio", "native text", "wasm code", "bytecode", "to wasm")
+HEADINGS = ("program", "native cycles", "M4F", "M3", "M0", "native text", "wasm code", "bytecode", "to wasm")
+WORKERS = 2
+Measured = dict[str, dict[str, Comparison]]
+"""Program, board -> what was counted."""
 
 
 def geometric_mean(numbers: list[float]) -> float:
@@ -24,21 +29,41 @@ def geometric_mean(numbers: list[float]) -> float:
     return product ** (1 / len(numbers))
 
 
-def speed_table(comparisons: list[Comparison]) -> Table:
-    """A row a program, and the means."""
-    table = Table(title="call of run() on mps2-an386, emulated; cycles are modelled")
+def speed_table(measured: Measured) -> Table:
+    """A row a program, and the means; cycles relative to native code, on ARMv6-M instructions."""
+    table = Table(title="run() on emulated boards relative to gcc -O2: modelled cycles; on the M0, instructions")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "program" else "right")
-    for c in comparisons:
+    for name, on in measured.items():
+        first = on[BOARDS[0]]
+        sizes = (first.native.code, first.wasm_code, first.bytecode.code)
         table.add_row(
-            c.name, f"{c.native.cycles:,}", f"{c.bytecode.cycles:,}", f"{c.slowdown:.2f}",
-            f"{c.native.code:,}", f"{c.wasm_code:,}", f"{c.bytecode.code:,}", f"{c.expansion:.2f}",
+            name, f"{first.native.cycles:,}", *(f"{ratio(on, board):.2f}" for board in BOARDS),
+            *(f"{size:,}" for size in sizes), f"{first.expansion:.2f}",
         )  # fmt: skip
-    slowdown = geometric_mean([c.slowdown for c in comparisons])
-    expansion = geometric_mean([c.expansion for c in comparisons])
     table.add_section()
-    table.add_row("geometric mean", "", "", f"{slowdown:.2f}", "", "", "", f"{expansion:.2f}")
+    groups = {"integer, f32": [n for n in measured if n not in DOUBLES], "f64": [n for n in measured if n in DOUBLES]}
+    for title, names in groups.items():
+        means = [geometric_mean([ratio(measured[name], board) for name in names]) for board in BOARDS]
+        expansion = geometric_mean([measured[name][BOARDS[0]].expansion for name in names])
+        table.add_row(f"mean, {title}", "", *(f"{mean:.2f}" for mean in means), "", "", "", f"{expansion:.2f}")
     return table
+
+
+def ratio(on: dict[str, Comparison], board: str) -> float:
+    """What the bytecode costs relative to native code."""
+    return on[board].dilution if board == "mps2-m0" else on[board].slowdown
+
+
+def measure_all(directory: Path) -> Measured:
+    """Every program on every board, two at a time."""
+    tasks = [(name, directory, board) for name in PROGRAMS for board in BOARDS]
+    with ThreadPoolExecutor(WORKERS) as workers:
+        counted = track(workers.map(lambda task: compare(*task), tasks), total=len(tasks), description="counting")
+        measured: Measured = {name: {} for name in PROGRAMS}
+        for (name, _, board), comparison in zip(tasks, counted, strict=True):
+            measured[name][board] = comparison
+    return measured
 
 
 def firmware_table() -> Table:
@@ -68,10 +93,13 @@ def sizes(elf: Path) -> tuple[int, int]:
 def main() -> int:
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as directory:
-        comparisons = [compare(name, Path(directory)) for name in PROGRAMS]
-    console.print(speed_table(comparisons))
+        for name in PROGRAMS:
+            compile_wasm(name, Path(directory))
+        measured = measure_all(Path(directory))
+    console.print(speed_table(measured))
     console.print(firmware_table())
-    wrong = [c.name for c in comparisons if c.native.checksum != c.bytecode.checksum]
+    counted = [c for on in measured.values() for c in on.values()]
+    wrong = sorted({c.name for c in counted if c.native.checksum != c.bytecode.checksum})
     if wrong:
         console.print(f"checksums differ from the native program's: {', '.join(wrong)}")
     return 1 if wrong else 0

@@ -1,4 +1,4 @@
-"""Compiles a benchmark for both roads and counts what each costs on the emulated mps2-an386.
+"""Compiles a benchmark for both roads and counts what each costs on an emulated board.
 
 This file decides the compilers' flags and what is counted: the one call of `run`. Cycles are modelled
 (mcutool/emulator/profile.py), never measured on silicon. It refuses to know how the figures are shown.
@@ -21,7 +21,9 @@ from mcutool.emulator.profile import Profile
 from mcutool.wasm.reader import read_module
 
 HERE = Path(__file__).resolve().parent
-BOARD = "mps2-an386"
+BOARDS = ("mps2-an386", "mps2-an385", "mps2-m0")
+DOUBLES = frozenset(("matrix64", "nbody"))
+"""Programs whose time goes into f64, which no core here has instructions for."""
 # name -> the argument of `run`, so that the native program takes some 100,000 to 500,000 instructions.
 PROGRAMS = {
     "crc32": 20, "matrix": 3, "fir": 4, "sort": 4, "list": 4, "fib": 18, "mix64": 4000, "scan": 50,
@@ -33,8 +35,7 @@ PROGRAMS = {
 CLANG = ("clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-Wl,--no-entry", "-Wl,--export=run",
          "-Wl,--strip-all", "-Wl,--stack-first", "-Wl,-z,stack-size=1024")  # fmt: skip
 # Without contraction both roads round every operation alike, so the checksums agree.
-GCC = ("arm-none-eabi-gcc", "-O2", "-mthumb", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard",
-       "-ffp-contract=off", "-nostdlib", "-ffreestanding", f"-T{HERE / 'native.ld'}")  # fmt: skip
+GCC = ("arm-none-eabi-gcc", "-O2", "-ffp-contract=off", "-nostdlib", "-ffreestanding", f"-T{HERE / 'native.ld'}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A program on both roads; `wasm_code` is the size of the code section in bytes."""
+    """A program on both roads of a board; `wasm_code` is the size of the code section in bytes."""
 
     name: str
     native: Cost
@@ -62,30 +63,37 @@ class Comparison:
         return self.bytecode.cycles / self.native.cycles
 
     @property
+    def dilution(self) -> float:
+        """Machine instructions relative to native."""
+        return self.bytecode.instructions / self.native.instructions
+
+    @property
     def expansion(self) -> float:
         """Bytes of bytecode relative to the code section."""
         return self.bytecode.code / self.wasm_code
 
 
-def compare(name: str, directory: Path) -> Comparison:
-    """Build and count one program; `directory` takes what is built."""
+def compare(name: str, directory: Path, on: str = BOARDS[0]) -> Comparison:
+    """Build and count one program on a board; `directory` takes what is built."""
     argument = PROGRAMS[name]
     wasm = compile_wasm(name, directory)
-    native = count_native(compile_native(name, argument, directory))
-    return Comparison(name, native, count_bytecode(wasm, argument), read_module(wasm.read_bytes()).code_size)
+    native = count_native(compile_native(name, argument, directory, on), on)
+    return Comparison(name, native, count_bytecode(wasm, argument, on), read_module(wasm.read_bytes()).code_size)
 
 
 def compile_wasm(name: str, directory: Path) -> Path:
     """The program as a module that exports `run`."""
     wasm = directory / f"{name}.wasm"
-    subprocess.run([*CLANG, _source(name), "-o", wasm], check=True)
+    if not wasm.exists():
+        subprocess.run([*CLANG, _source(name), "-o", wasm], check=True)
     return wasm
 
 
-def compile_native(name: str, argument: int, directory: Path) -> Path:
+def compile_native(name: str, argument: int, directory: Path, on: str) -> Path:
     """The program as a bare ELF that calls run(argument) once."""
-    elf = directory / f"{name}.elf"
-    subprocess.run([*GCC, f"-DN={argument}", _source(name), HERE / "native.c", "-lgcc", "-o", elf], check=True)
+    elf = directory / f"{name}-{on}.elf"
+    flags = [*board(on).chip.core.gcc_flags, f"-DN={argument}"]
+    subprocess.run([*GCC, *flags, _source(name), HERE / "native.c", "-lgcc", "-o", elf], check=True)
     return elf
 
 
@@ -93,9 +101,9 @@ def _source(name: str) -> Path:
     return HERE / "programs" / f"{name}.c"
 
 
-def count_native(elf: Path) -> Cost:
+def count_native(elf: Path, on: str) -> Cost:
     """Run a bare ELF to its end."""
-    machine = Machine(board(BOARD), elf)
+    machine = Machine(board(on), elf)
     profile = Profile(machine, "run")
     reason = machine.run(instructions=100_000_000)
     if reason is not Reason.EXIT:
@@ -113,9 +121,9 @@ def _address_of(elf: Path, variable: str) -> int:
         return next(s["st_value"] for s in table.iter_symbols() if s.name == variable)
 
 
-def count_bytecode(wasm: Path, argument: int) -> Cost:
+def count_bytecode(wasm: Path, argument: int, on: str) -> Cost:
     """Call `run` with `mcutool run`."""
-    command = [sys.executable, "-m", "mcutool", "run", "--json", "--board", BOARD, str(wasm)]
+    command = [sys.executable, "-m", "mcutool", "run", "--json", "--board", on, str(wasm)]
     done = subprocess.run([*command, "--invoke", "run", str(argument)], capture_output=True, text=True, check=True)
     record = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     checksum = record["results"][0] & 0xFFFFFFFF
