@@ -17,7 +17,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from mcutool.devices import board
 from mcutool.emulator.machine import Machine, Reason
-from mcutool.emulator.profile import Profile
+from mcutool.emulator.profile import Counts, Profile
 from mcutool.wasm.reader import read_module
 
 HERE = Path(__file__).resolve().parent
@@ -103,15 +103,24 @@ def _source(name: str) -> Path:
 
 def count_native(elf: Path, on: str) -> Cost:
     """Run a bare ELF to its end."""
+    machine, counts = run_bare(elf, on)
+    code = sum(symbol.size for symbol in machine.firmware.symbols.values() if symbol.name != "reset")
+    return Cost(word(machine, elf, "result"), counts.instructions, counts.cycles, code)
+
+
+def run_bare(elf: Path, on: str) -> tuple[Machine, Counts]:
+    """The board when a bare ELF has ended, and what its call of `run` took."""
     machine = Machine(board(on), elf)
     profile = Profile(machine, "run")
     reason = machine.run(instructions=100_000_000)
     if reason is not Reason.EXIT:
         raise RuntimeError(f"{elf.name} did not end: {reason.name}")
-    checksum = int.from_bytes(machine.engine.read(_address_of(elf, "result"), 4), "little")
-    code = sum(symbol.size for symbol in machine.firmware.symbols.values() if symbol.name != "reset")
-    counts = profile.counts()
-    return Cost(checksum, counts.instructions, counts.cycles, code)
+    return machine, profile.counts()
+
+
+def word(machine: Machine, elf: Path, variable: str) -> int:
+    """The 32 bits of a global variable of a bare ELF."""
+    return int.from_bytes(machine.engine.read(_address_of(elf, variable), 4), "little")
 
 
 def _address_of(elf: Path, variable: str) -> int:
