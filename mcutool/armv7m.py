@@ -376,9 +376,10 @@ def _address(row: Row, size: int, flag: int = 0) -> tuple[list[str], list[str], 
     else:
         decode += _number(row, offset, "r2")
     total = [f"add.w r1, r1, r2, lsl #{size.bit_length() - 1}"] if row.name.endswith(".scaled") else ["adds r1, r1, r2"]
+    total.append("sub.w r1, r1, r8")  # on the slow way too, and the carry lives through it
     if row.name.endswith(".wide"):
         total.append("bcs 8f")
-    check = [*total, "sub.w r1, r1, r8", "cmp r1, r9", "bhs 8f"]
+    check = [*total, "cmp r1, r9", "bhs 8f"]
     if wide:
         check += ["adds r1, #4", "cmp r1, r9", "sub.w r1, r1, #4", "bhs 8f"]
     slow = ["8:", f"mov {'r11' if wide else 'r12'}, #{size | flag}"]
