@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from mcutool.encoding import encode, fields
+from mcutool.encoding import encode, fields, walk
 from mcutool.errors import Unsupported
 from mcutool.ir.allocate import Allocation, offsets_of, slots_of
 from mcutool.ir.copies import Copy, sequentialise
@@ -71,6 +72,11 @@ class CompiledFunction:
     relocations: list[Relocation]
     positions: list[tuple[int, int]]
     handlers: list[Handler] = field(default_factory=list)
+
+    @cached_property
+    def rows(self) -> frozenset[Row]:
+        """What the code is made of."""
+        return frozenset(decoded.row for _, decoded in walk(self.halfwords))
 
 
 def compile_function(function: Function, allocation: Allocation) -> CompiledFunction:

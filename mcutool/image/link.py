@@ -379,8 +379,7 @@ def link(modules: list[CompiledModule], stack_slots: int, table_room: int = 0) -
 
 def features_of(function: CompiledFunction) -> int:
     """Bits of isa.FEATURES that the function's code uses."""
-    rows = {decoded.row for _, decoded in walk(function.halfwords)}
-    bits = {FEATURES[row.feature] for row in rows if row.feature}
+    bits = {FEATURES[row.feature] for row in function.rows if row.feature}
     return sum(bits | ({FEATURES["exceptions"]} if function.handlers else set()))
 
 
