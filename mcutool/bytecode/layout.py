@@ -528,10 +528,10 @@ class _Emitter:
         """A jump, or a branch to the first target when it holds and to the other when not."""
         terminator = block.terminator
         name = terminator.op
+        step = self.steps.get(block)
         if not targets:
             return
         if name not in ("br", "unwind") and targets[0] is not targets[1]:
-            step = self.steps.get(block)
             if targets[0] is following:
                 name, targets = opposite_branch(name), targets[::-1]
             letters = BY_NAME[name].slot_types
@@ -540,6 +540,8 @@ class _Emitter:
             operands.update(terminator.immediates)
             jump = _Jump(name, operands, targets[0], self.offset)
             self.pieces += [jump] if step is None else self._stepped(jump, step)
+        elif step is not None:  # nothing is left of the branch, since both ways were empty and lead to the same block
+            self.pieces.append(self._lone_step(step))
         if targets[-1] is not following:
             self.pieces.append(_Jump("br", {}, targets[-1], self.offset))
 
@@ -554,7 +556,10 @@ class _Emitter:
             operands["u"] = jump.operands["i"]
         if row is not None and all(n in fields(row)[letter].limits for letter, n in operands.items()):
             return [_Loop(row, operands, jump)]
-        return [_Fixed(_addition(operands), step.offset), jump]
+        return [self._lone_step(step), jump]
+
+    def _lone_step(self, step: Instruction) -> _Fixed:
+        return _Fixed(_addition({"d": self.slot[step.result], **dict(step.immediates)}), step.offset)
 
 
 def _rotated(order: list[Block], onward: dict[Block, Block]) -> list[Block]:

@@ -132,6 +132,18 @@ def test_branches_of_all_lengths_arrive(stores: int, tmp_path) -> None:
     assert answers(text, tmp_path, [0xFFFFFFFF]) == [50]
 
 
+def test_a_step_stays_when_nothing_is_left_of_its_branch(tmp_path) -> None:
+    """Both ways are empty once the conversions have become copies of a slot to itself."""
+    text = """(func (export "f") (param i32) (result i32) (local i64)
+      (local.set 1 (i64.mul (i64.extend_i32_u (local.get 0)) (i64.const 0x100000001)))
+      (local.set 0 (i32.add (local.get 0) (i32.const -1)))
+      (i32.clz (if (result i32) (local.get 0)
+        (then (i32.wrap_i64 (local.get 1)))
+        (else (i32.wrap_i64 (local.get 1)))))
+      (i32.add (local.get 0)))"""
+    assert answers(text, tmp_path, [0, 1, 2, 256]) == [31, 31, 31, 278]
+
+
 @pytest.mark.parametrize("stores", [1, 12000])
 def test_jump_tables_of_all_lengths_arrive(stores: int, tmp_path) -> None:
     body = "(i32.store offset=1000 (local.get 0) (local.get 0))" * stores
