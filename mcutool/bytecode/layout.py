@@ -359,6 +359,8 @@ class _Emitter:
         branch = block.terminator
         if branch.op not in STEPPED or block.edges[0].target is block.edges[1].target:
             return None
+        if len(set(branch.operands)) < len(branch.operands):  # a row would compare the sum with what it was
+            return None
         for counter in branch.operands[:2]:
             slot = self.slot[counter]
             for instruction in reversed(block.instructions):
