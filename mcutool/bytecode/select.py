@@ -152,6 +152,7 @@ class _Selector:
         self.made: dict[tuple[Block, str, int], Value] = {}
         self.hoisted: dict[Block, list[Instruction]] = {}
         self.room_for_constants = HOISTED_CONSTANTS
+        self.home: dict[Value, Block] = {}
         self.block = function.entry
         self.done: list[Instruction] = []
         self.offset = 0
@@ -226,6 +227,7 @@ class _Selector:
         instruction = Instruction(name, operands, immediates, self.offset, results)
         for value in results:
             value.definition = instruction
+            self.home[value] = self.block
         self.done.append(instruction)
 
     def _instruction(self, instruction: Instruction) -> None:
@@ -325,7 +327,7 @@ class _Selector:
         definition = value.definition
         if not isinstance(definition, Instruction) or self.uses.get(value) != 1:
             return None
-        return definition if definition in self.done else None
+        return definition if self.home.get(value) is self.block else None
 
     def _binary(self, instruction: Instruction) -> None:
         """Two operands: a constant goes into the instruction where a row has room for it."""
