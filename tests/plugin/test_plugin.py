@@ -16,7 +16,9 @@ from mcutool import devices
 from mcutool.wasm.text import assemble
 
 pytest_plugins = ["pytester"]
-WITHOUT = ("-p", "no:hypothesispytest")  # which takes seconds to sum up what it has not done
+WITHOUT = ("-p", "no:hypothesispytest", "-p", "no:faulthandler")
+"""Plugins that a run inside this one does not need: the first takes seconds to sum up what it has not done, the second
+takes away the signal handlers by which wasmtime notices traps."""
 
 COUNTER = assemble("""
 (module
