@@ -9,6 +9,7 @@ come at once.
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import json
 import os
@@ -65,6 +66,7 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error is printed here and nowhere else."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(100_000, 20, 100)  # a translation makes many objects that stay: looking for garbage finds none
     _open_closed_streams()
     try:
         code = _dispatch(words)
