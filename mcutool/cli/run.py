@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ def execute(options: argparse.Namespace) -> int:
     output = _Output()
     with Stages() as stages:  # closed when the program is on the board: the terminal is the program's from then on
         session = _session(options, board, output.write, stages.until_done)
-        outcome = run.run(session, built, board, task, source)
+        with closing(session.client.link):
+            outcome = run.run(session, built, board, task, source)
     if options.json:
         output.end_line()
         print(json.dumps(_object(outcome, built, board.name)))
