@@ -1,4 +1,4 @@
-/* Included by execute.c: handlers as functions that end in sibling calls; the driver for ARMv7-M and later.
+/* Included by execute.c: handlers in assembly that jump from one to the next; the driver for ARMv7-M and later.
  *
  * The state lies in registers that every C function preserves. vm_execute saves the caller's, a handler that stops
  * the program jumps to leave(), which restores them: between the two the C stack pointer never moves but inside the

@@ -1,8 +1,7 @@
 /* The interpreter: generated handler bodies under one of three drivers.
  *
- * VM_DRIVER_THREADED  handlers are functions that end in a sibling call; the state lies in global register variables
- *                     (ARMv7-M and later). A handler that would need the C stack, because it calls a library
- *                     function, is an ordinary function behind a two-instruction veneer, so no handler ever pushes.
+ * VM_DRIVER_THREADED  handlers are assembly, each of which jumps to the next; the state lies in registers (ARMv7-M and
+ *                     later). One that calls functions is C behind a veneer of two instructions, so none ever pushes.
  * VM_DRIVER_GOTO      one function with computed goto (ARMv6-M, where gcc makes no sibling calls).
  * VM_DRIVER_SWITCH    one function with a switch (PC, sanitizers); it cannot be interrupted.
  *
@@ -13,7 +12,8 @@
  * old address on the stack. vm_switch_table() sees to all other handlers: they lie in the section .interpreter, in
  * which the register never holds anything else.
  *
- * This file decides how instructions are reached. It refuses to know what they do: that is generated/handlers.inc.
+ * This file decides how instructions are reached. It refuses to know what they do: that is generated/handlers.inc, and
+ * generated/handlers_armv7m.inc in assembly.
  */
 #include "vm.h"
 #include "arithmetic.h"

@@ -26,7 +26,7 @@ VM_FIELDS = {"code": 36, "functions": 40, "globals": 60, "stack_end": 72}
 """Offsets in struct vm that handlers read; the driver asserts them."""
 
 STORE = 16
-"""VM_STORE: what the slow way of a store is told beside the size."""
+"""VM_STORE, which the slow way of a store is told beside the size; the driver asserts it."""
 
 DISPATCH = ["uxtb r2, r0", "ldr.w pc, [r6, r2, lsl #2]"]
 
@@ -46,12 +46,11 @@ _I64 = {"a": Place("r1", "r2"), "b": Place("r12", "lr"), "c": Place("r11")}
 # Operands: one slot in r1, r2, r12; with a first operand of two slots in r1:r2, r12:lr, r11. Immediates take the place
 # of the next operand. Results: r1, or r1:r2. r3 holds the number of the result's slot, r0 the next instruction.
 
-_TRUTH = "ite {0}; mov{0} r1, #1; mov{1} r1, #0"
 _IS_ZERO = "clz r1, r1; lsrs r1, r1, #5"
 
 
 def _truth(condition: str, opposite: str) -> str:
-    return _TRUTH.format(condition, opposite)
+    return f"ite {condition}; mov{condition} r1, #1; mov{opposite} r1, #0"
 
 
 def _trap(label: str, kind: str) -> str:

@@ -42,7 +42,7 @@ class Core:
     gcc_flags: tuple[str, ...]
     unicorn_model: str
     fpu: bool
-    dispatch: str  # the interpreter's driver: threaded (sibling calls) or goto
+    dispatch: str  # the interpreter's driver: threaded (handlers in assembly) or goto
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ def architecture_is_known(core: Core) -> str:
 
 
 def dispatch_suits_the_core(core: Core) -> str:
-    """Threaded handlers need sibling calls, which gcc does not make in Thumb-1."""
+    """The threaded handlers are Thumb-2 code, which an ARMv6-M core does not have."""
     wanted = "goto" if core.architecture == "armv6-m" else "threaded"
     return "" if core.dispatch == wanted else f"dispatch is {core.dispatch!r}, {core.architecture} needs {wanted!r}"
 

@@ -110,6 +110,7 @@ def render_assembly() -> str:
             if group(row) in names:
                 lines += [f"ASSEMBLED({c_name(row)},", *(f'    "{line}\\n"' for line in armv7m.handler(row)), ")"]
     checks = (f'_Static_assert(offsetof(struct vm, {f}) == {n}, "armv7m.py");' for f, n in armv7m.VM_FIELDS.items())
+    checks = (*checks, f'_Static_assert(VM_STORE == {armv7m.STORE}, "armv7m.py");')
     return "\n".join([*lines, "#endif", "", *checks, ""])
 
 

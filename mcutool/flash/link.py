@@ -176,7 +176,7 @@ def _group(port: str) -> str:
     """The group that may open the port, where that says something: dialout on Debian, uucp on Arch."""
     try:
         group = Path(port).group()
-    except (OSError, KeyError, NotImplementedError):
+    except (OSError, KeyError, NotImplementedError):  # no file, a group without a name, a system without groups
         group = "root"
     return "dialout" if group in ("root", "nogroup", "nobody", "tty") else group
 
