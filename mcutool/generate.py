@@ -109,8 +109,9 @@ def render_assembly() -> str:
         for row in ROWS:
             if group(row) in names:
                 lines += [f"ASSEMBLED({c_name(row)},", *(f'    "{line}\\n"' for line in armv7m.handler(row)), ")"]
-    checks = (f'_Static_assert(offsetof(struct vm, {f}) == {n}, "armv7m.py");' for f, n in armv7m.VM_FIELDS.items())
-    checks = (*checks, f'_Static_assert(VM_STORE == {armv7m.STORE}, "armv7m.py");')
+    facts = {f"offsetof(struct vm, {name})": offset for name, offset in armv7m.VM_FIELDS.items()}
+    facts["VM_STORE"] = armv7m.STORE
+    checks = [f'_Static_assert({what} == {number}, "armv7m.py");' for what, number in facts.items()]
     return "\n".join([*lines, "#endif", "", *checks, ""])
 
 
