@@ -73,9 +73,6 @@ BODIES = {
     "global.set": "ldr.w r12, [r10, #{globals}]; str.w r1, [r12, r2, lsl #2]",
     "global.get64": "ldr.w r2, [r10, #{globals}]; add.w r2, r2, r1, lsl #2; ldr r1, [r2]; ldr r2, [r2, #4]",
     "global.set64": "ldr.w lr, [r10, #{globals}]; add.w lr, lr, r12, lsl #2; str.w r1, [lr]; str.w r2, [lr, #4]",
-    "i32.add.short": "add r1, r2",
-    "i32.sub.short": "subs r1, r1, r2",
-    "i32.add_imm.short": "add r1, r2",
     "i32.add": "add r1, r2",
     "i32.sub": "subs r1, r1, r2",
     "i32.mul": "muls r1, r2",
@@ -96,7 +93,12 @@ BODIES = {
     "i32.add_imm": "add r1, r2",
     "i32.mul_imm": "muls r1, r2",
     "i32.and_imm": "ands r1, r2",
-    "i32.and_u8": "ands r1, r2",
+    "i32.add_imm.wide": "add r1, r2",
+    "i32.extend8_u": "uxtb r1, r1",
+    "i32.extend16_u": "uxth r1, r1",
+    "i32.mul_imm_add": "mla r1, r1, r12, r2",
+    "i32.move_if": "cmp r12, #0; it ne; movne r1, r2",
+    "i32.move_unless": "cmp r12, #0; it eq; moveq r1, r2",
     "i32.mul_add": "mla r1, r1, r2, r12",
     "i32.or_imm": "orrs r1, r2",
     "i32.xor_imm": "eors r1, r2",
@@ -136,6 +138,13 @@ BODIES = {
     "i64.extend_i32_s": "asrs r2, r1, #31",
     "i64.extend_i32_u": "movs r2, #0",
 }
+BODIES |= {
+    f"{name}.short": BODIES[name]
+    for name in [
+        *(f"i32.{name}" for name in ("add", "sub", "mul", "and", "or", "xor", "extend8_u")),
+        *(f"i32.{name}_imm" for name in ("add", "and", "shl", "shr_u")),
+    ]
+}
 _SHIFT = {
     "shl": "rsb lr, r12, #32; lsl r2, r2, r12; lsr lr, r1, lr; orr r2, r2, lr; "
     "subs lr, r12, #32; it pl; lslpl r2, r1, lr; lsl r1, r1, r12",
@@ -165,6 +174,8 @@ _FLOAT_IN = "vmov s0, s1, r1, r2"
 _COMPARED = f"{_FLOAT_IN}; vcmp.f32 s0, s1; vmrs APSR_nzcv, fpscr"
 FLOAT_BODIES = {
     **{f"f32.{n}": f"{_FLOAT_IN}; v{n}.f32 s0, s0, s1; vmov r1, s0" for n in ("add", "sub", "mul", "div")},
+    **{f"f32.{n}.short": f"{_FLOAT_IN}; v{n}.f32 s0, s0, s1; vmov r1, s0" for n in ("add", "sub", "mul")},
+    "f32.mul_add": f"{_FLOAT_IN}; vmul.f32 s0, s0, s1; vmov s1, r12; vadd.f32 s0, s0, s1; vmov r1, s0",
     "f32.eq": f"{_COMPARED}; {_truth('eq', 'ne')}",
     "f32.ne": f"{_COMPARED}; {_truth('ne', 'eq')}",
     "f32.lt": f"{_COMPARED}; {_truth('mi', 'pl')}",
@@ -197,6 +208,10 @@ SPECIAL = {
     "trap": "ubfx r0, r0, #8, #8; b trap",
     "return": "ldr.w r4, [r5, #-4]; ldr.w r1, [r5, #-8]; ldr r0, [r4]; sub.w r5, r5, r1, lsl #2; {dispatch}",
     "br": "sbfx r1, r0, #8, #8; add.w r4, r4, r1, lsl #1; ldr r0, [r4]; {dispatch}",
+    "br_const": "ubfx r3, r0, #8, #4; ubfx r2, r0, #12, #4; asrs r1, r0, #16; add.w r4, r4, r1, lsl #1; ldr r0, [r4]; "
+    "str.w r2, [r5, r3, lsl #2]; {dispatch}",
+    "br_copy": "ubfx r2, r0, #12, #4; asrs r1, r0, #16; ldr.w r2, [r5, r2, lsl #2]; ubfx r3, r0, #8, #4; "
+    "add.w r4, r4, r1, lsl #1; ldr r0, [r4]; str.w r2, [r5, r3, lsl #2]; {dispatch}",
     "br.wide": "asrs r1, r0, #16; add.w r4, r4, r1, lsl #1; ldr r0, [r4]; {dispatch}",
     "br_table": "ubfx r1, r0, #8, #8; lsrs r2, r0, #16; ldr.w r1, [r5, r1, lsl #2]; cmp r1, r2; it hi; movhi r1, r2; "
     "add.w r1, r4, r1, lsl #1; ldrsh.w r1, [r1, #4]; add.w r4, r4, r1, lsl #1; ldr r0, [r4]; {dispatch}",
@@ -215,7 +230,7 @@ def is_assembled(row: Row) -> bool:
     return not row.escaped and (
         row.name in ASSEMBLED
         or row.name.startswith(("br_i32.", "br_i64.", "i32.add_br"))
-        or row.name in ("br_if", "br_unless")
+        or row.name.startswith(("br_if", "br_unless"))
         or _plain(row.name) in _LOADS
         or _plain(row.name) in _STORES
     )
@@ -258,7 +273,7 @@ def _number(row: Row, letter: str, register: str) -> list[str]:
     field = fields(row)[letter]
     (halfword, low, width), *rest = field.parts
     if letter == "u" and row.name.startswith(("i32.sh", "i32.rot", "i64.sh")):
-        width = 6 if row.name.startswith("i64") else 5
+        width = min(width, 6 if row.name.startswith("i64") else 5)
     if halfword >= 2 or rest:
         if rest:
             return [f"ldr.w {register}, [r4, #{2 * halfword}]"]
@@ -277,14 +292,13 @@ def _value(row: Row) -> list[str]:
     """A row that computes: operands, body, result."""
     types = row.slot_types
     reads = [letter for letter in "abc" if letter in types]
-    in_place = "d" in types and ("d +=" in row.meaning or "d -=" in row.meaning)
     wide = any(types[letter] in ("i64", "f64") for letter in reads)
     places = _I64 if wide else _I32
-    if in_place:
-        places = {"d": Place("r1"), "a": Place("r2")}
+    if row.in_place:
+        places = {"d": Place("r1"), "a": Place("r2"), "b": Place("r12")}
     lines: list[str] = []
     immediates = [letter for letter in fields(row) if letter in "iugz"]
-    free = [place.low for place in places.values()][len(reads) + in_place :]
+    free = [place.low for place in places.values()][len(reads) + row.in_place :]
     for letter in reads:
         lines += _number(row, letter, places[letter].low)
     if "d" in types:
@@ -294,7 +308,7 @@ def _value(row: Row) -> list[str]:
     for letter in reads:
         if types[letter] in ("i64", "f64"):
             lines.append(f"add.w {places[letter].low}, r5, {places[letter].low}, lsl #2")
-    if in_place:
+    if row.in_place:
         lines.append("ldr.w r1, [r5, r3, lsl #2]")
     for letter in reads:
         place = places[letter]
@@ -337,8 +351,8 @@ def _branch(row: Row) -> list[str]:
     lines: list[str] = []
     for letter in reads:
         lines += _number(row, letter, places[letter].low)
-    if "i" in fields(row):
-        lines += _number(row, "i", "r2")
+    for letter in (letter for letter in "iu" if letter in fields(row)):
+        lines += _number(row, letter, "r2")
     lines += [f"add.w {places[x].low}, r5, {places[x].low}, lsl #2" for x in reads if wide]
     for letter in reads:
         place = places[letter]
@@ -347,8 +361,10 @@ def _branch(row: Row) -> list[str]:
         else:
             lines.append(f"ldr.w {place.low}, [r5, {place.low}, lsl #2]")
     lines += _number(row, "j", "r3")
-    if row.name in ("br_if", "br_unless"):
-        lines.append(f"{'cbz' if row.name == 'br_if' else 'cbnz'} r1, 1f")
+    if row.name.startswith(("br_if", "br_unless")):
+        lines.append(f"{'cbz' if row.name.startswith('br_if') else 'cbnz'} r1, 1f")
+    elif row.name in ("br_i32.any_imm", "br_i32.none_imm"):
+        lines += ["tst r1, r2", f"b{'eq' if row.name == 'br_i32.any_imm' else 'ne'} 1f"]
     else:
         name = row.name.partition(".")[2].removesuffix("_imm")
         if wide and name in ("eq", "ne"):
@@ -366,23 +382,27 @@ def _address(row: Row, size: int, flag: int = 0) -> tuple[list[str], list[str], 
     """Decoding and sum, the address in r1; the check; the slow way, which comes back behind the check."""
     wide = row.name.startswith("i64")
     indexed = row.name.endswith((".sum", ".scaled"))
-    decode = [*_number(row, "a", "r1")]
-    fetch = ["ldr.w r1, [r5, r1, lsl #2]"]
-    offset = next((letter for letter in "ie" if letter in fields(row)), "")
+    form = row.name.removeprefix(_plain(row.name))
+    decode = _number(row, "e" if form == ".at" else "a", "r1")
+    fetch = ["ldr.w r1, [r5, r1, lsl #2]"] if form != ".at" else []
+    total = ["adds r1, r1, r2"]
     if indexed:
         decode += _number(row, "b", "r2")
         fetch.append("ldr.w r2, [r5, r2, lsl #2]")
+    elif form in (".at", ".short"):
+        total = []
     else:
-        decode += _number(row, offset, "r2")
-    total = [f"add.w r1, r1, r2, lsl #{size.bit_length() - 1}"] if row.name.endswith(".scaled") else ["adds r1, r1, r2"]
+        decode += _number(row, "e" if "e" in fields(row) else "i", "r2")
+    if form == ".scaled":
+        total = [f"add.w r1, r1, r2, lsl #{size.bit_length() - 1}"]
     total.append("sub.w r1, r1, r8")  # on the slow way too, and the carry lives through it
-    if row.name.endswith(".wide"):
+    if form == ".wide":
         total.append("bcs 8f")
     check = [*total, "cmp r1, r9", "bhs 8f"]
     if wide:
         check += ["adds r1, #4", "cmp r1, r9", "sub.w r1, r1, #4", "bhs 8f"]
     slow = ["8:", f"mov {'r11' if wide else 'r12'}, #{size | flag}"]
-    if offset != "e":
+    if form not in ("", ".wide"):  # the offset is part of the sum
         slow.append("movs r2, #0")
     slow += [f"bl slow_access{'_wide' if wide else ''}", "b 1b"]
     return decode, [*fetch, *check, "1:"], slow

@@ -152,7 +152,7 @@ def _fetch(row: Row) -> Iterator[str]:
         place = _extract(fields(row)[letter])
         if letter != "d":
             yield f"const {C_TYPES[slot_type]} {letter} = GET_{slot_type.upper()}({place});"
-        elif "d +=" in row.meaning or "d -=" in row.meaning:
+        elif row.in_place:
             yield f"{C_TYPES[slot_type]} d = GET_{slot_type.upper()}({place});"
         else:
             yield f"{C_TYPES[slot_type]} d;"

@@ -24,6 +24,7 @@ PUT (puts d away before the instruction ends), BRANCH, ENTER, LEAVE, TRY, STOP.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,6 +62,8 @@ FORMATS = {
     "da.short": "aaaadddd oooooooo",
     "di.short": "iiiidddd oooooooo",
     "du.short": "uuuudddd oooooooo",
+    "ba.short": "aaaabbbb oooooooo",
+    "aj.short": "jjjjaaaa oooooooo",
     # two halfwords
     "da": "dddddddd oooooooo 00000000 aaaaaaaa",
     "dab": "dddddddd oooooooo bbbbbbbb aaaaaaaa",
@@ -71,6 +74,8 @@ FORMATS = {
     "bae": "bbbbbbbb oooooooo eeeeeeee aaaaaaaa",
     "abc": "cccccccc oooooooo bbbbbbbb aaaaaaaa",
     "bai": "bbbbbbbb oooooooo iiiiiiii aaaaaaaa",
+    "de": "dddddddd oooooooo eeeeeeee eeeeeeee",
+    "be": "bbbbbbbb oooooooo eeeeeeee eeeeeeee",
     "dij": "dddddddd oooooooo jjjjjjjj iiiiiiii",
     "diuj": "dddddddd oooooooo iiiiiiii uuuuuuuu jjjjjjjj jjjjjjjj",
     "dibj": "dddddddd oooooooo iiiiiiii bbbbbbbb jjjjjjjj jjjjjjjj",
@@ -80,6 +85,9 @@ FORMATS = {
     "az": "aaaaaaaa oooooooo zzzzzzzz zzzzzzzz",
     "abj": "aaaaaaaa oooooooo jjjjjjjj bbbbbbbb",
     "aij": "aaaaaaaa oooooooo jjjjjjjj iiiiiiii",
+    "auj": "aaaaaaaa oooooooo jjjjjjjj uuuuuuuu",
+    "duj": "uuuudddd oooooooo jjjjjjjj jjjjjjjj",
+    "daj": "aaaadddd oooooooo jjjjjjjj jjjjjjjj",
     "aj": "aaaaaaaa oooooooo jjjjjjjj jjjjjjjj",
     "j.wide": "00000000 oooooooo jjjjjjjj jjjjjjjj",
     "an": "aaaaaaaa oooooooo nnnnnnnn nnnnnnnn",
@@ -88,6 +96,9 @@ FORMATS = {
     # three and four halfwords
     "di.wide": "dddddddd oooooooo iiiiiiii iiiiiiii iiiiiiii iiiiiiii",
     "dabc": "dddddddd oooooooo bbbbbbbb aaaaaaaa 00000000 cccccccc",
+    "dabi": "dddddddd oooooooo bbbbbbbb aaaaaaaa iiiiiiii iiiiiiii",
+    "dai.wide": "dddddddd oooooooo 00000000 aaaaaaaa iiiiiiii iiiiiiii",
+    "bai.wide": "bbbbbbbb oooooooo 00000000 aaaaaaaa iiiiiiii iiiiiiii",
     "dae.wide": "dddddddd oooooooo 00000000 aaaaaaaa eeeeeeee eeeeeeee",
     "bae.wide": "bbbbbbbb oooooooo 00000000 aaaaaaaa eeeeeeee eeeeeeee",
     "kast": "kkkkkkkk oooooooo 00000000 aaaaaaaa ssssssss ssssssss tttttttt tttttttt",
@@ -152,6 +163,11 @@ class Row:
     def halfwords(self) -> int:
         """Length; `br_table` is followed by n + 1 more."""
         return len(self.bits) // 16
+
+    @cached_property
+    def in_place(self) -> bool:
+        """Whether the row reads the slot that it writes."""
+        return re.search(r"\bd [-+*&|^]= |\bd <<= |\bd >>= |: d$", self.meaning) is not None
 
     @cached_property
     def slot_types(self) -> dict[str, str]:
@@ -224,7 +240,11 @@ _row("trap", "u", "", "TRAP(u)", "Traps with the given kind.")
 _row("return", "", "", "LEAVE()", "Returns; the results lie in slot 0 and up.")
 _row("br", "j", "", "BRANCH(j)", "Jumps.")
 _row("br.wide", "j.wide", "", "BRANCH(j)", "Jumps further.")
+_row("br_const", "duj", "i32", "d = u; PUT(d); BRANCH(j)", "Sets a small constant and jumps.")
+_row("br_copy", "daj", "i32 i32", "d = a; PUT(d); BRANCH(j)", "Copies a slot and jumps.")
 _row("br.far", "x:j", "", "BRANCH(j)", "Jumps anywhere.")
+_row("br_if.short", "aj.short", "i32", "if (a != 0) BRANCH(j)", "Jumps when a is not zero.")
+_row("br_unless.short", "aj.short", "i32", "if (a == 0) BRANCH(j)", "Jumps when a is zero.")
 _row("br_if", "aj", "i32", "if (a != 0) BRANCH(j)", "Jumps when a is not zero.")
 _row("br_unless", "aj", "i32", "if (a == 0) BRANCH(j)", "Jumps when a is zero.")
 _row(
@@ -262,6 +282,8 @@ _row("i64.const", "di", "i64", "d = (uint64_t)(int64_t)i", "Sets both slots to a
 _row("slot.load", "dz", "i32", "d = FAR_SLOT(z)", "Fetches a slot beyond the reach of eight bits.")
 _row("slot.store", "az", "i32", "FAR_SLOT(z) = a", "Puts away a slot beyond the reach of eight bits.")
 _row("i32.select", "dabc", "i32 i32 i32 i32", "d = c != 0 ? a : b", "Chooses between two slots.")
+_row("i32.move_if", "dab", "i32 i32 i32", "d = b != 0 ? a : d", "Copies a slot when b is not zero.")
+_row("i32.move_unless", "dab", "i32 i32 i32", "d = b == 0 ? a : d", "Copies a slot when b is zero.")
 _row("i64.select", "dabc", "i64 i64 i64 i32", "d = c != 0 ? a : b", "Chooses between two pairs of slots.")
 _row("global.get", "dg", "i32", "d = GLOBAL(g)", "Reads a global.")
 _row("global.set", "ag", "i32", "GLOBAL(g) = a", "Writes a global.")
@@ -272,7 +294,15 @@ _row("global.set64", "ag", "i64", "SET_GLOBAL64(g, a)", "Writes a global of two 
 
 _row("i32.add.short", "da.short", "i32 i32", "d += a", "Adds in place.")
 _row("i32.sub.short", "da.short", "i32 i32", "d -= a", "Subtracts in place.")
+_row("i32.mul.short", "da.short", "i32 i32", "d *= a", "Multiplies in place.")
+_row("i32.and.short", "da.short", "i32 i32", "d &= a", "Bitwise and in place.")
+_row("i32.or.short", "da.short", "i32 i32", "d |= a", "Bitwise or in place.")
+_row("i32.xor.short", "da.short", "i32 i32", "d ^= a", "Bitwise exclusive or in place.")
 _row("i32.add_imm.short", "di.short", "i32", "d += (uint32_t)i", "Adds a small constant in place.")
+_row("i32.and_imm.short", "du.short", "i32", "d &= u", "Bitwise and with a small constant in place.")
+_row("i32.shl_imm.short", "du.short", "i32", "d <<= u", "Shifts left by a small constant in place.")
+_row("i32.shr_u_imm.short", "du.short", "i32", "d >>= u", "Shifts right in place, zero in.")
+_row("i32.extend8_u.short", "da.short", "i32 i32", "d = a & 0xff", "Zero-extends the low byte.")
 
 _DIVISION = "TRAP_IF(b == 0, VM_TRAP_DIVIDE_BY_ZERO); "
 _OVERFLOW32 = "TRAP_IF(a == 0x80000000u && b == 0xffffffffu, VM_TRAP_INTEGER_OVERFLOW); "
@@ -328,9 +358,9 @@ _binary(
 )
 for _name, _form, _meaning, _sentence in [
     ("add_imm", "dai", "d = a + (uint32_t)i", "Adds a constant."),
+    ("add_imm.wide", "dai.wide", "d = a + (uint32_t)i", "Adds a constant of sixteen bits."),
     ("mul_imm", "dai", "d = a * (uint32_t)i", "Multiplies by a constant."),
     ("and_imm", "dai", "d = a & (uint32_t)i", "Bitwise and with a constant."),
-    ("and_u8", "dau", "d = a & u", "Bitwise and with a constant of eight bits."),
     ("or_imm", "dai", "d = a | (uint32_t)i", "Bitwise or with a constant."),
     ("xor_imm", "dai", "d = a ^ (uint32_t)i", "Bitwise exclusive or with a constant."),
     ("sub_from_imm", "dai", "d = (uint32_t)i - a", "Subtracts from a constant."),
@@ -352,10 +382,13 @@ for _name, _meaning, _sentence, _calls in [
     ("popcnt", "d = vm_popcnt32(a)", "Counts ones.", False),
     ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte.", False),
     ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword.", False),
+    ("extend8_u", "d = a & 0xff", "Zero-extends the low byte.", False),
+    ("extend16_u", "d = a & 0xffff", "Zero-extends the low halfword.", False),
 ]:
     _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence, _calls)
 
 _row("i32.mul_add", "dabc", "i32 i32 i32 i32", "d = a * b + c", "Multiplies and adds.")
+_row("i32.mul_imm_add", "dabi", "i32 i32 i32", "d = a * (uint32_t)i + b", "Multiplies by a constant and adds.")
 for _suffix, _format, _types, _other, _sentence in [
     ("nz", "dij", "i32", "0", "Adds a constant, jumps unless the sum is zero."),
     ("ne", "dibj", "i32 i32", "b", "Adds a constant, jumps unless the sum is b."),
@@ -375,6 +408,8 @@ for _name, _meaning, _sentence in _CONDITIONS:
 for _name, _meaning, _sentence in _CONDITIONS:
     _constant = _meaning.format(32).replace("b", "(uint32_t)i").replace("(int32_t)(uint32_t)i", "i")
     _row(f"br_i32.{_name}_imm", "aij", "i32", f"if ({_constant}) BRANCH(j)", f"Jumps when {_sentence}, b constant.")
+_row("br_i32.any_imm", "auj", "i32", "if ((a & u) != 0) BRANCH(j)", "Jumps when a and a constant share a bit.")
+_row("br_i32.none_imm", "auj", "i32", "if ((a & u) == 0) BRANCH(j)", "Jumps when a and a constant share no bit.")
 for _name, _meaning, _sentence in _CONDITIONS:
     _meaning = f"if ({_meaning.format(64)}) BRANCH(j)"
     _row(f"br_i64.{_name}", "abj", "i64 i64", _meaning, f"Jumps when {_sentence}.")
@@ -423,6 +458,22 @@ for _suffix, _sum, _forms, _index, _where in [
         _meaning = f"ACCESS_SUM({_sum.format(_size.bit_length() - 1)}, {_length}); {_meaning}"
         _meaning = _meaning.replace("(b)", f"({_value})").replace("p, b)", f"p, {_value})") if _stores else _meaning
         _row(f"{_name}.{_suffix}", _forms[_stores], _types, _meaning, f"{_sentence} {_where}")
+
+# At addresses alone, and with an operand less where the offset is zero.
+for _form, _suffix, _place, _where in [
+    ("{}e", "at", "(e)", "At a constant address."),
+    ("{}ai.wide", "near.wide", "a + (uint32_t)i", "At a + constant of sixteen bits."),
+    ("{}a.short", "short", "a", "At a."),
+]:
+    for _name, _type, _size, _meaning, _sentence in [*_LOADS, *_STORES]:
+        if _suffix == "short" and _name not in ("i32.load", "i32.load8_u", "i32.store", "i32.store8"):
+            continue
+        _stores = ".store" in _name
+        _length = f"VM_STORE | {_size}" if _stores else f"{_size}"
+        _index = " i32" if _suffix != "at" else ""
+        _types = f"i32 {_type}" if _stores and _index else _type + ("" if _stores else _index)
+        _meaning = f"ACCESS_SUM({_place}, {_length}); {_meaning}"
+        _row(f"{_name}.{_suffix}", _form.format("b" if _stores else "d"), _types, _meaning, f"{_sentence} {_where}")
 
 _row("memory.size", "x:d", "i32", "d = vm_memory_size(VM)", "Pages of the linear memory.")
 _row("memory.grow", "x:da", "i32 i32", "GROW(d, a)", "Adds pages; the old size, or -1.")
@@ -516,6 +567,10 @@ for _name, _meaning, _sentence in [
 
 # f32 and f64 --------------------------------------------------------------------------------------------------------
 
+_row("f32.add.short", "da.short", "f32 f32", "d += a", "Adds in place.", calls=True)
+_row("f32.sub.short", "da.short", "f32 f32", "d -= a", "Subtracts in place.", calls=True)
+_row("f32.mul.short", "da.short", "f32 f32", "d *= a", "Multiplies in place.", calls=True)
+_row("f32.mul_add", "dabc", "f32 f32 f32 f32", "d = a * b; d = d + c", "Multiplies, rounds and adds.", calls=True)
 for _type in ("f32", "f64"):
     _binary(
         _type,

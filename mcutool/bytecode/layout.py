@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mcutool.encoding import encode, fields, walk
+from mcutool.encoding import decode, encode, fields, walk
 from mcutool.errors import Unsupported
 from mcutool.ir.allocate import Allocation, offsets_of, slots_of
 from mcutool.ir.copies import Copy, sequentialise
@@ -21,16 +21,68 @@ from mcutool.ir.nodes import TAIL_CALLS, Block, Function, Instruction, Value
 from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, RELOCATIONS, SLOT_LETTERS, TRAP_NUMBERS, Row
 from mcutool.wasm.module import FunctionType
 
-IN_PLACE = {"i32.add": "i32.add.short", "i32.sub": "i32.sub.short", "i32.add_imm": "i32.add_imm.short"}
+
+@dataclass(frozen=True)
+class Shorter:
+    """A row that does what another does when two of its operands name the same slot, or one of them is zero; `taken`
+    are the other row's letters for this one's."""
+
+    row: str
+    same: tuple[str, str] | None
+    taken: dict[str, str]
+    zero: str = ""
+
+    def operands(self, given: dict[str, int]) -> dict[str, int] | None:
+        """This row's operands, None when it does not do it."""
+        if self.same is not None and given[self.same[0]] != given[self.same[1]] or given.get(self.zero):
+            return None
+        return {letter: given[source] for letter, source in self.taken.items()}
+
+
+def _last_operand(row: Row) -> str:
+    """The immediate, or the last slot read."""
+    return next(letter for letter in "iuba" if letter in fields(row))
+
+
+def _shorter() -> dict[str, list[Shorter]]:
+    """By the name of the longer row."""
+    found: dict[str, list[Shorter]] = {}
+    for name in IN_PLACE:
+        first, second = (_last_operand(BY_NAME[row]) for row in (f"{name}.short", name))
+        taken = {"d": "d", first: second}
+        found[name] = [Shorter(f"{name}.short", ("d", "a"), taken)]
+        if name in COMMUTATIVE:
+            found[name].append(Shorter(f"{name}.short", ("d", "b"), {"d": "d", "a": "a"}))
+    for name in ("i32.load", "i32.load8_u", "i32.store", "i32.store8"):
+        letters = BY_NAME[f"{name}.short"].slot_types
+        found[name] = [Shorter(f"{name}.short", None, {letter: letter for letter in letters}, "e")]
+    found["i32.select"] = [
+        Shorter("i32.move_if", ("d", "b"), {"d": "d", "a": "a", "b": "c"}),
+        Shorter("i32.move_unless", ("d", "a"), {"d": "d", "a": "b", "b": "c"}),
+    ]
+    return found
+
+
+IN_PLACE = (
+    *(f"i32.{name}" for name in ("add", "sub", "mul", "and", "or", "xor")),
+    *(f"i32.{name}_imm" for name in ("add", "and", "shl", "shr_u")),
+    *(f"f32.{name}" for name in ("add", "sub", "mul")),
+)
 """Rows with a short form that writes the slot it reads first."""
-COMMUTATIVE = frozenset(("i32.add",))
+COMMUTATIVE = frozenset(f"{type_}.{name}" for type_ in ("i32", "f32") for name in ("add", "mul", "and", "or", "xor"))
+SHORTER = _shorter()
 LARGEST_FRAME = 0xFFFF - CROSS_LINK_SLOTS
 """Slots of a frame above which a callee's frame can still be named."""
 TABLE_REACH = 0x8000
 """Halfwords that an entry of a br_table reaches."""
 STEPPED = {"br_if": "i32.add_br_nz", "br_i32.ne": "i32.add_br_ne", "br_i32.ne_imm": "i32.add_br_ne_imm"}
 """Branches that count a loop, and the rows that do the counting too."""
-OPPOSITE = {"eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u"}
+OPPOSITE = {
+    "eq": "ne", "ne": "eq", "lt_s": "ge_s", "ge_s": "lt_s", "lt_u": "ge_u", "ge_u": "lt_u",
+    "any": "none", "none": "any",
+}  # fmt: skip
+JOINED = {"const.short": "br_const", "copy.short": "br_copy"}
+"""What often stands before a jump, and the rows that do both."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +199,11 @@ def _jump_forms(name: str) -> list[tuple[str, ...]]:
     """The rows that make a jump, shortest first: one that jumps, or the opposite one over a wider jump."""
     if name == "br":
         return [("br",), ("br.wide",), ("br.far",)]
+    if name in JOINED.values():
+        return [(name,), (next(before for before, joined in JOINED.items() if joined == name), "br.far")]
     opposite = opposite_branch(name)
     if name in ("br_if", "br_unless"):
-        return [(name,), (opposite, "br.far")]
+        return [(f"{name}.short",), (name,), (opposite, "br.far")]
     return [(name,), (opposite, "br.wide"), (opposite, "br.far")]
 
 
@@ -183,7 +237,7 @@ class _Jump:
         """Take the next form when the target is out of reach of this one."""
         last = self.rows[-1]
         distance = targets[self.target] - position - self.length + last.halfwords
-        if distance in fields(last)["j"].limits:
+        if distance in fields(last)["j"].limits and _fits(self.rows[0], self.operands):
             return False
         self.form += 1
         return True
@@ -193,8 +247,9 @@ class _Jump:
         distance = targets[self.target] - position
         if len(rows) == 1:
             return encode(rows[0], **self.operands, j=distance)
-        over = encode(rows[0], **self.operands, j=self.length)
-        return over + encode(rows[1], j=distance - rows[0].halfwords)
+        over = {"j": self.length} if "j" in fields(rows[0]) else {}
+        first = encode(rows[0], **self.operands, **over)
+        return first + encode(rows[1], j=distance - rows[0].halfwords)
 
 
 @dataclass(slots=True)
@@ -545,7 +600,17 @@ class _Emitter:
         elif step is not None:  # nothing is left of the branch, since both ways were empty and lead to the same block
             self.pieces.append(self._lone_step(step))
         if targets[-1] is not following:
-            self.pieces.append(_Jump("br", {}, targets[-1], self.offset))
+            self.pieces.append(self._jump(block, targets[-1]))
+
+    def _jump(self, block: Block, target: Block) -> _Jump:
+        """A jump, joined with the short copy or constant before it."""
+        last = self.pieces[-1] if len(self.pieces) > self.starts[block] else None
+        if isinstance(last, _Fixed) and len(last.halfwords) == 1:
+            before = decode(last.halfwords)
+            if before is not None and before.row.name in JOINED:
+                self.pieces.pop()
+                return _Jump(JOINED[before.row.name], before.operands, target, last.offset)
+        return _Jump("br", {}, target, self.offset)
 
     def _stepped(self, jump: _Jump, step: Instruction) -> list[_Piece]:
         """The branch with the step in it where a row has room for both."""
@@ -601,33 +666,16 @@ def _forwarded(empty: set[Block], entry: Block) -> dict[Block, Block]:
 def shortest(name: str, operands: dict[str, int]) -> tuple[Row, dict[str, int]]:
     """The shortest form of a row that has room for the operands. Raises Unsupported when none has: numbers of
     functions, globals and the like have sixteen bits."""
-    short = BY_NAME.get(IN_PLACE.get(name, ""))
-    for given in _arrangements(name, operands):
-        if short is not None and given["d"] == given["a"]:
-            packed = _packed(short, given)
-            if _fits(short, packed):
-                return short, packed
+    for shorter in SHORTER.get(name, ()):
+        given = shorter.operands(operands)
+        if given is not None and _fits(BY_NAME[shorter.row], given):
+            return BY_NAME[shorter.row], given
     for suffix in (".short", "", ".wide", ".far"):
         row = BY_NAME.get(name + suffix)
         if row is not None and fields(row).keys() == operands.keys() and _fits(row, operands):
             return row, operands
     numbers = ", ".join(f"{letter} = {number}" for letter, number in operands.items())
     raise Unsupported(f"the module has more of something than instructions can count: {name} with {numbers}")
-
-
-def _arrangements(name: str, operands: dict[str, int]) -> Iterator[dict[str, int]]:
-    """The operands, and for a commutative row the exchanged ones too."""
-    if name in IN_PLACE:
-        yield operands
-    if name in COMMUTATIVE:
-        yield {**operands, "a": operands["b"], "b": operands["a"]}
-
-
-def _packed(short: Row, operands: dict[str, int]) -> dict[str, int]:
-    """The operands of an in-place form: its `a` is the second one."""
-    if "i" in operands:
-        return {"d": operands["d"], "i": operands["i"]}
-    return {"d": operands["d"], "a": operands["b"]}
 
 
 def _fits(row: Row, operands: dict[str, int]) -> bool:

@@ -11,6 +11,7 @@ width still counts: an operand of 64 bits where a row reads 32 stands for its lo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from mcutool.encoding import fields
@@ -90,6 +91,12 @@ LETTERS = {
 COMMUTATIVE = frozenset(("add", "mul", "and", "or", "xor", "eq", "ne"))
 EXCHANGED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 """A comparison when its operands are exchanged."""
+ZERO_EXTENSIONS = {0xFF: "i32.extend8_u", 0xFFFF: "i32.extend16_u"}
+"""Masks that have a row."""
+PRODUCTS = frozenset(("i32.mul_imm", "i32.shl_imm"))
+"""What a sum can take in, and an address often."""
+SHARED_ADDENDS = 3
+"""A constant of more than eight bits that a function adds so often waits in a slot."""
 AGAINST_ZERO = {"i32.eq_imm": "br_unless", "i32.ne_imm": "br_if"}
 """Branches that reach further than the one with a constant."""
 _ACCESS = {opcode.name: opcode.access for opcode in OPCODES if opcode.access}
@@ -149,6 +156,7 @@ class _Selector:
         self.replaced: dict[Value, Value] = {}
         self.low_half: dict[Value, Value] = {}
         self.uses: dict[Value, int] = {}
+        self.counts: Counter[int] = Counter()
         self.made: dict[tuple[Block, str, int], Value] = {}
         self.hoisted: dict[Block, list[Instruction]] = {}
         self.room_for_constants = HOISTED_CONSTANTS
@@ -162,6 +170,8 @@ class _Selector:
             for instruction in block.everything:
                 for value in instruction.operands:
                     self.uses[value] = self.uses.get(value, 0) + 1
+                if instruction.op == "i32.add":
+                    self.counts.update(n for n in map(constant_of, instruction.operands) if n is not None)
         for block in self.dominators.order:
             self.block, self.done = block, []
             for instruction in block.instructions:
@@ -295,7 +305,7 @@ class _Selector:
         extended = EXTENDED_LOADS.get(instruction.op)
         name = extended[0] if extended else RENAMED.get(instruction.op, instruction.op)
         value = [self._operand(value) for value in instruction.operands[1:]]
-        suffix, address, immediate = self._address(name, self._operand(instruction.operands[0]), offset)
+        suffix, address, immediate = self._address(name, instruction.operands[0], offset)
         if extended is None:
             self._emit(name + suffix, address + value, instruction.results, *immediate)
             return
@@ -306,21 +316,21 @@ class _Selector:
     def _address(self, name: str, address: Value, offset: int) -> tuple[str, list[Value], list[tuple[str, int]]]:
         """How to reach an address: the suffix of the row's name, its operands and its immediate. A sum that nobody else
         wants is made by the access itself."""
+        number = constant_of(resolve(self.replaced, address))
+        if number is not None:
+            place = (number & 0xFFFFFFFF) + offset
+            if place in fields(BY_NAME["i32.load.at"])["e"].limits:
+                return ".at", [], [("e", place)]
+        address = self._operand(address)
         total = self._only_use(address)
         if offset == 0 and total is not None:
-            if total.op == "i32.add_imm" and total.immediates[0][1] in fields(BY_NAME["i32.load.near"])["i"].limits:
+            if total.op == "i32.add_imm":
                 return ".near", list(total.operands), [total.immediates[0]]
             if total.op == "i32.add":
-                return self._sum(name, *total.operands)
+                return ".sum", list(total.operands), []
+            if total.op == "i32.mul_imm_add" and total.immediates[0][1] == _ACCESS[name]:
+                return ".scaled", total.operands[::-1], []
         return "", [address], [("e", offset)]
-
-    def _sum(self, name: str, a: Value, b: Value) -> tuple[str, list[Value], list[tuple[str, int]]]:
-        scale = _ACCESS[name].bit_length() - 1
-        for base, index in ((a, b), (b, a)):
-            shift = self._only_use(index)
-            if scale and shift is not None and shift.op == "i32.shl_imm" and shift.immediates == (("u", scale),):
-                return ".scaled", [base, shift.operands[0]], []
-        return ".sum", [a, b], []
 
     def _only_use(self, value: Value) -> Instruction | None:
         """The row that makes a value for one other row alone, in this block."""
@@ -339,16 +349,26 @@ class _Selector:
             return
         if name[:2] in ("gt", "ge"):
             a, b, name = b, a, exchanged(name)
-        if instruction.op == "i32.add" and self._multiply_add(a, b, instruction.results):
+        if name == "add" and self._multiply_add(type_, a, b, instruction.results):
             return
         self._emit(f"{type_}.{name}", [self._operand(a), self._operand(b)], instruction.results)
 
-    def _multiply_add(self, a: Value, b: Value, results: list[Value]) -> bool:
+    def _multiply_add(self, type_: str, a: Value, b: Value, results: list[Value]) -> bool:
+        """A sum takes in the product that it alone wants."""
         for product, addend in ((a, b), (b, a)):
             factor = self._only_use(product)
-            if factor is not None and factor.op == "i32.mul":
-                self._emit("i32.mul_add", [*factor.operands, self._operand(addend)], results)
+            if factor is None:
+                continue
+            if factor.op in ("i32.mul", "f32.mul") and factor.op.startswith(type_):
+                self._emit(f"{type_}.mul_add", [*factor.operands, self._operand(addend)], results)
                 return True
+            if factor.op in PRODUCTS:
+                number = factor.immediates[0][1]
+                number = number if factor.op == "i32.mul_imm" else 1 << number
+                if number in fields(BY_NAME["i32.mul_imm_add"])["i"].limits:
+                    operands = [*factor.operands, self._operand(addend)]
+                    self._emit("i32.mul_imm_add", operands, results, ("i", number))
+                    return True
         return False
 
     def _with_constant(self, type_: str, name: str, a: Value, b: Value, results: list[Value]) -> bool:
@@ -368,15 +388,25 @@ class _Selector:
         row = BY_NAME.get(f"{type_}.{name}_imm")
         if row is None:
             return False
-        if row.name == "i32.and_imm" and number in range(128, 256):
-            row = BY_NAME["i32.and_u8"]
+        if row.name == "i32.and_imm" and number in ZERO_EXTENSIONS:
+            self._emit(ZERO_EXTENSIONS[number], [self._operand(a)], results)
+            return True
+        if row.name == "i32.add_imm" and self._stands_inside(number, a):
+            row = BY_NAME["i32.add_imm.wide"]
         letter = "u" if "u" in fields(row) else "i"
         if name.startswith(("sh", "rot")):
             number %= bits
         if number not in fields(row)[letter].limits:
             return False
+        if row.name == "i32.add_imm.wide":
+            row = BY_NAME["i32.add_imm"]
         self._emit(row.name, [self._operand(a)], results, (letter, number))
         return True
+
+    def _stands_inside(self, addend: int, other: Value) -> bool:
+        """Whether an addend of more than eight bits is part of the instruction rather than waiting in a slot."""
+        product = self._only_use(self.low_half.get(other, other))
+        return self.counts[addend] < SHARED_ADDENDS and (product is None or product.op not in PRODUCTS)
 
     # terminators
 
@@ -406,9 +436,24 @@ class _Selector:
             return
         terminator.operands = [self._operand(condition)]
 
+    def _test(self, terminator: Instruction, masked: Instruction) -> bool:
+        """A branch on some bits of a value, which nobody else wants."""
+        if masked.op != "i32.and_imm" or self._only_use(masked.result) is None:
+            return False
+        if masked.immediates[0][1] not in fields(BY_NAME["br_i32.any_imm"])["u"].limits:
+            return False
+        terminator.op = "br_i32.none_imm" if terminator.op == "br_unless" else "br_i32.any_imm"
+        terminator.operands, terminator.immediates = list(masked.operands), (("u", masked.immediates[0][1]),)
+        return True
+
     def _fuse(self, terminator: Instruction, comparison: Instruction) -> bool:
         if comparison.op in AGAINST_ZERO and comparison.immediates == (("i", 0),):
             terminator.op, terminator.operands = AGAINST_ZERO[comparison.op], list(comparison.operands)
+            tested = self._only_use(terminator.operands[0])
+            if tested is not None:
+                self._test(terminator, tested)
+            return True
+        if self._test(terminator, comparison):
             return True
         if self.uses.get(comparison.result, 0) > 1 and comparison not in self.done:
             return False

@@ -37,7 +37,7 @@ ROWS = {
     ),
     "a constant beyond": (
         "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 128)))",
-        "i32.const s1, #128\ni32.add.short s1, s0\nreturn",
+        "i32.add_imm.wide s0, s0, #128\nreturn",
     ),
     "greater is less exchanged": (
         "(func (param i32 i32) (result i32) (i32.gt_u (local.get 0) (local.get 1)))",
@@ -63,6 +63,39 @@ ROWS = {
     "a narrow store takes the low half": (
         "(memory 1) (func (param i32 i64) (i64.store8 offset=3 (local.get 0) (local.get 1)))",
         "i32.store8 s1, offset=3, s0\nreturn",
+    ),
+    "a load where the address says": (
+        "(memory 1) (func (param i32) (result i32) (i32.load (local.get 0)))",
+        "i32.load.short s0, s0\nreturn",
+    ),
+    "an address known beforehand": (
+        "(memory 1) (func (param i32) (i32.store offset=24 (i32.const 1000) (local.get 0)))",
+        "i32.store.at s0, offset=1024\nreturn",
+    ),
+    "an element of an array at a known address": (
+        "(memory 1) (func (param i32) (result i32) "
+        "(i32.load (i32.add (i32.shl (local.get 0) (i32.const 2)) (i32.const 1024))))",
+        "i32.const s1, #1024\ni32.load.scaled s0, s0, s1\nreturn",
+    ),
+    "an element of a structure": (
+        "(memory 1) (func (param i32 i32) (result i32) "
+        "(i32.load (i32.add (i32.mul (local.get 0) (i32.const 12)) (local.get 1))))",
+        "i32.mul_imm_add s0, s1, s0, #12\ni32.load.short s0, s0\nreturn",
+    ),
+    "a choice in place": (
+        "(func (param i32 i32 i32) (result i32) (select (local.get 0) (local.get 1) (local.get 2)))",
+        "i32.move_unless s0, s2, s1\nreturn",
+    ),
+    "a branch on a bit": (
+        "(func (param i32) (result i32) (if (i32.and (local.get 0) (i32.const 64)) (then (return (i32.const 1)))) "
+        "(i32.const 2))",
+        "br_i32.none_imm s0, ->4, #64\nconst.short #1, s0\nreturn\nconst.short #2, s0\nreturn",
+    ),
+    "a constant on the way": (
+        "(global $g (mut i32) (i32.const 0)) (func (param i32) (result i32) "
+        "(if (result i32) (local.get 0) (then (i32.const 3)) (else (global.set $g (i32.const 5)) (i32.const 4))))",
+        "br_unless.short ->3, s0\nbr_const #3, s0, ->7\nconst.short #5, s0\nglobal.set s0, global[0]\n"
+        "const.short #4, s0\nreturn",
     ),
     "a store far off": (
         "(memory 1) (func (param i32 i32) (i32.store offset=65536 (local.get 0) (local.get 1)))",
@@ -101,7 +134,7 @@ def test_every_operation_has_a_row(opcode) -> None:
 
 def test_opposite_branches_are_rows_and_opposite() -> None:
     for name in BY_NAME:
-        if name.startswith("br_") and name != "br_table":
+        if name in ("br_if", "br_unless") or name.startswith(("br_i32.", "br_i64.")):
             assert opposite_branch(name) in BY_NAME
             assert opposite_branch(opposite_branch(name)) == name
 

@@ -92,11 +92,19 @@ SPECIAL: dict[str, Callable[[Case], int]] = {
     "i64.const": lambda o: o["i"],
     "i32.select": lambda o: o["a"] if o["c"] else o["b"],
     "i64.select": lambda o: o["a"] if o["c"] else o["b"],
-    "i32.add.short": lambda o: o["d"] + o["a"],
-    "i32.sub.short": lambda o: o["d"] - o["a"],
-    "i32.add_imm.short": lambda o: o["d"] + o["i"],
-    "i32.and_u8": lambda o: o["a"] & o["u"],
+    "i32.move_if": lambda o: o["a"] if o["b"] else o["d"],
+    "i32.move_unless": lambda o: o["d"] if o["b"] else o["a"],
+    "i32.extend8_u": lambda o: o["a"] & 0xFF,
+    "i32.extend8_u.short": lambda o: o["a"] & 0xFF,
+    "i32.extend16_u": lambda o: o["a"] & 0xFFFF,
     "i32.mul_add": lambda o: o["a"] * o["b"] + o["c"],
+    "i32.mul_imm_add": lambda o: o["a"] * o["i"] + o["b"],
+    "br_const": lambda o: True,
+    "br_copy": lambda o: True,
+    "br_i32.any_imm": lambda o: o["a"] & o["u"] != 0,
+    "br_i32.none_imm": lambda o: o["a"] & o["u"] == 0,
+    "br_if.short": lambda o: o["a"] != 0,
+    "br_unless.short": lambda o: o["a"] == 0,
     "i32.sub_from_imm": lambda o: o["i"] - o["a"],
     "br_if": lambda o: o["a"] != 0,
     "br_unless": lambda o: o["a"] == 0,
@@ -117,6 +125,11 @@ def result_of(row: Row, o: Case) -> int | str:
     name = row.name
     if name in SPECIAL:
         return int(SPECIAL[name](o))
+    if name == "f32.mul_add":
+        product = {"a": result_of(BY_NAME["f32.mul"], o), "b": o["c"]}
+        return result_of(BY_NAME["f32.add"], product)  # type: ignore[arg-type]
+    if name.endswith((".short", ".wide")):
+        return result_of(BY_NAME[name.rpartition(".")[0]], spelt_out(row, o))
     if name in FLOATS:
         result = FLOATS[name](float_of(o["a"]), float_of(o["b"]))
         return int(result) if row.types.startswith("i32") else bits_of_float(result)
@@ -128,11 +141,18 @@ def result_of(row: Row, o: Case) -> int | str:
     return integer(plain, numbers, bits_of(row.slot_types.get("d", "i32")))
 
 
+def spelt_out(row: Row, o: Case) -> Case:
+    """The operands of the form with a result of its own."""
+    if not row.in_place:
+        return o
+    return {"a": o["d"], **{"b" if letter == "a" else letter: value for letter, value in o.items() if letter != "d"}}
+
+
 def cases(row: Row) -> Iterator[Case]:
     """Operands: values for slots, numbers for immediates."""
     ranges: dict[str, tuple[int, ...] | list[int]] = {}
     for letter, field in fields(row).items():
-        if letter == "d" and not is_in_place(row):
+        if letter == "d" and not row.in_place:
             continue
         if letter in row.slot_types:
             ranges[letter] = VALUES[row.slot_types[letter]]
@@ -142,10 +162,6 @@ def cases(row: Row) -> Iterator[Case]:
         ranges = {letter: values[::3] if letter != "u" else values for letter, values in ranges.items()}
     for values in itertools.product(*ranges.values()):
         yield dict(zip(ranges, values, strict=True))
-
-
-def is_in_place(row: Row) -> bool:
-    return "d +=" in row.meaning or "d -=" in row.meaning
 
 
 def constant(slot: int, value: int, slots: int) -> list[int]:
@@ -200,7 +216,7 @@ def compare(row: Row, case: Case, wanted: int, kept: tuple[int, ...], where: tup
         assert branched == bool(wanted), where
         if "d" not in row.slot_types:
             return
-        wanted = case["d"] + case["i"]
+        wanted = case["d"] + case["i"] if row.in_place else case["u" if "u" in case else "a"]
     width = bits_of(row.slot_types["d"])
     got = kept[0] | (kept[1] << 32 if width == 64 else 0)
     wanted &= (1 << width) - 1
@@ -213,7 +229,7 @@ def compare(row: Row, case: Case, wanted: int, kept: tuple[int, ...], where: tup
 def arrangements(row: Row) -> Iterator[dict[str, int]]:
     """Where the operands lie: apart, and with the result over one that is read."""
     yield SLOTS
-    if not is_in_place(row) and "d" in row.slot_types:
+    if not row.in_place and "d" in row.slot_types:
         for letter in "abc":
             if letter in row.slot_types:
                 yield {**SLOTS, "d": SLOTS[letter]}
@@ -242,11 +258,11 @@ TAKEN = {"eq": (1, 1), "ne": (1, 2), "lt_s": (1, 2), "lt_u": (1, 2), "ge_s": (2,
 
 def taken(row: Row) -> Case:
     """Operands with which it branches."""
-    name = row.name.rpartition(".")[2].removesuffix("_imm")
+    name = row.name.removesuffix(".short").rpartition(".")[2].removesuffix("_imm")
     if row.name.startswith("i32.add_br"):
         return {"d": 5, "i": 3, "b": 0, "u": 0}
     a, b = TAKEN.get(name, (0 if name == "br_unless" else 1, 0))
-    return {"a": a, "b": b, "i": b}
+    return {"a": a, "b": b, "i": b, "u": int(name == "any"), "d": 0}
 
 
 def test_branches_arrive_as_far_as_they_reach(core: BareCore) -> None:
