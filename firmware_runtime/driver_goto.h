@@ -37,7 +37,10 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
         ISA_PLAIN(LABEL) ISA_CALLING(LABEL) ISA_FLOAT(LABEL) ISA_CALLED(LABEL)[ISA_ESCAPE] = &&op_escape,
     };
     static const void *const attention[256] = {[0 ... 255] = &&op_attention};
-    static const void *const escaped[256] = {[0 ... 255] = &&op_illegal, ISA_ESCAPED(LABEL)};
+    static const void *const escaped[ISA_ESCAPED_ROWS] = {
+        [0 ... ISA_ESCAPED_ROWS - 1] = &&op_illegal,
+        ISA_ESCAPED(LABEL)
+    };
 #pragma GCC diagnostic pop
     const uint16_t *pc;
     uint32_t *frame;
@@ -78,6 +81,9 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
 #include "generated/handlers.inc"
 #undef HANDLERS_CALLED
 op_escape:
+    if ((w >> 8) >= ISA_ESCAPED_ROWS) {
+        goto op_illegal;
+    }
     goto *escaped[w >> 8];
 #define HANDLERS_ESCAPED
 #include "generated/handlers.inc"

@@ -33,18 +33,11 @@ INTERPRETER __attribute__((noinline, noclone, used)) static void trap(uint32_t k
     leave();
 }
 
-/* The slow way of an access to memory: r1 + r8 is where it begins (modulo 2^32), r2 its offset, r12 (r11 for one of 8
- * bytes) its size. Comes back with r7 + r1 where the bytes are. */
-INTERPRETER __attribute__((naked, used)) static void slow_access_wide(void) {
-    __asm("push {r0, r3, r12, lr}\n"
-          "mov r3, r11\n"
-          "b slow_access_common\n");
-}
-
+/* The slow way of an access to memory: r1 + r8 is where it begins (modulo 2^32), r2 its offset, r11 its size. Comes back
+ * with r7 + r1 where the bytes are. */
 INTERPRETER __attribute__((naked, used)) static void slow_access(void) {
     __asm("push {r0, r3, r12, lr}\n"
-          "mov r3, r12\n"
-          "slow_access_common:\n"
+          "mov r3, r11\n"
           "mov r0, r10\n"
           "add r1, r1, r8\n"
           "bl vm_access\n"
@@ -56,6 +49,27 @@ INTERPRETER __attribute__((naked, used)) static void slow_access(void) {
           "add sp, #16\n"
           "b leave\n");
 }
+
+_Static_assert(VM_STORE == 16, "the numbers below");
+
+/* Ways into it; the second for an address that has no offset. */
+#define SLOW_ACCESS(name, size)                                               \
+    INTERPRETER __attribute__((naked, used)) static void slow_##name(void) {  \
+        __asm("mov r11, #" #size "\n"                                         \
+              "b slow_access\n");                                             \
+    }                                                                         \
+    INTERPRETER __attribute__((naked, used)) static void slow_##name##_sum(void) { \
+        __asm("movs r2, #0\n"                                                 \
+              "b slow_" #name "\n");                                          \
+    }
+SLOW_ACCESS(load1, 1)
+SLOW_ACCESS(load2, 2)
+SLOW_ACCESS(load4, 4)
+SLOW_ACCESS(load8, 8)
+SLOW_ACCESS(store1, 17)
+SLOW_ACCESS(store2, 18)
+SLOW_ACCESS(store4, 20)
+SLOW_ACCESS(store8, 24)
 
 /* After an instruction with a library call: r0 is its trap kind. */
 INTERPRETER __attribute__((naked, used)) static void after_library(void) {
@@ -131,10 +145,14 @@ INTERPRETER static void op_illegal(uint32_t w) {
 #define ESCAPED_ENTRY(name, opcode) [opcode] = call_##name,
 #pragma GCC diagnostic ignored "-Woverride-init"
 
-static uint32_t (*const escaped_table[256])(uint32_t) = {[0 ... 255] = call_illegal, ISA_ESCAPED(ESCAPED_ENTRY)};
+static uint32_t (*const escaped_table[ISA_ESCAPED_ROWS])(uint32_t) = {
+    [0 ... ISA_ESCAPED_ROWS - 1] = call_illegal,
+    ISA_ESCAPED(ESCAPED_ENTRY)
+};
 
 INTERPRETER __attribute__((used)) static uint32_t call_escaped(uint32_t w) {
-    return escaped_table[HALFWORD0 >> 8](w);
+    const uint32_t opcode = HALFWORD0 >> 8;
+    return opcode < ISA_ESCAPED_ROWS ? escaped_table[opcode](w) : VM_TRAP_ILLEGAL_INSTRUCTION;
 }
 
 INTERPRETER __attribute__((naked)) static void op_escape(uint32_t w) {

@@ -25,9 +25,6 @@ from mcutool.isa import BY_NAME, TRAP_NUMBERS, Row
 VM_FIELDS = {"code": 36, "functions": 40, "globals": 60, "stack_end": 72}
 """Offsets in struct vm that handlers read; the driver asserts them."""
 
-STORE = 16
-"""VM_STORE, which the slow way of a store is told beside the size; the driver asserts it."""
-
 DISPATCH = ["uxtb r2, r0", "ldr.w pc, [r6, r2, lsl #2]"]
 
 
@@ -378,7 +375,7 @@ def _branch(row: Row) -> list[str]:
     return [*lines, "1:", f"ldr.w r0, [r4, #{2 * row.halfwords}]!", *DISPATCH]
 
 
-def _address(row: Row, size: int, flag: int = 0) -> tuple[list[str], list[str], list[str]]:
+def _address(row: Row, size: int, stores: bool) -> tuple[list[str], list[str], list[str]]:
     """Decoding and sum, the address in r1; the check; the slow way, which comes back behind the check."""
     wide = row.name.startswith("i64")
     indexed = row.name.endswith((".sum", ".scaled"))
@@ -401,10 +398,8 @@ def _address(row: Row, size: int, flag: int = 0) -> tuple[list[str], list[str], 
     check = [*total, "cmp r1, r9", "bhs 8f"]
     if wide:
         check += ["adds r1, #4", "cmp r1, r9", "sub.w r1, r1, #4", "bhs 8f"]
-    slow = ["8:", f"mov {'r11' if wide else 'r12'}, #{size | flag}"]
-    if form not in ("", ".wide"):  # the offset is part of the sum
-        slow.append("movs r2, #0")
-    slow += [f"bl slow_access{'_wide' if wide else ''}", "b 1b"]
+    has_offset = form in ("", ".wide")  # elsewhere it is part of the sum
+    slow = [f"8: bl slow_{'store' if stores else 'load'}{size}{'' if has_offset else '_sum'}", "b 1b"]
     return decode, [*fetch, *check, "1:"], slow
 
 
@@ -416,7 +411,7 @@ def _size(name: str) -> int:
 
 def _load(row: Row) -> list[str]:
     name = _plain(row.name)
-    decode, fast, slow = _address(row, _size(name))
+    decode, fast, slow = _address(row, _size(name), False)
     lines = [*decode, *_number(row, "d", "r3"), *fast, *_lines(_LOADS[name])]
     lines.append(f"ldr.w r0, [r4, #{2 * row.halfwords}]!")
     if name.startswith("i64"):
@@ -428,7 +423,7 @@ def _load(row: Row) -> list[str]:
 
 def _store(row: Row) -> list[str]:
     name = _plain(row.name)
-    decode, fast, slow = _address(row, _size(name), STORE)
+    decode, fast, slow = _address(row, _size(name), True)
     value = list(row.slot_types)[-1]
     lines = [*decode, *_number(row, value, "r3")]
     if name.startswith("i64"):

@@ -61,7 +61,8 @@ def render_isa_header() -> str:
         featured = [f"    ISA_{f.upper()}(X)" for f in isa.FEATURES if name == "ESCAPED"]
         items = [f"    X({c_name(row)}, {row.opcode:#04x})" for row in rows if not row.feature] + featured
         lines += ["", f"/* name, opcode: {GROUPS[name]} */", " \\\n".join([f"#define ISA_{name}(X)", *items])]
-    lines += ["", f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
+    lines += ["", f"#define ISA_ESCAPED_ROWS {max(row.opcode for row in ROWS if row.escaped) + 1}u"]
+    lines += [f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
     return "\n".join([*lines, "", "#endif", ""])
@@ -110,7 +111,6 @@ def render_assembly() -> str:
             if group(row) in names:
                 lines += [f"ASSEMBLED({c_name(row)},", *(f'    "{line}\\n"' for line in armv7m.handler(row)), ")"]
     facts = {f"offsetof(struct vm, {name})": offset for name, offset in armv7m.VM_FIELDS.items()}
-    facts["VM_STORE"] = armv7m.STORE
     checks = [f'_Static_assert({what} == {number}, "armv7m.py");' for what, number in facts.items()]
     return "\n".join([*lines, "#endif", "", *checks, ""])
 

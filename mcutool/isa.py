@@ -106,7 +106,6 @@ FORMATS = {
     "x:da": "oooooooo 11111111 dddddddd aaaaaaaa",
     "x:dab": "oooooooo 11111111 dddddddd aaaaaaaa 00000000 bbbbbbbb",
     "x:dae": "oooooooo 11111111 dddddddd aaaaaaaa eeeeeeee eeeeeeee eeeeeeee eeeeeeee",
-    "x:bae": "oooooooo 11111111 bbbbbbbb aaaaaaaa eeeeeeee eeeeeeee eeeeeeee eeeeeeee",
     "x:j": "oooooooo 11111111 jjjjjjjj jjjjjjjj jjjjjjjj jjjjjjjj",
     "x:kf": "oooooooo 11111111 kkkkkkkk kkkkkkkk ffffffff ffffffff",
     "x:kh": "oooooooo 11111111 kkkkkkkk kkkkkkkk hhhhhhhh hhhhhhhh",
@@ -430,11 +429,7 @@ _STORES = [
     ("i32.store16", "i32", 2, "vm_write16(p, (uint16_t)(b))", "Stores the low halfword."),
     ("i64.store", "i64", 8, "vm_write64(p, b)", "Stores a double word."),
 ]
-for _form, _suffix, _reach in [
-    ("{}ae", "", ""),
-    ("{}ae.wide", ".wide", " Offset of 16 bits."),
-    ("x:{}ae", ".far", " Any offset."),
-]:
+for _form, _suffix, _reach in [("{}ae", "", ""), ("{}ae.wide", ".wide", " Offset of 16 bits.")]:
     for _name, _type, _size, _meaning, _sentence in _LOADS:
         _meaning = f"ACCESS(a, e, {_size}); {_meaning}"
         _row(_name + _suffix, _form.format("d"), f"{_type} i32", _meaning, _sentence + _reach)
@@ -458,6 +453,14 @@ for _suffix, _sum, _forms, _index, _where in [
         _meaning = f"ACCESS_SUM({_sum.format(_size.bit_length() - 1)}, {_length}); {_meaning}"
         _meaning = _meaning.replace("(b)", f"({_value})").replace("p, b)", f"p, {_value})") if _stores else _meaning
         _row(f"{_name}.{_suffix}", _forms[_stores], _types, _meaning, f"{_sentence} {_where}")
+
+_row(
+    "address.add",
+    "x:dae",
+    "i32 i32",
+    "d = a + e; TRAP_IF(d < e, VM_TRAP_MEMORY_OUT_OF_BOUNDS)",
+    "Adds an offset of more than 16 bits for an access at d.",
+)
 
 # At addresses alone, and with an operand less where the offset is zero.
 for _form, _suffix, _place, _where in [

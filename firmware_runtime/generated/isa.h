@@ -35,7 +35,7 @@ enum vm_trap {
 #define VM_WITH_TAIL_CALLS 1
 #endif
 #if VM_WITH_TAIL_CALLS
-#define ISA_TAIL_CALLS(X) X(tail_call, 0x58) X(tail_call_indirect, 0x59) X(tail_call_ref, 0x5b) X(leave_tail, 0x5c)
+#define ISA_TAIL_CALLS(X) X(tail_call, 0x4f) X(tail_call_indirect, 0x50) X(tail_call_ref, 0x52) X(leave_tail, 0x53)
 #else
 #define ISA_TAIL_CALLS(X)
 #endif
@@ -43,7 +43,7 @@ enum vm_trap {
 #define VM_WITH_TYPED_REFERENCES 1
 #endif
 #if VM_WITH_TYPED_REFERENCES
-#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x5a)
+#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x51)
 #else
 #define ISA_TYPED_REFERENCES(X)
 #endif
@@ -51,7 +51,7 @@ enum vm_trap {
 #define VM_WITH_MULTIPLE_MEMORIES 1
 #endif
 #if VM_WITH_MULTIPLE_MEMORIES
-#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x5d) X(memory_copy_between, 0x5e)
+#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x54) X(memory_copy_between, 0x55)
 #else
 #define ISA_MULTIPLE_MEMORIES(X)
 #endif
@@ -59,7 +59,7 @@ enum vm_trap {
 #define VM_WITH_EXCEPTIONS 1
 #endif
 #if VM_WITH_EXCEPTIONS
-#define ISA_EXCEPTIONS(X) X(throw, 0x5f) X(throw_ref, 0x60)
+#define ISA_EXCEPTIONS(X) X(throw, 0x56) X(throw_ref, 0x57)
 #else
 #define ISA_EXCEPTIONS(X)
 #endif
@@ -313,95 +313,87 @@ enum vm_trap {
     X(call_host_wide, 0x03) \
     X(call_cross_wide, 0x04) \
     X(call_indirect_wide, 0x05) \
-    X(i32_load_far, 0x06) \
-    X(i32_load8_s_far, 0x07) \
-    X(i32_load8_u_far, 0x08) \
-    X(i32_load16_s_far, 0x09) \
-    X(i32_load16_u_far, 0x0a) \
-    X(i64_load_far, 0x0b) \
-    X(i32_store_far, 0x0c) \
-    X(i32_store8_far, 0x0d) \
-    X(i32_store16_far, 0x0e) \
-    X(i64_store_far, 0x0f) \
-    X(memory_size, 0x10) \
-    X(memory_grow, 0x11) \
-    X(memory_fill, 0x12) \
-    X(memory_copy, 0x13) \
-    X(memory_init, 0x14) \
-    X(data_drop, 0x15) \
-    X(table_get, 0x16) \
-    X(table_set, 0x17) \
-    X(table_size, 0x18) \
-    X(table_grow, 0x19) \
-    X(table_fill, 0x1a) \
-    X(table_copy, 0x1b) \
-    X(table_init, 0x1c) \
-    X(elem_drop, 0x1d) \
-    X(i64_rotl, 0x1e) \
-    X(i64_rotr, 0x1f) \
-    X(i64_div_s, 0x20) \
-    X(i64_div_u, 0x21) \
-    X(i64_rem_s, 0x22) \
-    X(i64_rem_u, 0x23) \
-    X(i64_clz, 0x24) \
-    X(i64_ctz, 0x25) \
-    X(i64_popcnt, 0x26) \
-    X(i64_extend8_s, 0x27) \
-    X(i64_extend16_s, 0x28) \
-    X(i64_extend32_s, 0x29) \
-    X(f32_abs, 0x2a) \
-    X(f32_neg, 0x2b) \
-    X(f32_copysign, 0x2c) \
-    X(f32_ceil, 0x2d) \
-    X(f32_floor, 0x2e) \
-    X(f32_trunc, 0x2f) \
-    X(f32_nearest, 0x30) \
-    X(f32_sqrt, 0x31) \
-    X(f32_min, 0x32) \
-    X(f32_max, 0x33) \
-    X(f64_abs, 0x34) \
-    X(f64_neg, 0x35) \
-    X(f64_copysign, 0x36) \
-    X(f64_ceil, 0x37) \
-    X(f64_floor, 0x38) \
-    X(f64_trunc, 0x39) \
-    X(f64_nearest, 0x3a) \
-    X(f64_sqrt, 0x3b) \
-    X(f64_min, 0x3c) \
-    X(f64_max, 0x3d) \
-    X(i32_trunc_f32_s, 0x3e) \
-    X(i32_trunc_sat_f32_s, 0x3f) \
-    X(i32_trunc_f32_u, 0x40) \
-    X(i32_trunc_sat_f32_u, 0x41) \
-    X(i32_trunc_f64_s, 0x42) \
-    X(i32_trunc_sat_f64_s, 0x43) \
-    X(i32_trunc_f64_u, 0x44) \
-    X(i32_trunc_sat_f64_u, 0x45) \
-    X(i64_trunc_f32_s, 0x46) \
-    X(i64_trunc_sat_f32_s, 0x47) \
-    X(i64_trunc_f32_u, 0x48) \
-    X(i64_trunc_sat_f32_u, 0x49) \
-    X(i64_trunc_f64_s, 0x4a) \
-    X(i64_trunc_sat_f64_s, 0x4b) \
-    X(i64_trunc_f64_u, 0x4c) \
-    X(i64_trunc_sat_f64_u, 0x4d) \
-    X(f32_convert_i32_s, 0x4e) \
-    X(f32_convert_i32_u, 0x4f) \
-    X(f32_convert_i64_s, 0x50) \
-    X(f32_convert_i64_u, 0x51) \
-    X(f64_convert_i32_s, 0x52) \
-    X(f64_convert_i32_u, 0x53) \
-    X(f64_convert_i64_s, 0x54) \
-    X(f64_convert_i64_u, 0x55) \
-    X(f32_demote_f64, 0x56) \
-    X(f64_promote_f32, 0x57) \
+    X(address_add, 0x06) \
+    X(memory_size, 0x07) \
+    X(memory_grow, 0x08) \
+    X(memory_fill, 0x09) \
+    X(memory_copy, 0x0a) \
+    X(memory_init, 0x0b) \
+    X(data_drop, 0x0c) \
+    X(table_get, 0x0d) \
+    X(table_set, 0x0e) \
+    X(table_size, 0x0f) \
+    X(table_grow, 0x10) \
+    X(table_fill, 0x11) \
+    X(table_copy, 0x12) \
+    X(table_init, 0x13) \
+    X(elem_drop, 0x14) \
+    X(i64_rotl, 0x15) \
+    X(i64_rotr, 0x16) \
+    X(i64_div_s, 0x17) \
+    X(i64_div_u, 0x18) \
+    X(i64_rem_s, 0x19) \
+    X(i64_rem_u, 0x1a) \
+    X(i64_clz, 0x1b) \
+    X(i64_ctz, 0x1c) \
+    X(i64_popcnt, 0x1d) \
+    X(i64_extend8_s, 0x1e) \
+    X(i64_extend16_s, 0x1f) \
+    X(i64_extend32_s, 0x20) \
+    X(f32_abs, 0x21) \
+    X(f32_neg, 0x22) \
+    X(f32_copysign, 0x23) \
+    X(f32_ceil, 0x24) \
+    X(f32_floor, 0x25) \
+    X(f32_trunc, 0x26) \
+    X(f32_nearest, 0x27) \
+    X(f32_sqrt, 0x28) \
+    X(f32_min, 0x29) \
+    X(f32_max, 0x2a) \
+    X(f64_abs, 0x2b) \
+    X(f64_neg, 0x2c) \
+    X(f64_copysign, 0x2d) \
+    X(f64_ceil, 0x2e) \
+    X(f64_floor, 0x2f) \
+    X(f64_trunc, 0x30) \
+    X(f64_nearest, 0x31) \
+    X(f64_sqrt, 0x32) \
+    X(f64_min, 0x33) \
+    X(f64_max, 0x34) \
+    X(i32_trunc_f32_s, 0x35) \
+    X(i32_trunc_sat_f32_s, 0x36) \
+    X(i32_trunc_f32_u, 0x37) \
+    X(i32_trunc_sat_f32_u, 0x38) \
+    X(i32_trunc_f64_s, 0x39) \
+    X(i32_trunc_sat_f64_s, 0x3a) \
+    X(i32_trunc_f64_u, 0x3b) \
+    X(i32_trunc_sat_f64_u, 0x3c) \
+    X(i64_trunc_f32_s, 0x3d) \
+    X(i64_trunc_sat_f32_s, 0x3e) \
+    X(i64_trunc_f32_u, 0x3f) \
+    X(i64_trunc_sat_f32_u, 0x40) \
+    X(i64_trunc_f64_s, 0x41) \
+    X(i64_trunc_sat_f64_s, 0x42) \
+    X(i64_trunc_f64_u, 0x43) \
+    X(i64_trunc_sat_f64_u, 0x44) \
+    X(f32_convert_i32_s, 0x45) \
+    X(f32_convert_i32_u, 0x46) \
+    X(f32_convert_i64_s, 0x47) \
+    X(f32_convert_i64_u, 0x48) \
+    X(f64_convert_i32_s, 0x49) \
+    X(f64_convert_i32_u, 0x4a) \
+    X(f64_convert_i64_s, 0x4b) \
+    X(f64_convert_i64_u, 0x4c) \
+    X(f32_demote_f64, 0x4d) \
+    X(f64_promote_f32, 0x4e) \
     ISA_TAIL_CALLS(X) \
     ISA_TYPED_REFERENCES(X) \
     ISA_MULTIPLE_MEMORIES(X) \
     ISA_EXCEPTIONS(X)
 
+#define ISA_ESCAPED_ROWS 88u
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
-#define OP_LEAVE_TAIL 0x5cff
+#define OP_LEAVE_TAIL 0x53ff
 
 #endif

@@ -670,7 +670,7 @@ def shortest(name: str, operands: dict[str, int]) -> tuple[Row, dict[str, int]]:
         given = shorter.operands(operands)
         if given is not None and _fits(BY_NAME[shorter.row], given):
             return BY_NAME[shorter.row], given
-    for suffix in (".short", "", ".wide", ".far"):
+    for suffix in (".short", "", ".wide"):
         row = BY_NAME.get(name + suffix)
         if row is not None and fields(row).keys() == operands.keys() and _fits(row, operands):
             return row, operands

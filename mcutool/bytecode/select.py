@@ -322,6 +322,10 @@ class _Selector:
             if place in fields(BY_NAME["i32.load.at"])["e"].limits:
                 return ".at", [], [("e", place)]
         address = self._operand(address)
+        if offset not in fields(BY_NAME["i32.load.wide"])["e"].limits:
+            total = self.function.new_instruction("address.add", [address], ("i32",), (("e", offset),), self.offset)
+            self.done.append(total)
+            return "", [total.result], [("e", 0)]
         total = self._only_use(address)
         if offset == 0 and total is not None:
             if total.op == "i32.add_imm":
