@@ -7,9 +7,11 @@ through mcutool.devices. Two builds give identical bytes: no path, date or build
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,12 +30,16 @@ from mcutool.isa import FEATURES  # noqa: E402
 COMPILER = "arm-none-eabi-gcc"
 INSTALL = "sudo apt-get install -y gcc-arm-none-eabi libnewlib-arm-none-eabi"
 
-# The interpreter is built for speed, everything else for size.
-HOT = ["execute.c", "arithmetic.c", "vm.c", "sha256.c"]
-COLD = [
-    "main.c", "module.c", "image.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c",
-    "board.c", "port/cortex_m/start.c",
+# What runs any module of WebAssembly 2.0 without SIMD, and what stands around it when it alone is measured.
+CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "sha256.c"]
+BARE = "port/bare/main.c"
+# What makes a firmware of it.
+AROUND = [
+    "main.c", "module.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
+    "port/cortex_m/start.c",
 ]  # fmt: skip
+# These are compiled for speed, everything else for size.
+HOT = ["execute.c", "arithmetic.c", "vm.c", "sha256.c"]
 CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
@@ -107,8 +113,8 @@ def render_linker_script(board: Board) -> str:
     return text
 
 
-def cold_sources(board: Board) -> list[str]:
-    """Files compiled for size. Raises Error when the chip's clock or port is not written."""
+def firmware_sources(board: Board) -> list[str]:
+    """Everything on a board. Raises Error when the chip's clock or port is not written."""
     chip, port = board.chip, f"port/{board.chip.port}/port.c"
     clock = chip.tick.kind if chip.tick else "systick"
     if clock not in CLOCKS:
@@ -121,7 +127,7 @@ def cold_sources(board: Board) -> list[str]:
             f"{chip.name}: there is no firmware_runtime/{port}",
             next_action=f"use one of: {written}; or write it, platform.h says what a port gives",
         )
-    return [*COLD, *CLOCKS[clock], port]
+    return [*CORE, *AROUND, *CLOCKS[clock], port]
 
 
 def require_compiler() -> None:
@@ -146,21 +152,34 @@ def run(command: list[str], directory: Path) -> None:
         raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
 
 
-def build(board: Board, output: Path, without: str = "") -> Path:
-    """The board's ELF in the folder `output`, without one of isa.FEATURES if that is named. Raises Error."""
+def link(board: Board, elf: Path, sources: list[str], without: Collection[str] = ()) -> str:
+    """Builds an ELF of sources for a board, without some of isa.FEATURES; the linker's map. Raises Error."""
     core = board.chip.core
-    output.mkdir(parents=True, exist_ok=True)
-    elf = output / f"{board.name}.elf"
     with TemporaryDirectory() as name:
         work = Path(name)
         (work / "board.h").write_text(render_board_header(board), encoding="utf-8")
         (work / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
-        if without:
-            flags.append(f"-DVM_WITH_{without.upper()}=0")
-        objects = compile_into(work, [*flags, "-O2"], HOT) + compile_into(work, [*flags, "-Os"], cold_sources(board))
-        run([COMPILER, *core.gcc_flags, *LINK_FLAGS, "-T", "link.ld", *objects, "-lm", "-o", str(elf)], work)
+        flags += [f"-DVM_WITH_{feature.upper()}=0" for feature in without]
+        objects = []
+        for level, names in levels(sources):
+            objects += compile_into(work, [*flags, level], names)
+        options = [*LINK_FLAGS, "-T", "link.ld", "-Wl,-Map=map"]
+        run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(elf)], work)
+        return (work / "map").read_text(encoding="utf-8")
+
+
+def levels(sources: list[str]) -> list[tuple[str, list[str]]]:
+    """The sources by the level at which they are compiled."""
+    return [("-O2", [s for s in sources if s in HOT]), ("-Os", [s for s in sources if s not in HOT])]
+
+
+def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:
+    """The board's ELF in the folder `output`, without some of isa.FEATURES. Raises Error."""
+    output.mkdir(parents=True, exist_ok=True)
+    elf = output / f"{board.name}.elf"
+    link(board, elf, firmware_sources(board), without)
     return elf
 
 
@@ -188,12 +207,54 @@ def report(board: Board, elf: Path) -> str:
     )
 
 
+# The core's parts: how the linker's map names the files and sections that make them, the first that fits counts.
+PARTS = {
+    "surroundings": r"main\.o .*|link\.ld .*",
+    "handler tables": r"execute\.o \.(rodata|data)",
+    "handlers": r"execute\.o ",
+    "calls, memory": r"vm\.o ",
+    "loader": r"(image|sha256)\.o ",
+    "arithmetic": r"arithmetic\.o |libgcc|libm",
+    "C library": r"libc|",
+}
+
+
+def core_parts(board: Board, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
+    """The interpreter core alone: bytes of flash by part, and of static RAM. Raises Error."""
+    parts, ram = dict.fromkeys(PARTS, 0), 0
+    with TemporaryDirectory() as name:
+        contributions = linked(link(board, Path(name) / "core.elf", [*CORE, BARE], without))
+    for section, file, size in contributions:
+        part = next(part for part, pattern in PARTS.items() if re.match(pattern, f"{file} {section}"))
+        if part == "surroundings" and not section.startswith(".bss.vm"):
+            continue
+        if section.startswith((".vectors", ".interpreter", ".text", ".rodata", ".data")):
+            parts[part] += size
+        if section.startswith((".data", ".bss", ".noinit", "COMMON")):
+            ram += size
+    del parts["surroundings"]
+    return parts, ram
+
+
+def linked(map_: str) -> list[tuple[str, str, int]]:
+    """Section, file and bytes of everything that a linker's map says is in the ELF; padding counts to what is before."""
+    found: list[tuple[str, str, int]] = []
+    for line in re.finditer(
+        r"^ (\.[\w.]+|COMMON|\*fill\*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)(?: (.+))?$", map_[map_.index("Memory Configuration") :], re.MULTILINE
+    ):
+        section, size, file = line[1], int(line[2], 16), line[3]
+        if section == "*fill*":
+            section, file = found[-1][:2]
+        found.append((section, file.rpartition("/")[2], size))
+    return found
+
+
 def feature_costs(boards: list[Board]) -> dict[str, list[int]]:
     """Bytes of flash on each board of each of isa.FEATURES, by building without it. Raises Error."""
     with TemporaryDirectory() as name:
 
         def flash(feature: str = "") -> list[int]:
-            return [flash_of(build(board, Path(name), feature)) for board in boards]
+            return [flash_of(build(board, Path(name), [feature] if feature else [])) for board in boards]
 
         whole = flash()
         return {
