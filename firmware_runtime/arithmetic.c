@@ -1,80 +1,118 @@
 /* Floating point that C operators do not give. Semantics: WebAssembly specification 4.3.3 and 4.3.4.
  *
- * Rounding and square roots come from the C library (one instruction where the FPU has it); what differs between
- * libraries, NaN and the sign of zero, is settled here. */
+ * Everything works on the bits of a number: so a library's notions of NaN and of the sign of zero play no part, and it
+ * is smaller than the C library's functions, one for each rounding and width. */
 #include "arithmetic.h"
-
-#include <math.h>
 
 #include "generated/isa.h"
 
-/* a + b is quiet when either is NaN. */
-#define ROUNDING(name, function32, function64)         \
-    float vm_f32_##name(float value) {                 \
-        return value != value ? value + value : function32(value); \
-    }                                                  \
-    double vm_f64_##name(double value) {               \
-        return value != value ? value + value : function64(value); \
+/* `fraction`: the bits of the significand that are stored. A NaN becomes quiet, its other bits stay. The half that is
+ * added to what rounds to the nearest lacks its last bit unless the last whole digit is odd. */
+#define ROUND(name, type, width, fraction)                                                          \
+    type name(type bits, enum vm_rounding rounding) {                                               \
+        const type sign = bits & (type)1 << (width - 1);                                            \
+        const int bias = (1 << (width - 2 - fraction)) - 1;                                         \
+        const int exponent = (int)((type)(bits << 1) >> (fraction + 1)) - bias;                     \
+        if (exponent >= fraction) {                                                                 \
+            const bool nan = (type)(bits << 1) > (type)(2 * bias + 1) << (fraction + 1);            \
+            return bits | (type)nan << (fraction - 1);                                              \
+        }                                                                                           \
+        const bool away = rounding == (sign != 0 ? VM_FLOOR : VM_CEIL);                             \
+        if (exponent < 0) {                                                                         \
+            const type half = (type)(bias - 1) << (fraction + 1);                                   \
+            const type least = rounding == VM_NEAREST ? half : 0;                                   \
+            const bool one = (away || rounding == VM_NEAREST) && (type)(bits << 1) > least;         \
+            return sign | (one ? (type)bias << fraction : 0);                                       \
+        }                                                                                           \
+        const type mask = ((type)1 << (fraction - exponent)) - 1;                                   \
+        const type odd = bits >> (fraction - exponent) & 1;                                         \
+        return (bits + (away ? mask : rounding == VM_NEAREST ? (mask >> 1) + odd : 0)) & ~mask;     \
     }
 
-ROUNDING(ceil, ceilf, ceil)
-ROUNDING(floor, floorf, floor)
-ROUNDING(trunc, truncf, trunc)
-ROUNDING(nearest, rintf, rint)
-ROUNDING(sqrt, sqrtf, sqrt)
+ROUND(vm_f32_round, uint32_t, 32, 23)
+ROUND(vm_f64_round, uint64_t, 64, 52)
 
-/* Equal operands may be zeros of either sign: the sign bits decide between them. */
-#define EXTREME(type, bits_type, prefix)                                  \
-    static bits_type prefix##_bits(type value) {                          \
-        bits_type bits;                                                   \
-        memcpy(&bits, &value, sizeof bits);                               \
-        return bits;                                                      \
-    }                                                                     \
-    static type prefix##_of(bits_type bits) {                             \
-        type value;                                                       \
-        memcpy(&value, &bits, sizeof value);                              \
-        return value;                                                     \
-    }                                                                     \
-    type prefix##_min(type a, type b) {                                   \
-        if (a != a || b != b) {                                           \
-            return a + b;                                                 \
-        }                                                                 \
-        return a == b ? prefix##_of(prefix##_bits(a) | prefix##_bits(b)) : a < b ? a : b; \
-    }                                                                     \
-    type prefix##_max(type a, type b) {                                   \
-        if (a != a || b != b) {                                           \
-            return a + b;                                                 \
-        }                                                                 \
-        return a == b ? prefix##_of(prefix##_bits(a) & prefix##_bits(b)) : a > b ? a : b; \
+#define F64_SIGN ((uint64_t)1 << 63)
+#define F64_INFINITY ((uint64_t)0x7ff << 52)
+#define F64_QUIET ((uint64_t)1 << 51)
+#define F64_ONE_PLACE ((uint64_t)1 << 52)
+
+/* Digit by digit: the root is built from its highest bit, `rest` is what is left of the number, doubled each time. One
+ * digit more than an f64 holds says where to round; it never lies just in the middle. */
+static uint64_t root_of(uint64_t rest) {
+    uint64_t root = 0, twice = 0;
+    for (uint64_t digit = F64_ONE_PLACE << 1; digit != 0; digit >>= 1, rest <<= 1) {
+        const uint64_t step = twice + digit;
+        if (step <= rest) {
+            rest -= step;
+            twice = step + digit;
+            root += digit;
+        }
+    }
+    return (root >> 1) + (root & 1);
+}
+
+uint64_t vm_f64_root(uint64_t bits) {
+    const uint64_t magnitude = bits & ~F64_SIGN;
+    if (magnitude > F64_INFINITY) {
+        return bits | F64_QUIET;
+    }
+    if (magnitude == 0 || bits == F64_INFINITY) {
+        return bits;
+    }
+    if (bits != magnitude) {
+        return F64_INFINITY | F64_QUIET;
+    }
+    int32_t exponent = (int32_t)(bits >> 52);
+    uint64_t significand = (bits & (F64_ONE_PLACE - 1)) | (exponent != 0 ? F64_ONE_PLACE : 0);
+    exponent += exponent == 0;
+    for (; significand < F64_ONE_PLACE; exponent--) {
+        significand <<= 1;
+    }
+    exponent -= 1023;
+    const uint64_t root = root_of(significand << (1 + (exponent & 1)));
+    return root + ((uint64_t)((exponent >> 1) + 1022) << 52);
+}
+
+/* Numbers of one sign are in the order of their bits, negative ones in the reverse. Zeros of both signs are in order
+ * too: -0 is the lesser. */
+#define LESSER(name, type, width, infinity, quiet)                                \
+    type name(type a, type b, type inverted) {                                    \
+        const type sign = (type)1 << (width - 1);                                 \
+        if ((a & ~sign) > (infinity)) {                                           \
+            return a | (quiet);                                                   \
+        }                                                                         \
+        if ((b & ~sign) > (infinity)) {                                           \
+            return b | (quiet);                                                   \
+        }                                                                         \
+        const bool below = ((a & b & sign) != 0) != ((int##width##_t)a < (int##width##_t)b); \
+        return below != (inverted != 0) ? a : b;                                  \
     }
 
-EXTREME(float, uint32_t, vm_f32)
-EXTREME(double, uint64_t, vm_f64)
+LESSER(vm_f32_lesser, uint32_t, 32, 0x7f800000u, 0x400000u)
+LESSER(vm_f64_lesser, uint64_t, 64, F64_INFINITY, F64_QUIET)
 
-/* `low` and `high` are the nearest values of the float type outside the integer's range on either side. */
-#define TRUNCATION(name, type, integer, result_type, low, below, high, above, minimum, maximum) \
-    uint32_t vm_##name(type value, result_type *result) {                  \
-        if (value != value) {                                              \
-            *result = 0;                                                   \
-            return VM_TRAP_INVALID_CONVERSION;                             \
-        }                                                                  \
-        if (value below low) {                                             \
-            *result = (result_type)minimum;                                \
-            return VM_TRAP_INTEGER_OVERFLOW;                               \
-        }                                                                  \
-        if (value above high) {                                            \
-            *result = (result_type)maximum;                                \
-            return VM_TRAP_INTEGER_OVERFLOW;                               \
-        }                                                                  \
-        *result = (result_type)(integer)value;                             \
-        return 0;                                                          \
+uint32_t vm_truncate(double value, uint32_t bits, bool is_signed, uint64_t *result) {
+    const uint64_t number = vm_f64_bits(value);
+    const bool negative = number >> 63 != 0;
+    const int32_t exponent = (int32_t)(number >> 52 & 0x7ff) - 1023;
+    const uint64_t significand = (number & (F64_ONE_PLACE - 1)) | F64_ONE_PLACE;
+    const uint64_t all = UINT64_MAX >> (64 - bits);
+    const uint64_t most = is_signed ? (all >> 1) + negative : negative ? 0 : all;
+    uint64_t magnitude = 0;
+    uint32_t kind = 0;
+    if ((number & ~F64_SIGN) > F64_INFINITY) {
+        *result = 0;
+        return VM_TRAP_INVALID_CONVERSION;
     }
-
-TRUNCATION(i32_trunc_f32_s, float, int32_t, uint32_t, -0x1p31f, <, 0x1p31f, >=, INT32_MIN, INT32_MAX)
-TRUNCATION(i32_trunc_f32_u, float, uint32_t, uint32_t, -1.0f, <=, 0x1p32f, >=, 0, UINT32_MAX)
-TRUNCATION(i32_trunc_f64_s, double, int32_t, uint32_t, -0x1.00000002p31, <=, 0x1p31, >=, INT32_MIN, INT32_MAX)
-TRUNCATION(i32_trunc_f64_u, double, uint32_t, uint32_t, -1.0, <=, 0x1p32, >=, 0, UINT32_MAX)
-TRUNCATION(i64_trunc_f32_s, float, int64_t, uint64_t, -0x1p63f, <, 0x1p63f, >=, INT64_MIN, INT64_MAX)
-TRUNCATION(i64_trunc_f32_u, float, uint64_t, uint64_t, -1.0f, <=, 0x1p64f, >=, 0, UINT64_MAX)
-TRUNCATION(i64_trunc_f64_s, double, int64_t, uint64_t, -0x1p63, <, 0x1p63, >=, INT64_MIN, INT64_MAX)
-TRUNCATION(i64_trunc_f64_u, double, uint64_t, uint64_t, -1.0, <=, 0x1p64, >=, 0, UINT64_MAX)
+    if (exponent >= 0) {
+        magnitude = exponent > 63 ? UINT64_MAX
+                    : exponent > 52 ? significand << (exponent - 52) : significand >> (52 - exponent);
+    }
+    if (magnitude > most || exponent > 63) {
+        magnitude = most;
+        kind = VM_TRAP_INTEGER_OVERFLOW;
+    }
+    *result = negative ? -magnitude : magnitude;
+    return kind;
+}

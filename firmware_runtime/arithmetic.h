@@ -2,6 +2,7 @@
 #ifndef ARITHMETIC_H
 #define ARITHMETIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -74,29 +75,106 @@ static inline void vm_write64(uint8_t *p, uint64_t value) {
     vm_write32(p + 4, (uint32_t)(value >> 32));
 }
 
-float vm_f32_ceil(float value);
-float vm_f32_floor(float value);
-float vm_f32_trunc(float value);
-float vm_f32_nearest(float value);
-float vm_f32_sqrt(float value);
-float vm_f32_min(float a, float b);
-float vm_f32_max(float a, float b);
-double vm_f64_ceil(double value);
-double vm_f64_floor(double value);
-double vm_f64_trunc(double value);
-double vm_f64_nearest(double value);
-double vm_f64_sqrt(double value);
-double vm_f64_min(double a, double b);
-double vm_f64_max(double a, double b);
+/// Floating point ///
 
-/* Float to integer: stores the saturated result and returns 0 or the kind of trap that the plain form raises. */
-uint32_t vm_i32_trunc_f32_s(float value, uint32_t *result);
-uint32_t vm_i32_trunc_f32_u(float value, uint32_t *result);
-uint32_t vm_i32_trunc_f64_s(double value, uint32_t *result);
-uint32_t vm_i32_trunc_f64_u(double value, uint32_t *result);
-uint32_t vm_i64_trunc_f32_s(float value, uint64_t *result);
-uint32_t vm_i64_trunc_f32_u(float value, uint64_t *result);
-uint32_t vm_i64_trunc_f64_s(double value, uint64_t *result);
-uint32_t vm_i64_trunc_f64_u(double value, uint64_t *result);
+static inline uint32_t vm_f32_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float vm_f32_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint64_t vm_f64_bits(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline double vm_f64_of(uint64_t bits) {
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+enum vm_rounding { VM_CEIL, VM_FLOOR, VM_TRUNC, VM_NEAREST };
+
+uint32_t vm_f32_round(uint32_t bits, enum vm_rounding rounding);
+uint64_t vm_f64_round(uint64_t bits, enum vm_rounding rounding);
+
+#define VM_ROUNDING(name, rounding)                              \
+    static inline float vm_f32_##name(float value) {             \
+        return vm_f32_of(vm_f32_round(vm_f32_bits(value), rounding)); \
+    }                                                            \
+    static inline double vm_f64_##name(double value) {           \
+        return vm_f64_of(vm_f64_round(vm_f64_bits(value), rounding)); \
+    }
+
+VM_ROUNDING(ceil, VM_CEIL)
+VM_ROUNDING(floor, VM_FLOOR)
+VM_ROUNDING(trunc, VM_TRUNC)
+VM_ROUNDING(nearest, VM_NEAREST)
+
+uint64_t vm_f64_root(uint64_t bits);
+
+static inline double vm_f64_sqrt(double value) {
+    return vm_f64_of(vm_f64_root(vm_f64_bits(value)));
+}
+
+/* An f64 has more than twice the bits of an f32, so its root, rounded again, is the root rounded once. */
+static inline float vm_f32_sqrt(float value) {
+#if defined(__ARM_FP) && __ARM_FP & 4
+    float root;
+    __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(value));
+    return root;
+#else
+    return (float)vm_f64_sqrt(value);
+#endif
+}
+
+/* The lesser of two, the greater, with the bits of both inverted. */
+uint32_t vm_f32_lesser(uint32_t a, uint32_t b, uint32_t inverted);
+uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted);
+
+static inline float vm_f32_min(float a, float b) {
+    return vm_f32_of(vm_f32_lesser(vm_f32_bits(a), vm_f32_bits(b), 0));
+}
+
+static inline float vm_f32_max(float a, float b) {
+    return vm_f32_of(vm_f32_lesser(vm_f32_bits(a), vm_f32_bits(b), UINT32_MAX));
+}
+
+static inline double vm_f64_min(double a, double b) {
+    return vm_f64_of(vm_f64_lesser(vm_f64_bits(a), vm_f64_bits(b), 0));
+}
+
+static inline double vm_f64_max(double a, double b) {
+    return vm_f64_of(vm_f64_lesser(vm_f64_bits(a), vm_f64_bits(b), UINT64_MAX));
+}
+
+/* Float to integer: stores the saturated result and returns 0 or the kind of trap that the plain form raises. `bits`
+ * is the integer's size. */
+uint32_t vm_truncate(double value, uint32_t bits, bool is_signed, uint64_t *result);
+
+#define VM_TRUNCATION(name, type, bits, is_signed)                            \
+    static inline uint32_t vm_##name(type value, uint##bits##_t *result) {    \
+        uint64_t wide;                                                        \
+        const uint32_t kind = vm_truncate(value, bits, is_signed, &wide);     \
+        *result = (uint##bits##_t)wide;                                       \
+        return kind;                                                          \
+    }
+
+VM_TRUNCATION(i32_trunc_f32_s, float, 32, true)
+VM_TRUNCATION(i32_trunc_f32_u, float, 32, false)
+VM_TRUNCATION(i32_trunc_f64_s, double, 32, true)
+VM_TRUNCATION(i32_trunc_f64_u, double, 32, false)
+VM_TRUNCATION(i64_trunc_f32_s, float, 64, true)
+VM_TRUNCATION(i64_trunc_f32_u, float, 64, false)
+VM_TRUNCATION(i64_trunc_f64_s, double, 64, true)
+VM_TRUNCATION(i64_trunc_f64_u, double, 64, false)
 
 #endif
