@@ -52,7 +52,7 @@ static uint64_t root_of(uint64_t rest) {
     return (root >> 1) + (root & 1);
 }
 
-uint64_t vm_f64_root(uint64_t bits) {
+uint64_t vm_f64_sqrt(uint64_t bits) {
     const uint64_t magnitude = bits & ~F64_SIGN;
     if (magnitude > F64_INFINITY) {
         return bits | F64_QUIET;
@@ -92,8 +92,8 @@ uint64_t vm_f64_root(uint64_t bits) {
 LESSER(vm_f32_lesser, uint32_t, 32, 0x7f800000u, 0x400000u)
 LESSER(vm_f64_lesser, uint64_t, 64, F64_INFINITY, F64_QUIET)
 
-uint32_t vm_truncate(double value, uint32_t bits, bool is_signed, uint64_t *result) {
-    const uint64_t number = vm_f64_bits(value);
+/* The saturated integer of `bits`, and the kind of trap of the form that does not saturate. */
+static uint32_t truncate(uint64_t number, uint32_t bits, bool is_signed, uint64_t *result) {
     const bool negative = number >> 63 != 0;
     const int32_t exponent = (int32_t)(number >> 52 & 0x7ff) - 1023;
     const uint64_t significand = (number & (F64_ONE_PLACE - 1)) | F64_ONE_PLACE;
@@ -115,4 +115,79 @@ uint32_t vm_truncate(double value, uint32_t bits, bool is_signed, uint64_t *resu
     }
     *result = negative ? -magnitude : magnitude;
     return kind;
+}
+
+static inline uint64_t pair(const uint32_t *slot) {
+    return slot[0] | (uint64_t)slot[1] << 32;
+}
+
+static inline void set_pair(uint32_t *slot, uint64_t value) {
+    slot[0] = (uint32_t)value;
+    slot[1] = (uint32_t)(value >> 32);
+}
+
+uint32_t vm_truncated(uint32_t *frame, uint32_t places, uint32_t how) {
+    const uint32_t *const from = &frame[places & 0xff];
+    uint64_t result;
+    const uint64_t number = (how & VM_FROM_f64) != 0 ? pair(from) : vm_f64_promote_f32(*from);
+    const uint32_t kind = truncate(number, (how & VM_TO_i64) != 0 ? 64 : 32, (how & VM_SIGN_s) != 0, &result);
+    frame[places >> 8] = (uint32_t)result;
+    if ((how & VM_TO_i64) != 0) {
+        frame[(places >> 8) + 1] = (uint32_t)(result >> 32);
+    }
+    return kind;
+}
+
+/* By the division of magnitudes, so that a core without one for 64 bits needs but one function. */
+uint32_t vm_divided(uint32_t *frame, uint32_t places, uint32_t place, uint32_t how) {
+    const uint64_t a = pair(&frame[places & 0xff]);
+    const uint64_t b = pair(&frame[place]);
+    const bool a_negative = (how & VM_SIGN_s) != 0 && a >> 63 != 0;
+    const bool b_negative = (how & VM_SIGN_s) != 0 && b >> 63 != 0;
+    if (b == 0) {
+        return VM_TRAP_DIVIDE_BY_ZERO;
+    }
+    const uint64_t dividend = a_negative ? -a : a;
+    const uint64_t divisor = b_negative ? -b : b;
+    const uint64_t quotient = dividend / divisor;
+    uint64_t result = quotient;
+    bool negative = a_negative != b_negative;
+    if ((how & VM_REMAINDER) != 0) {
+        result = dividend - quotient * divisor;
+        negative = a_negative;
+    } else if (quotient >> 63 != 0 && a_negative && b_negative) {
+        return VM_TRAP_INTEGER_OVERFLOW;
+    }
+    set_pair(&frame[places >> 8], negative ? -result : result);
+    return 0;
+}
+
+uint32_t vm_unary_i32_i32(uint32_t *frame, uint32_t places, uint32_t (*function)(uint32_t)) {
+    frame[places >> 8] = function(frame[places & 0xff]);
+    return 0;
+}
+
+uint32_t vm_unary_i32_i64(uint32_t *frame, uint32_t places, uint32_t (*function)(uint64_t)) {
+    frame[places >> 8] = function(pair(&frame[places & 0xff]));
+    return 0;
+}
+
+uint32_t vm_unary_i64_i32(uint32_t *frame, uint32_t places, uint64_t (*function)(uint32_t)) {
+    set_pair(&frame[places >> 8], function(frame[places & 0xff]));
+    return 0;
+}
+
+uint32_t vm_unary_i64_i64(uint32_t *frame, uint32_t places, uint64_t (*function)(uint64_t)) {
+    set_pair(&frame[places >> 8], function(pair(&frame[places & 0xff])));
+    return 0;
+}
+
+uint32_t vm_binary_i32(uint32_t *frame, uint32_t places, uint32_t place, uint32_t (*function)(uint32_t, uint32_t)) {
+    frame[places >> 8] = function(frame[places & 0xff], frame[place]);
+    return 0;
+}
+
+uint32_t vm_binary_i64(uint32_t *frame, uint32_t places, uint32_t place, uint64_t (*function)(uint64_t, uint64_t)) {
+    set_pair(&frame[places >> 8], function(pair(&frame[places & 0xff]), pair(&frame[place])));
+    return 0;
 }

@@ -14,6 +14,22 @@ static inline uint64_t vm_rotl64(uint64_t value, uint64_t count) {
     return value << (count & 63) | value >> (-count & 63);
 }
 
+static inline uint64_t vm_rotr64(uint64_t value, uint64_t count) {
+    return vm_rotl64(value, -count);
+}
+
+static inline uint64_t vm_extend8(uint64_t value) {
+    return (uint64_t)(int64_t)(int8_t)value;
+}
+
+static inline uint64_t vm_extend16(uint64_t value) {
+    return (uint64_t)(int64_t)(int16_t)value;
+}
+
+static inline uint64_t vm_extend32(uint64_t value) {
+    return (uint64_t)(int64_t)(int32_t)value;
+}
+
 static inline uint32_t vm_clz32(uint32_t value) {
     return value == 0 ? 32 : (uint32_t)__builtin_clz(value);
 }
@@ -106,12 +122,12 @@ enum vm_rounding { VM_CEIL, VM_FLOOR, VM_TRUNC, VM_NEAREST };
 uint32_t vm_f32_round(uint32_t bits, enum vm_rounding rounding);
 uint64_t vm_f64_round(uint64_t bits, enum vm_rounding rounding);
 
-#define VM_ROUNDING(name, rounding)                              \
-    static inline float vm_f32_##name(float value) {             \
-        return vm_f32_of(vm_f32_round(vm_f32_bits(value), rounding)); \
-    }                                                            \
-    static inline double vm_f64_##name(double value) {           \
-        return vm_f64_of(vm_f64_round(vm_f64_bits(value), rounding)); \
+#define VM_ROUNDING(name, rounding)                          \
+    static inline uint32_t vm_f32_##name(uint32_t bits) {    \
+        return vm_f32_round(bits, rounding);                 \
+    }                                                        \
+    static inline uint64_t vm_f64_##name(uint64_t bits) {    \
+        return vm_f64_round(bits, rounding);                 \
     }
 
 VM_ROUNDING(ceil, VM_CEIL)
@@ -119,20 +135,16 @@ VM_ROUNDING(floor, VM_FLOOR)
 VM_ROUNDING(trunc, VM_TRUNC)
 VM_ROUNDING(nearest, VM_NEAREST)
 
-uint64_t vm_f64_root(uint64_t bits);
-
-static inline double vm_f64_sqrt(double value) {
-    return vm_f64_of(vm_f64_root(vm_f64_bits(value)));
-}
+uint64_t vm_f64_sqrt(uint64_t bits);
 
 /* An f64 has more than twice the bits of an f32, so its root, rounded again, is the root rounded once. */
-static inline float vm_f32_sqrt(float value) {
+static inline uint32_t vm_f32_sqrt(uint32_t bits) {
 #if defined(__ARM_FP) && __ARM_FP & 4
     float root;
-    __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(value));
-    return root;
+    __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(vm_f32_of(bits)));
+    return vm_f32_bits(root);
 #else
-    return (float)vm_f64_sqrt(value);
+    return vm_f32_bits((float)vm_f64_of(vm_f64_sqrt(vm_f64_bits(vm_f32_of(bits)))));
 #endif
 }
 
@@ -140,41 +152,58 @@ static inline float vm_f32_sqrt(float value) {
 uint32_t vm_f32_lesser(uint32_t a, uint32_t b, uint32_t inverted);
 uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted);
 
-static inline float vm_f32_min(float a, float b) {
-    return vm_f32_of(vm_f32_lesser(vm_f32_bits(a), vm_f32_bits(b), 0));
+static inline uint32_t vm_f32_min(uint32_t a, uint32_t b) {
+    return vm_f32_lesser(a, b, 0);
 }
 
-static inline float vm_f32_max(float a, float b) {
-    return vm_f32_of(vm_f32_lesser(vm_f32_bits(a), vm_f32_bits(b), UINT32_MAX));
+static inline uint32_t vm_f32_max(uint32_t a, uint32_t b) {
+    return vm_f32_lesser(a, b, UINT32_MAX);
 }
 
-static inline double vm_f64_min(double a, double b) {
-    return vm_f64_of(vm_f64_lesser(vm_f64_bits(a), vm_f64_bits(b), 0));
+static inline uint64_t vm_f64_min(uint64_t a, uint64_t b) {
+    return vm_f64_lesser(a, b, 0);
 }
 
-static inline double vm_f64_max(double a, double b) {
-    return vm_f64_of(vm_f64_lesser(vm_f64_bits(a), vm_f64_bits(b), UINT64_MAX));
+static inline uint64_t vm_f64_max(uint64_t a, uint64_t b) {
+    return vm_f64_lesser(a, b, UINT64_MAX);
 }
 
-/* Float to integer: stores the saturated result and returns 0 or the kind of trap that the plain form raises. `bits`
- * is the integer's size. */
-uint32_t vm_truncate(double value, uint32_t bits, bool is_signed, uint64_t *result);
-
-#define VM_TRUNCATION(name, type, bits, is_signed)                            \
-    static inline uint32_t vm_##name(type value, uint##bits##_t *result) {    \
-        uint64_t wide;                                                        \
-        const uint32_t kind = vm_truncate(value, bits, is_signed, &wide);     \
-        *result = (uint##bits##_t)wide;                                       \
-        return kind;                                                          \
+#define VM_CONVERSION(name, type, integer)                                 \
+    static inline uint32_t vm_f32_convert_##name(type bits) {           \
+        return vm_f32_bits((float)(integer)bits);                       \
+    }                                                                   \
+    static inline uint64_t vm_f64_convert_##name(type bits) {           \
+        return vm_f64_bits((double)(integer)bits);                      \
     }
 
-VM_TRUNCATION(i32_trunc_f32_s, float, 32, true)
-VM_TRUNCATION(i32_trunc_f32_u, float, 32, false)
-VM_TRUNCATION(i32_trunc_f64_s, double, 32, true)
-VM_TRUNCATION(i32_trunc_f64_u, double, 32, false)
-VM_TRUNCATION(i64_trunc_f32_s, float, 64, true)
-VM_TRUNCATION(i64_trunc_f32_u, float, 64, false)
-VM_TRUNCATION(i64_trunc_f64_s, double, 64, true)
-VM_TRUNCATION(i64_trunc_f64_u, double, 64, false)
+VM_CONVERSION(i32_s, uint32_t, int32_t)
+VM_CONVERSION(i32_u, uint32_t, uint32_t)
+VM_CONVERSION(i64_s, uint64_t, int64_t)
+VM_CONVERSION(i64_u, uint64_t, uint64_t)
+
+static inline uint32_t vm_f32_demote_f64(uint64_t bits) {
+    return vm_f32_bits((float)vm_f64_of(bits));
+}
+
+static inline uint64_t vm_f64_promote_f32(uint32_t bits) {
+    return vm_f64_bits((double)vm_f32_of(bits));
+}
+
+/// Handlers of one shape share these ///
+
+/* Slots of the frame: the result's in the upper eight bits of `places`, the operand's in the lower; the second's in
+ * `place`. They give 0, no trap. They stand apart from the handlers, whose registers are few. */
+uint32_t vm_unary_i32_i32(uint32_t *frame, uint32_t places, uint32_t (*function)(uint32_t));
+uint32_t vm_unary_i32_i64(uint32_t *frame, uint32_t places, uint32_t (*function)(uint64_t));
+uint32_t vm_unary_i64_i32(uint32_t *frame, uint32_t places, uint64_t (*function)(uint32_t));
+uint32_t vm_unary_i64_i64(uint32_t *frame, uint32_t places, uint64_t (*function)(uint64_t));
+uint32_t vm_binary_i32(uint32_t *frame, uint32_t places, uint32_t place, uint32_t (*function)(uint32_t, uint32_t));
+uint32_t vm_binary_i64(uint32_t *frame, uint32_t places, uint32_t place, uint64_t (*function)(uint64_t, uint64_t));
+
+/* Float to integer: puts the saturated result away; gives 0, or the kind of trap that the plain form raises. */
+enum { VM_FROM_f32 = 0, VM_FROM_f64 = 1, VM_TO_i32 = 0, VM_TO_i64 = 2, VM_SIGN_u = 0, VM_SIGN_s = 4, VM_REMAINDER = 8 };
+uint32_t vm_truncated(uint32_t *frame, uint32_t places, uint32_t how);
+/* The quotient of 64 bits, or the remainder; gives 0, or a kind of trap. */
+uint32_t vm_divided(uint32_t *frame, uint32_t places, uint32_t place, uint32_t how);
 
 #endif

@@ -38,12 +38,13 @@ AROUND = [
     "main.c", "module.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
     "port/cortex_m/start.c",
 ]  # fmt: skip
-# These are compiled for speed, everything else for size.
-HOT = ["execute.c", "arithmetic.c"]
 CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-FLAGS = ["-std=c11", "-fno-tree-loop-distribute-patterns", "-fno-math-errno", "-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", *WARNINGS]
+FLAGS = [
+    "-std=c11", "-Os", "-fno-tree-loop-distribute-patterns", "-fno-math-errno", "-ffunction-sections", "-fdata-sections",
+    "-fno-strict-aliasing", *WARNINGS,
+]  # fmt: skip
 LINK_FLAGS = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
 
 
@@ -162,17 +163,10 @@ def link(board: Board, elf: Path, sources: list[str], without: Collection[str] =
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
         flags += [f"-DVM_WITH_{feature.upper()}=0" for feature in without]
-        objects = []
-        for level, names in levels(sources):
-            objects += compile_into(work, [*flags, level], names)
+        objects = compile_into(work, flags, sources)
         options = [*LINK_FLAGS, "-T", "link.ld", "-Wl,-Map=map"]
         run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(elf)], work)
         return (work / "map").read_text(encoding="utf-8")
-
-
-def levels(sources: list[str]) -> list[tuple[str, list[str]]]:
-    """The sources by the level at which they are compiled."""
-    return [("-O2", [s for s in sources if s in HOT]), ("-Os", [s for s in sources if s not in HOT])]
 
 
 def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:
@@ -237,11 +231,10 @@ def core_parts(board: Board, without: Collection[str] = ()) -> tuple[dict[str, i
 
 
 def linked(map_: str) -> list[tuple[str, str, int]]:
-    """Section, file and bytes of everything that a linker's map says is in the ELF; padding counts to what is before."""
+    """Section, file and bytes of all that a linker's map says is in the ELF; padding counts to what is before."""
     found: list[tuple[str, str, int]] = []
-    for line in re.finditer(
-        r"^ (\.[\w.]+|COMMON|\*fill\*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)(?: (.+))?$", map_[map_.index("Memory Configuration") :], re.MULTILINE
-    ):
+    pattern = r"^ (\.[\w.]+|COMMON|\*fill\*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)(?: (.+))?$"
+    for line in re.finditer(pattern, map_[map_.index("Memory Configuration") :], re.MULTILINE):
         section, size, file = line[1], int(line[2], 16), line[3]
         if section == "*fill*":
             section, file = found[-1][:2]

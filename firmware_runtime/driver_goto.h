@@ -20,6 +20,11 @@ static const void *const *attention_table;
         w = *pc;                   \
         goto *primary[w & 0xff];   \
     }
+#define FINISH(length, call) \
+    {                        \
+        call;                \
+        NEXT(length);        \
+    }
 #define TRAP(kind)            \
     {                         \
         VM->trap = (kind);    \

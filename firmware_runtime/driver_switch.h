@@ -9,6 +9,11 @@
         pc += (length);  \
         goto next;       \
     }
+#define FINISH(length, call) \
+    {                        \
+        call;                \
+        NEXT(length);        \
+    }
 #define TRAP(kind)            \
     {                         \
         vm->trap = (kind);    \

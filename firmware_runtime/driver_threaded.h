@@ -71,6 +71,47 @@ SLOW_ACCESS(store2, 18)
 SLOW_ACCESS(store4, 20)
 SLOW_ACCESS(store8, 24)
 
+/* Where a branch of so many halfwords goes that is not taken. */
+#define BEHIND(length, bytes)                                                            \
+    INTERPRETER __attribute__((naked, used)) static void behind_##length(void) {         \
+        __asm("ldr.w r0, [r4, #" #bytes "]!\n"                                           \
+              "uxtb r2, r0\n"                                                            \
+              "ldr.w pc, [r6, r2, lsl #2]\n");                                           \
+    }
+BEHIND(1, 2)
+BEHIND(2, 4)
+BEHIND(3, 6)
+
+/* Around an instruction of two operands of 64 bits that the library computes: r0:r1 and r2:r3, the result in r0:r1, or a
+ * truth in r0. */
+INTERPRETER __attribute__((naked, used)) static void double_operands(void) {
+    __asm("ubfx r2, r0, #16, #8\n"
+          "lsrs r3, r0, #24\n"
+          "add.w r2, r5, r2, lsl #2\n"
+          "add.w r3, r5, r3, lsl #2\n"
+          "ldrd r0, r1, [r2]\n"
+          "ldrd r2, r3, [r3]\n"
+          "bx lr\n");
+}
+
+INTERPRETER __attribute__((naked, used)) static void double_result(void) {
+    __asm("ldrb r2, [r4, #1]\n"
+          "add.w r2, r5, r2, lsl #2\n"
+          "str r1, [r2, #4]\n"
+          "str r0, [r2]\n"
+          "double_done:\n"
+          "ldr.w r6, [r10, #20]\n"
+          "ldr.w r0, [r4, #4]!\n"
+          "uxtb r2, r0\n"
+          "ldr.w pc, [r6, r2, lsl #2]\n");
+}
+
+INTERPRETER __attribute__((naked, used)) static void truth_result(void) {
+    __asm("ldrb r2, [r4, #1]\n"
+          "str.w r0, [r5, r2, lsl #2]\n"
+          "b double_done\n");
+}
+
 /* After an instruction with a library call: r0 is its trap kind. */
 INTERPRETER __attribute__((naked, used)) static void after_library(void) {
     __asm("cbnz r0, 1f\n"
@@ -112,6 +153,11 @@ INTERPRETER __attribute__((naked, used)) static void after_library(void) {
     do {                 \
         pc += (length);  \
         return 0;        \
+    } while (0)
+#define FINISH(length, call) \
+    do {                     \
+        pc += (length);      \
+        return call;         \
     } while (0)
 #define TRAP(kind) return (kind)
 #define STOP(kind) TRAP(kind)

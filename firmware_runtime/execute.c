@@ -69,6 +69,10 @@ static inline double get_double(const uint32_t *slot) {
 #define GLOBAL(n) (VM->globals[n])
 #define GLOBAL64(n) pair(&VM->globals[n])
 #define SET_GLOBAL64(n, value) set_pair(&VM->globals[n], (value))
+#define SATURATE(from, to, sign) vm_truncated(frame, HALFWORD1, VM_FROM_##from | VM_TO_##to | VM_SIGN_##sign)
+#define TRUNCATE(from, to, sign) TRY(SATURATE(from, to, sign))
+#define QUOTIENT(sign) TRY(vm_divided(frame, HALFWORD1, pc[2], VM_SIGN_##sign))
+#define REMAINDER(sign) TRY(vm_divided(frame, HALFWORD1, pc[2], VM_SIGN_##sign | VM_REMAINDER))
 #define TABLE_ENTRY(n) ((int16_t)pc[2 + (n)])
 #define BRANCH(distance)  \
     do {                  \
@@ -88,7 +92,8 @@ static inline double get_double(const uint32_t *slot) {
     } while (0)
 
 /* Sets p to the bytes of the access at a + e. Only the short offsets of eight bits need no look at the carry: the fast
- * part begins above them. What does not lie in the fast part takes the slow way, which is exact. */
+ * part begins above them. One of 8 bytes may begin FAST_MARGIN bytes below it. What does not lie in the fast part takes
+ * the slow way, which is exact. */
 #define ACCESS(a, e, size) REACH((a) + (e), SHORT_OFFSET < (e) && (a) + (e) < (e), (e), size)
 /* The same for an address without offset, which is a sum that wraps. */
 #define ACCESS_SUM(address, size) REACH((address), false, 0, size)
@@ -96,7 +101,7 @@ static inline double get_double(const uint32_t *slot) {
     uint8_t *p;                                                                                \
     {                                                                                          \
         const uint32_t place = (address) - fast_low;                                           \
-        if (place >= fast_limit || (((size) & 8) != 0 && place + 4 >= fast_limit) || (wraps)) {      \
+        if (place + (((size) & 8) != 0 ? FAST_MARGIN : 0) >= fast_limit || (wraps)) {          \
             p = vm_access(VM, (address), (offset), (size));                                    \
             REFRESH_TABLE();                                                                   \
             TRAP_IF(p == NULL, VM->trap);                                                      \

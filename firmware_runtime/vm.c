@@ -22,7 +22,8 @@ static void select_memory(struct vm *vm, struct vm_memory *memory) {
     vm->memory_bytes = memory != NULL ? memory->bytes : NULL;
     vm->window_low = memory != NULL ? memory->window_low : 0;
     vm->window_size = memory != NULL ? memory->window_size : 0;
-    const uint32_t skipped = vm->window_low > SHORT_OFFSET ? 0 : SHORT_OFFSET + 1 - vm->window_low;
+    const uint32_t least = SHORT_OFFSET + 1 + FAST_MARGIN;
+    const uint32_t skipped = vm->window_low + FAST_MARGIN > least ? FAST_MARGIN : least - vm->window_low;
     const uint32_t size = vm->window_size > skipped ? vm->window_size - skipped : 0;
     vm->fast_low = vm->window_low + skipped;
     vm->fast_bytes = vm->memory_bytes + skipped;

@@ -18,6 +18,8 @@
 #define VM_MEMORY_GUARD 8u
 /* The largest offset of an access in eight bits. */
 #define SHORT_OFFSET 255u
+/* Bytes of the window right below its fast part, so that for an access of 8 bytes one comparison does. */
+#define FAST_MARGIN 4u
 /* Added to the size of an access that stores. */
 #define VM_STORE 16u
 

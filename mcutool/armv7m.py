@@ -180,6 +180,13 @@ FLOAT_BODIES = {
 }
 """Rows that need the FPU."""
 
+DOUBLE_BODIES = {
+    **{f"f64.{name}": [f"bl __aeabi_d{name}", "b double_result"] for name in ("add", "sub", "mul", "div")},
+    **{f"f64.{name}": [f"bl __aeabi_dcmp{name}", "b truth_result"] for name in ("eq", "lt", "le")},
+    "f64.ne": ["bl __aeabi_dcmpeq", "eor r0, r0, #1", "b truth_result"],
+}
+"""Rows that the run-time library of the ABI computes; the ways there and back are the driver's."""
+
 _CONDITION = {"eq": "ne", "ne": "eq", "lt_s": "ge", "ge_s": "lt", "lt_u": "hs", "ge_u": "lo"}
 """Comparison -> machine condition under which it does not hold."""
 
@@ -219,7 +226,7 @@ SPECIAL = {
     f"{_trap('9', 'stack_exhausted')}",
 }
 
-ASSEMBLED = frozenset((*BODIES, *TRAPPING, *SPECIAL))
+ASSEMBLED = frozenset((*BODIES, *TRAPPING, *SPECIAL, *DOUBLE_BODIES))
 
 
 def is_assembled(row: Row) -> bool:
@@ -248,6 +255,8 @@ def handler(row: Row) -> list[str]:
     if row.name in SPECIAL:
         text = SPECIAL[row.name].replace("{dispatch}", "; ".join(DISPATCH))
         return _lines(text)
+    if row.name in DOUBLE_BODIES:
+        return ["bl double_operands", *DOUBLE_BODIES[row.name]]
     if row.name.startswith("i32.add_br"):
         return _loop(row)
     if row.name.startswith("br_"):
@@ -279,7 +288,7 @@ def _number(row: Row, letter: str, register: str) -> list[str]:
         return [f"ldr{sign}{width_suffix}.w {register}, [r4, #{2 * halfword + low // 8}]"]
     low += 16 * halfword
     if low + width == 32 and width in (8, 16, 4):
-        shift = "asr" if field.signed else "lsr"
+        shift = "asrs" if field.signed else "lsrs"  # the flags are free before the body, and this form is short
         return [f"{shift} {register}, r0, #{low}"]
     extract = "sbfx" if field.signed else "ubfx"
     return [f"{extract} {register}, r0, #{low}, #{width}"]
@@ -310,7 +319,7 @@ def _value(row: Row) -> list[str]:
     for letter in reads:
         place = places[letter]
         if types[letter] in ("i64", "f64"):
-            lines += [f"ldr.w {place.high}, [{place.low}, #4]", f"ldr.w {place.low}, [{place.low}]"]
+            lines += [f"ldr {place.high}, [{place.low}, #4]", f"ldr {place.low}, [{place.low}]"]
         else:
             lines.append(f"ldr.w {place.low}, [r5, {place.low}, lsl #2]")
     following = f"ldr.w r0, [r4, #{2 * row.halfwords}]!"
@@ -335,13 +344,12 @@ def _loop(row: Row) -> list[str]:
         lines[2:2] = _number(row, "u", "r12")
     distance = _number(row, "j", "lr")
     compare = ["adds r1, r1, r2"] if row.name.endswith("nz") else ["add r1, r2", "cmp r1, r12"]
-    lines += [*distance, *compare, "str.w r1, [r5, r3, lsl #2]", "beq 1f"]
-    lines += ["add.w r4, r4, lr, lsl #1", "ldr r0, [r4]", *DISPATCH]
-    return [*lines, "1:", f"ldr.w r0, [r4, #{2 * row.halfwords}]!", *DISPATCH]
+    lines += [*distance, *compare, "str.w r1, [r5, r3, lsl #2]", f"beq.w behind_{row.halfwords}"]
+    return [*lines, "add.w r4, r4, lr, lsl #1", "ldr r0, [r4]", *DISPATCH]
 
 
 def _branch(row: Row) -> list[str]:
-    """Compare, then go on at the target or behind; the way to the target has one machine branch less."""
+    """Compare, then go on at the target, or behind, which is the driver's; so no way has more than one branch."""
     wide = row.name.startswith("br_i64")
     places = _I64 if wide else _I32
     reads = [letter for letter in "ab" if letter in row.slot_types]
@@ -354,14 +362,16 @@ def _branch(row: Row) -> list[str]:
     for letter in reads:
         place = places[letter]
         if wide:
-            lines += [f"ldr.w {place.high}, [{place.low}, #4]", f"ldr.w {place.low}, [{place.low}]"]
+            lines += [f"ldr {place.high}, [{place.low}, #4]", f"ldr {place.low}, [{place.low}]"]
         else:
             lines.append(f"ldr.w {place.low}, [r5, {place.low}, lsl #2]")
     lines += _number(row, "j", "r3")
     if row.name.startswith(("br_if", "br_unless")):
-        lines.append(f"{'cbz' if row.name.startswith('br_if') else 'cbnz'} r1, 1f")
+        name = "ne" if row.name.startswith("br_if") else "eq"
+        lines.append("cmp r1, #0")
     elif row.name in ("br_i32.any_imm", "br_i32.none_imm"):
-        lines += ["tst r1, r2", f"b{'eq' if row.name == 'br_i32.any_imm' else 'ne'} 1f"]
+        name = "ne" if row.name == "br_i32.any_imm" else "eq"
+        lines.append("tst r1, r2")
     else:
         name = row.name.partition(".")[2].removesuffix("_imm")
         if wide and name in ("eq", "ne"):
@@ -370,9 +380,8 @@ def _branch(row: Row) -> list[str]:
             lines += ["cmp r1, r12", "sbcs.w r2, r2, lr"]
         else:
             lines.append("cmp r1, r2")
-        lines.append(f"b{_CONDITION[name]} 1f")
-    lines += ["add.w r4, r4, r3, lsl #1", "ldr r0, [r4]", *DISPATCH]
-    return [*lines, "1:", f"ldr.w r0, [r4, #{2 * row.halfwords}]!", *DISPATCH]
+    lines.append(f"b{_CONDITION[name]}.w behind_{row.halfwords}")
+    return [*lines, "add.w r4, r4, r3, lsl #1", "ldr r0, [r4]", *DISPATCH]
 
 
 def _address(row: Row, size: int, stores: bool) -> tuple[list[str], list[str], list[str]]:
@@ -395,9 +404,7 @@ def _address(row: Row, size: int, stores: bool) -> tuple[list[str], list[str], l
     total.append("sub.w r1, r1, r8")  # on the slow way too, and the carry lives through it
     if form == ".wide":
         total.append("bcs 8f")
-    check = [*total, "cmp r1, r9", "bhs 8f"]
-    if wide:
-        check += ["adds r1, #4", "cmp r1, r9", "sub.w r1, r1, #4", "bhs 8f"]
+    check = [*total, *(["add.w r11, r1, #4", "cmp r11, r9"] if wide else ["cmp r1, r9"]), "bhs 8f"]
     has_offset = form in ("", ".wide")  # elsewhere it is part of the sum
     slow = [f"8: bl slow_{'store' if stores else 'load'}{size}{'' if has_offset else '_sum'}", "b 1b"]
     return decode, [*fetch, *check, "1:"], slow

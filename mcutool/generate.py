@@ -6,6 +6,7 @@ This file decides what is generated and from which table. It refuses to know wha
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -120,7 +121,12 @@ def _optional(feature: str, lines: list[str]) -> list[str]:
 
 
 def render_handler(row: Row) -> list[str]:
-    """One handler: operands fetched into named locals, the meaning, the result put away."""
+    """One handler: operands fetched into named locals, the meaning, the result put away; or what it shares with others
+    of its shape."""
+    shared = _shared(row)
+    if shared:
+        head = f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{"
+        return ["", head, f"    /* {row.sentence} */", f"    {shared};", "}"]
     return [
         "",
         f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{",
@@ -131,6 +137,21 @@ def render_handler(row: Row) -> list[str]:
         f"    NEXT({row.halfwords});",
         "}",
     ]
+
+
+def _shared(row: Row) -> str:
+    """The call of a function that handlers of one shape share, "" for rows of other shapes. Flash is saved where speed
+    does not count: on the escape page."""
+    if row.meaning.startswith(("TRUNCATE", "SATURATE", "QUOTIENT", "REMAINDER")):
+        return f"{row.meaning};\n    NEXT({row.halfwords})"
+    called = re.fullmatch(r"d = (vm_\w+)\(a(, b)?\)", row.meaning)
+    if called is None or not row.escaped:
+        return ""
+    to, source = (row.slot_types[letter] for letter in "da")
+    if called[2]:
+        call = f"vm_binary_{to}(frame, HALFWORD1, place, {called[1]})"
+        return f"const uint32_t place = pc[2];\n    FINISH({row.halfwords}, {call})"
+    return f"FINISH({row.halfwords}, vm_unary_{to}_{source}(frame, HALFWORD1, {called[1]}))"
 
 
 def _meaning(row: Row) -> str:

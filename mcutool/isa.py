@@ -19,7 +19,8 @@ Opcode byte 0xFF leads to the escape page, whose opcode is the other byte.
 
 The meaning is C over the operands' values; the words in capitals are the few that the interpreter defines:
 TRAP_IF, ACCESS (checks that size bytes at a + e are backed and sets p to them; ACCESS_SUM: at an address that wraps),
-PUT (puts d away before the instruction ends), BRANCH, ENTER, LEAVE, TRY, STOP.
+PUT (puts d away before the instruction ends), TRUNCATE and SATURATE (of a float to an integer), QUOTIENT and
+REMAINDER (of 64 bits, with their traps), BRANCH, ENTER, LEAVE, TRY, STOP.
 """
 
 from __future__ import annotations
@@ -542,29 +543,25 @@ _row("i64.eqz", "da", "i32 i64", "d = a == 0", "1 when zero.")
 _row("i64.extend_i32_s", "da", "i64 i32", "d = (uint64_t)(int64_t)(int32_t)a", "Sign-extends to 64 bits.")
 _row("i64.extend_i32_u", "da", "i64 i32", "d = a", "Zero-extends to 64 bits.")
 
-_OVERFLOW64 = "TRAP_IF(a == 0x8000000000000000u && b == 0xffffffffffffffffu, VM_TRAP_INTEGER_OVERFLOW); "
 _binary(
     "i64",
     "x:dab",
     {
         "rotl": ("d = vm_rotl64(a, b)", "Rotates left."),
-        "rotr": ("d = vm_rotl64(a, 64u - b)", "Rotates right."),
-        "div_s": (_DIVISION + _OVERFLOW64 + "d = (uint64_t)((int64_t)a / (int64_t)b)", "Divides, signed."),
-        "div_u": (_DIVISION + "d = a / b", "Divides, unsigned."),
-        "rem_s": (
-            _DIVISION + "d = b == 0xffffffffffffffffu ? 0 : (uint64_t)((int64_t)a % (int64_t)b)",
-            "Remainder, sign of a.",
-        ),
-        "rem_u": (_DIVISION + "d = a % b", "Remainder, unsigned."),
+        "rotr": ("d = vm_rotr64(a, b)", "Rotates right."),
+        "div_s": ("QUOTIENT(s)", "Divides, signed."),
+        "div_u": ("QUOTIENT(u)", "Divides, unsigned."),
+        "rem_s": ("REMAINDER(s)", "Remainder, sign of a."),
+        "rem_u": ("REMAINDER(u)", "Remainder, unsigned."),
     },
 )
 for _name, _meaning, _sentence in [
     ("clz", "d = vm_clz64(a)", "Counts leading zeros, 64 for zero."),
     ("ctz", "d = vm_ctz64(a)", "Counts trailing zeros, 64 for zero."),
     ("popcnt", "d = vm_popcnt64(a)", "Counts ones."),
-    ("extend8_s", "d = (uint64_t)(int64_t)(int8_t)a", "Sign-extends the low byte."),
-    ("extend16_s", "d = (uint64_t)(int64_t)(int16_t)a", "Sign-extends the low halfword."),
-    ("extend32_s", "d = (uint64_t)(int64_t)(int32_t)a", "Sign-extends the low word."),
+    ("extend8_s", "d = vm_extend8(a)", "Sign-extends the low byte."),
+    ("extend16_s", "d = vm_extend16(a)", "Sign-extends the low halfword."),
+    ("extend32_s", "d = vm_extend32(a)", "Sign-extends the low word."),
 ]:
     _row(f"i64.{_name}", "x:da", "i64 i64", _meaning, _sentence)
 
@@ -616,43 +613,28 @@ for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
         ("nearest", "Rounds to the nearest, ties to even."),
         ("sqrt", "Square root."),
     ]:
-        _row(f"{_type}.{_name}", "x:da", f"{_type} {_type}", f"d = vm_{_type}_{_name}(a)", _sentence)
+        _row(f"{_type}.{_name}", "x:da", f"{_integer} {_integer}", f"d = vm_{_type}_{_name}(a)", _sentence)
     for _name, _sentence in [("min", "The lesser, -0 < +0, NaN wins."), ("max", "The greater, NaN wins.")]:
-        _row(f"{_type}.{_name}", "x:dab", f"{_type} {_type} {_type}", f"d = vm_{_type}_{_name}(a, b)", _sentence)
+        _types = f"{_integer} {_integer} {_integer}"
+        _row(f"{_type}.{_name}", "x:dab", _types, f"d = vm_{_type}_{_name}(a, b)", _sentence)
 
 for _integer in ("i32", "i64"):
     for _float in ("f32", "f64"):
         for _sign in ("s", "u"):
-            _conversion = f"{_integer}_trunc_{_float}_{_sign}"
-            _row(
-                f"{_integer}.trunc_{_float}_{_sign}",
-                "x:da",
-                f"{_integer} {_float}",
-                f"TRY(vm_{_conversion}(a, &d))",
-                "Rounds towards zero; traps when it does not fit.",
-            )
-            _row(
-                f"{_integer}.trunc_sat_{_float}_{_sign}",
-                "x:da",
-                f"{_integer} {_float}",
-                f"vm_{_conversion}(a, &d)",
-                "Rounds towards zero; the nearest when it does not fit, 0 for NaN.",
-            )
-for _float, _ctype in (("f32", "float"), ("f64", "double")):
+            _conversion = f"({_float}, {_integer}, {_sign})"
+            _name = f"trunc_{_float}_{_sign}"
+            _types = f"{_integer} {_float}"
+            _sentence = "Rounds towards zero; traps when it does not fit."
+            _row(f"{_integer}.{_name}", "x:da", _types, "TRUNCATE" + _conversion, _sentence)
+            _sentence = "Rounds towards zero; the nearest when it does not fit, 0 for NaN."
+            _row(f"{_integer}.{_name.replace('_', '_sat_', 1)}", "x:da", _types, "SATURATE" + _conversion, _sentence)
+for _float, _bits in (("f32", "i32"), ("f64", "i64")):
     for _integer in ("i32", "i64"):
-        _width = _integer[1:]
-        _row(
-            f"{_float}.convert_{_integer}_s",
-            "x:da",
-            f"{_float} {_integer}",
-            f"d = ({_ctype})(int{_width}_t)a",
-            "Converts, signed.",
-        )
-        _row(
-            f"{_float}.convert_{_integer}_u", "x:da", f"{_float} {_integer}", f"d = ({_ctype})a", "Converts, unsigned."
-        )
-_row("f32.demote_f64", "x:da", "f32 f64", "d = (float)a", "Narrows.")
-_row("f64.promote_f32", "x:da", "f64 f32", "d = (double)a", "Widens.")
+        for _sign, _sentence in (("s", "Converts, signed."), ("u", "Converts, unsigned.")):
+            _name = f"convert_{_integer}_{_sign}"
+            _row(f"{_float}.{_name}", "x:da", f"{_bits} {_integer}", f"d = vm_{_float}_{_name}(a)", _sentence)
+_row("f32.demote_f64", "x:da", "i32 i64", "d = vm_f32_demote_f64(a)", "Narrows.")
+_row("f64.promote_f32", "x:da", "i64 i32", "d = vm_f64_promote_f32(a)", "Widens.")
 
 # tail calls, references, several memories --------------------------------------------------------------------------
 

@@ -274,7 +274,15 @@ enum vm_trap {
     X(i64_shr_u, 0xc3) \
     X(i64_shl_imm, 0xc6) \
     X(i64_shr_s_imm, 0xc7) \
-    X(i64_shr_u_imm, 0xc8)
+    X(i64_shr_u_imm, 0xc8) \
+    X(f64_add, 0xde) \
+    X(f64_sub, 0xdf) \
+    X(f64_mul, 0xe0) \
+    X(f64_div, 0xe1) \
+    X(f64_eq, 0xe2) \
+    X(f64_ne, 0xe3) \
+    X(f64_lt, 0xe4) \
+    X(f64_le, 0xe5)
 
 /* name, opcode: Armv7-M with FPU has handlers in assembly; functions are called elsewhere */
 #define ISA_FLOAT(X) \
@@ -296,15 +304,7 @@ enum vm_trap {
     X(leave_cross, 0x02) \
     X(call_host, 0x0f) \
     X(call_cross, 0x10) \
-    X(call_indirect, 0x11) \
-    X(f64_add, 0xde) \
-    X(f64_sub, 0xdf) \
-    X(f64_mul, 0xe0) \
-    X(f64_div, 0xe1) \
-    X(f64_eq, 0xe2) \
-    X(f64_ne, 0xe3) \
-    X(f64_lt, 0xe4) \
-    X(f64_le, 0xe5)
+    X(call_indirect, 0x11)
 
 /* name, opcode: the escape page */
 #define ISA_ESCAPED(X) \

@@ -99,7 +99,7 @@ ROWS = {
     ),
     "a store far off": (
         "(memory 1) (func (param i32 i32) (i32.store offset=65536 (local.get 0) (local.get 1)))",
-        "address.add s0, s0, offset=65536\ni32.store.short s1, s0\nreturn",
+        "address.add s0, s0, offset=65536\ni32.store.short s0, s1\nreturn",
     ),
 }
 

@@ -25,6 +25,7 @@ VALUES = {
     "i32": [0, 1, 2, 31, 32, 33, 0x7F, 0x80, 0xFF, 0x100, 0x8000, 0x7FFFFFFF, 0x80000000, 0xFFFFFF80, 0xFFFFFFFF],
     "i64": EDGES["i64"],
     "f32": EDGES["f32"],
+    "f64": EDGES["f64"],
 }
 IMMEDIATES = {
     4: (-8, -1, 0, 7),
@@ -45,8 +46,8 @@ def is_computed(row: Row) -> bool:
     return not (
         row.escaped
         or row.calls
-        and not plain.startswith(("i32.", "i64.", "f32."))
-        or row.name.startswith((*MEMORY, "call", "global", "f64"))
+        and not plain.startswith(("i32.", "i64.", "f32.", "f64."))
+        or row.name.startswith((*MEMORY, "call", "global"))
         or row.name in CALLED_FOR
     )
 
@@ -58,12 +59,17 @@ def bits_of(type_: str) -> int:
     return 64 if type_ in ("i64", "f64") else 32
 
 
-def float_of(bits: int) -> float:
-    return struct.unpack("<f", struct.pack("<I", bits))[0]
+def float_of(bits: int, type_: str) -> float:
+    return (
+        struct.unpack("<f", struct.pack("<I", bits))[0]
+        if type_ == "f32"
+        else struct.unpack("<d", struct.pack("<Q", bits))[0]
+    )
 
 
-def bits_of_float(number: float) -> int:
-    return struct.unpack("<I", bytes(ctypes.c_float(number)))[0]
+def bits_of_float(number: float, type_: str) -> int:
+    bits = bytes(ctypes.c_float(number) if type_ == "f32" else ctypes.c_double(number))
+    return int.from_bytes(bits, "little")
 
 
 def divided(a: float, b: float) -> float:
@@ -73,14 +79,14 @@ def divided(a: float, b: float) -> float:
 
 
 FLOATS: dict[str, Callable[[float, float], float]] = {
-    "f32.add": lambda a, b: a + b,
-    "f32.sub": lambda a, b: a - b,
-    "f32.mul": lambda a, b: a * b,
-    "f32.div": divided,
-    "f32.eq": lambda a, b: a == b,
-    "f32.ne": lambda a, b: a != b,
-    "f32.lt": lambda a, b: a < b,
-    "f32.le": lambda a, b: a <= b,
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": divided,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
 }
 SPECIAL: dict[str, Callable[[Case], int]] = {
     "copy": lambda o: o["a"],
@@ -130,9 +136,10 @@ def result_of(row: Row, o: Case) -> int | str:
         return result_of(BY_NAME["f32.add"], product)  # type: ignore[arg-type]
     if name.endswith((".short", ".wide")):
         return result_of(BY_NAME[name.rpartition(".")[0]], spelt_out(row, o))
-    if name in FLOATS:
-        result = FLOATS[name](float_of(o["a"]), float_of(o["b"]))
-        return int(result) if row.types.startswith("i32") else bits_of_float(result)
+    type_, _, operation = name.partition(".")
+    if type_ in ("f32", "f64") and operation in FLOATS:
+        result = FLOATS[operation](float_of(o["a"], type_), float_of(o["b"], type_))
+        return int(result) if row.types.startswith("i32") else bits_of_float(result, type_)
     if name.startswith("i32.add_br"):
         other = o.get("b", o.get("u", 0))
         return int(o["d"] + o["i"] & 0xFFFFFFFF != other)
@@ -220,8 +227,9 @@ def compare(row: Row, case: Case, wanted: int, kept: tuple[int, ...], where: tup
     width = bits_of(row.slot_types["d"])
     got = kept[0] | (kept[1] << 32 if width == 64 else 0)
     wanted &= (1 << width) - 1
-    if row.slot_types["d"] == "f32" and math.isnan(float_of(wanted)):
-        assert math.isnan(float_of(got)), where
+    type_ = row.slot_types["d"]
+    if type_ in ("f32", "f64") and math.isnan(float_of(wanted, type_)):
+        assert math.isnan(float_of(got, type_)), where
     else:
         assert got == wanted, (*where, hex(got), hex(wanted))
 

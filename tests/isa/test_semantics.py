@@ -38,10 +38,10 @@ def wasm_type(name: str) -> tuple[list[str], str] | None:
     if "d" not in row.slot_types or not parameters or "." not in name:
         return None
     result = row.slot_types["d"]
-    if name.startswith(("f32", "f64")) and row.escaped and "convert" not in name:
-        kind = name[:3]  # abs, neg and copysign work on bits
-        if name.split(".")[1] in ("abs", "neg", "copysign"):
-            parameters, result = [kind] * len(parameters), kind
+    if name.startswith(("f32", "f64")) and row.escaped:  # these work on bits
+        kind, operation = name.split(".")
+        source = {"convert": operation[8:11], "demote": "f64", "promote": "f32"}.get(operation.partition("_")[0], kind)
+        parameters, result = [source] * len(parameters), kind
     text = text_of(name, parameters, result)
     try:
         wasmtime.Module.validate(ENGINE, wasmtime.wat2wasm(text))
