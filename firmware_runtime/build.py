@@ -42,8 +42,8 @@ CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 FLAGS = [
-    "-std=c11", "-Os", "-fno-tree-loop-distribute-patterns", "-fno-math-errno", "-ffunction-sections", "-fdata-sections",
-    "-fno-strict-aliasing", *WARNINGS,
+    "-std=c11", "-Os", "-fno-tree-loop-distribute-patterns", "-fno-math-errno", "-ffunction-sections",
+    "-fdata-sections", "-fno-strict-aliasing", *WARNINGS,
 ]  # fmt: skip
 LINK_FLAGS = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
 

@@ -100,13 +100,14 @@ static inline double get_double(const uint32_t *slot) {
 #define REACH(address, wraps, offset, size)                                                    \
     uint8_t *p;                                                                                \
     {                                                                                          \
-        const uint32_t place = (address) - fast_low;                                           \
-        if (place + (((size) & 8) != 0 ? FAST_MARGIN : 0) >= fast_limit || (wraps)) {          \
+        const uint32_t margin = ((size) & 8) != 0 ? FAST_MARGIN : 0;                           \
+        const uint32_t place = (address) - fast_low + margin;                                  \
+        if (place >= fast_limit || (wraps)) {                                                  \
             p = vm_access(VM, (address), (offset), (size));                                    \
             REFRESH_TABLE();                                                                   \
             TRAP_IF(p == NULL, VM->trap);                                                      \
         } else {                                                                               \
-            p = fast_bytes + place;                                                            \
+            p = fast_bytes + place - margin;                                                   \
         }                                                                                      \
     }
 
