@@ -6,31 +6,34 @@
 
 #include "generated/isa.h"
 
-/* `fraction`: the bits of the significand that are stored. A NaN becomes quiet, its other bits stay. The half that is
- * added to what rounds to the nearest lacks its last bit unless the last whole digit is odd. */
-#define ROUND(name, type, width, fraction)                                                          \
-    type name(type bits, enum vm_rounding rounding) {                                               \
-        const type sign = bits & (type)1 << (width - 1);                                            \
-        const int bias = (1 << (width - 2 - fraction)) - 1;                                         \
-        const int exponent = (int)((type)(bits << 1) >> (fraction + 1)) - bias;                     \
-        if (exponent >= fraction) {                                                                 \
-            const bool nan = (type)(bits << 1) > (type)(2 * bias + 1) << (fraction + 1);            \
-            return bits | (type)nan << (fraction - 1);                                              \
-        }                                                                                           \
-        const bool away = rounding == (sign != 0 ? VM_FLOOR : VM_CEIL);                             \
-        if (exponent < 0) {                                                                         \
-            const type half = (type)(bias - 1) << (fraction + 1);                                   \
-            const type least = rounding == VM_NEAREST ? half : 0;                                   \
-            const bool one = (away || rounding == VM_NEAREST) && (type)(bits << 1) > least;         \
-            return sign | (one ? (type)bias << fraction : 0);                                       \
-        }                                                                                           \
-        const type mask = ((type)1 << (fraction - exponent)) - 1;                                   \
-        const type odd = bits >> (fraction - exponent) & 1;                                         \
-        return (bits + (away ? mask : rounding == VM_NEAREST ? (mask >> 1) + odd : 0)) & ~mask;     \
-    }
+uint32_t vm_popcnt32(uint32_t value) {
+    value -= value >> 1 & 0x55555555u;
+    value = (value & 0x33333333u) + (value >> 2 & 0x33333333u);
+    return ((value + (value >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
+}
 
-ROUND(vm_f32_round, uint32_t, 32, 23)
-ROUND(vm_f64_round, uint64_t, 64, 52)
+enum { FRACTION = 52, BIAS = 1023 };
+
+/* A NaN becomes quiet, its other bits stay. The half that is added to what rounds to the nearest lacks its last bit
+ * unless the last whole digit is odd. */
+uint64_t vm_f64_round(uint64_t bits, enum vm_rounding rounding) {
+    const uint64_t sign = bits & (uint64_t)1 << 63;
+    const int exponent = (int)(bits << 1 >> (FRACTION + 1)) - BIAS;
+    if (exponent >= FRACTION) {
+        const bool nan = bits << 1 > (uint64_t)(2 * BIAS + 1) << (FRACTION + 1);
+        return bits | (uint64_t)nan << (FRACTION - 1);
+    }
+    const bool away = rounding == (sign != 0 ? VM_FLOOR : VM_CEIL);
+    if (exponent < 0) {
+        const uint64_t half = (uint64_t)(BIAS - 1) << (FRACTION + 1);
+        const uint64_t least = rounding == VM_NEAREST ? half : 0;
+        const bool one = (away || rounding == VM_NEAREST) && bits << 1 > least;
+        return sign | (one ? (uint64_t)BIAS << FRACTION : 0);
+    }
+    const uint64_t mask = ((uint64_t)1 << (FRACTION - exponent)) - 1;
+    const uint64_t odd = bits >> (FRACTION - exponent) & 1;
+    return (bits + (away ? mask : rounding == VM_NEAREST ? (mask >> 1) + odd : 0)) & ~mask;
+}
 
 #define F64_SIGN ((uint64_t)1 << 63)
 #define F64_INFINITY ((uint64_t)0x7ff << 52)
@@ -76,21 +79,16 @@ uint64_t vm_f64_sqrt(uint64_t bits) {
 
 /* Numbers of one sign are in the order of their bits, negative ones in the reverse. Zeros of both signs are in order
  * too: -0 is the lesser. */
-#define LESSER(name, type, width, infinity, quiet)                                \
-    type name(type a, type b, type inverted) {                                    \
-        const type sign = (type)1 << (width - 1);                                 \
-        if ((a & ~sign) > (infinity)) {                                           \
-            return a | (quiet);                                                   \
-        }                                                                         \
-        if ((b & ~sign) > (infinity)) {                                           \
-            return b | (quiet);                                                   \
-        }                                                                         \
-        const bool below = ((a & b & sign) != 0) != ((int##width##_t)a < (int##width##_t)b); \
-        return below != (inverted != 0) ? a : b;                                  \
+uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted) {
+    if ((a & ~F64_SIGN) > F64_INFINITY) {
+        return a | F64_QUIET;
     }
-
-LESSER(vm_f32_lesser, uint32_t, 32, 0x7f800000u, 0x400000u)
-LESSER(vm_f64_lesser, uint64_t, 64, F64_INFINITY, F64_QUIET)
+    if ((b & ~F64_SIGN) > F64_INFINITY) {
+        return b | F64_QUIET;
+    }
+    const bool below = ((a & b & F64_SIGN) != 0) != ((int64_t)a < (int64_t)b);
+    return below != (inverted != 0) ? a : b;
+}
 
 /* The saturated integer of `bits`, and the kind of trap of the form that does not saturate. */
 static uint32_t truncate(uint64_t number, uint32_t bits, bool is_signed, uint64_t *result) {

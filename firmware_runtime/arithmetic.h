@@ -38,11 +38,7 @@ static inline uint32_t vm_ctz32(uint32_t value) {
     return value == 0 ? 32 : (uint32_t)__builtin_ctz(value);
 }
 
-static inline uint32_t vm_popcnt32(uint32_t value) {
-    value -= value >> 1 & 0x55555555u;
-    value = (value & 0x33333333u) + (value >> 2 & 0x33333333u);
-    return ((value + (value >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
-}
+uint32_t vm_popcnt32(uint32_t value);
 
 static inline uint64_t vm_clz64(uint64_t value) {
     const uint32_t high = (uint32_t)(value >> 32);
@@ -119,15 +115,23 @@ static inline double vm_f64_of(uint64_t bits) {
 
 enum vm_rounding { VM_CEIL, VM_FLOOR, VM_TRUNC, VM_NEAREST };
 
-uint32_t vm_f32_round(uint32_t bits, enum vm_rounding rounding);
+static inline uint32_t vm_f32_demote_f64(uint64_t bits) {
+    return vm_f32_bits((float)vm_f64_of(bits));
+}
+
+static inline uint64_t vm_f64_promote_f32(uint32_t bits) {
+    return vm_f64_bits((double)vm_f32_of(bits));
+}
+
+/* An f32 is rounded as an f64, which holds it and what it is rounded to. */
 uint64_t vm_f64_round(uint64_t bits, enum vm_rounding rounding);
 
-#define VM_ROUNDING(name, rounding)                          \
-    static inline uint32_t vm_f32_##name(uint32_t bits) {    \
-        return vm_f32_round(bits, rounding);                 \
-    }                                                        \
-    static inline uint64_t vm_f64_##name(uint64_t bits) {    \
-        return vm_f64_round(bits, rounding);                 \
+#define VM_ROUNDING(name, rounding)                                          \
+    static inline uint64_t vm_f64_##name(uint64_t bits) {                    \
+        return vm_f64_round(bits, rounding);                                 \
+    }                                                                        \
+    static inline uint32_t vm_f32_##name(uint32_t bits) {                    \
+        return vm_f32_demote_f64(vm_f64_##name(vm_f64_promote_f32(bits)));   \
     }
 
 VM_ROUNDING(ceil, VM_CEIL)
@@ -144,29 +148,23 @@ static inline uint32_t vm_f32_sqrt(uint32_t bits) {
     __asm("vsqrt.f32 %0, %1" : "=t"(root) : "t"(vm_f32_of(bits)));
     return vm_f32_bits(root);
 #else
-    return vm_f32_bits((float)vm_f64_of(vm_f64_sqrt(vm_f64_bits(vm_f32_of(bits)))));
+    return vm_f32_demote_f64(vm_f64_sqrt(vm_f64_promote_f32(bits)));
 #endif
 }
 
-/* The lesser of two, the greater, with the bits of both inverted. */
-uint32_t vm_f32_lesser(uint32_t a, uint32_t b, uint32_t inverted);
+/* The lesser of two, or the greater; the first NaN, made quiet. */
 uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted);
 
-static inline uint32_t vm_f32_min(uint32_t a, uint32_t b) {
-    return vm_f32_lesser(a, b, 0);
-}
+#define VM_CHOICE(name, inverted)                                                                     \
+    static inline uint64_t vm_f64_##name(uint64_t a, uint64_t b) {                                    \
+        return vm_f64_lesser(a, b, inverted);                                                         \
+    }                                                                                                 \
+    static inline uint32_t vm_f32_##name(uint32_t a, uint32_t b) {                                    \
+        return vm_f32_demote_f64(vm_f64_##name(vm_f64_promote_f32(a), vm_f64_promote_f32(b)));        \
+    }
 
-static inline uint32_t vm_f32_max(uint32_t a, uint32_t b) {
-    return vm_f32_lesser(a, b, UINT32_MAX);
-}
-
-static inline uint64_t vm_f64_min(uint64_t a, uint64_t b) {
-    return vm_f64_lesser(a, b, 0);
-}
-
-static inline uint64_t vm_f64_max(uint64_t a, uint64_t b) {
-    return vm_f64_lesser(a, b, UINT64_MAX);
-}
+VM_CHOICE(min, 0)
+VM_CHOICE(max, 1)
 
 #define VM_CONVERSION(name, type, integer)                                 \
     static inline uint32_t vm_f32_convert_##name(type bits) {           \
@@ -180,14 +178,6 @@ VM_CONVERSION(i32_s, uint32_t, int32_t)
 VM_CONVERSION(i32_u, uint32_t, uint32_t)
 VM_CONVERSION(i64_s, uint64_t, int64_t)
 VM_CONVERSION(i64_u, uint64_t, uint64_t)
-
-static inline uint32_t vm_f32_demote_f64(uint64_t bits) {
-    return vm_f32_bits((float)vm_f64_of(bits));
-}
-
-static inline uint64_t vm_f64_promote_f32(uint32_t bits) {
-    return vm_f64_bits((double)vm_f32_of(bits));
-}
 
 /// Handlers of one shape share these ///
 

@@ -112,9 +112,6 @@ BODIES = {
     "i32.gt_u_imm": f"cmp r1, r2; {_truth('hi', 'ls')}",
     "i32.clz": "clz r1, r1",
     "i32.ctz": "rbit r1, r1; clz r1, r1",
-    "i32.popcnt": "lsrs r2, r1, #1; and r2, r2, #0x55555555; subs r1, r1, r2; and r2, r1, #0x33333333; "
-    "lsrs r1, r1, #2; and r1, r1, #0x33333333; add r1, r2; add.w r1, r1, r1, lsr #4; and r1, r1, #0x0f0f0f0f; "
-    "mov r2, #0x01010101; muls r1, r2; lsrs r1, r1, #24",
     "i32.extend8_s": "sxtb r1, r1",
     "i32.extend16_s": "sxth r1, r1",
     "i64.add": "adds.w r1, r1, r12; adc.w r2, r2, lr",
@@ -150,8 +147,8 @@ _SHIFT = {
     "shr_s": "rsb lr, r12, #32; lsr r1, r1, r12; lsl lr, r2, lr; orr r1, r1, lr; "
     "subs lr, r12, #32; it pl; asrpl r1, r2, lr; asr r2, r2, r12",
 }
-BODIES |= {f"i64.{name}": f"and r12, r12, #63; {body}" for name, body in _SHIFT.items()}
-BODIES |= {f"i64.{name}_imm": body for name, body in _SHIFT.items()}
+BODIES |= {f"i64.{name}": "and r12, r12, #63; b.w shift_" + name for name in _SHIFT}
+BODIES |= {f"i64.{name}_imm": f"shift_{name}: {body}" for name, body in _SHIFT.items()}
 
 TRAPPING = {
     "i32.div_s": "cbz r2, 8f; cmn r2, #1; bne 1f; cmp r1, #0x80000000; beq 9f; 1: sdiv r1, r1, r2",
@@ -327,6 +324,8 @@ def _value(row: Row) -> list[str]:
         lines += [*_lines(TRAPPING[row.name]), following]
     else:
         lines += [following, *_lines(BODIES.get(row.name) or FLOAT_BODIES.get(row.name, ""))]
+    if "b.w shift_" in BODIES.get(row.name, ""):
+        return lines
     if types.get("d") in ("i64", "f64"):
         lines += ["add.w r3, r5, r3, lsl #2", "str r1, [r3]", "str r2, [r3, #4]"]
     elif "d" in types:

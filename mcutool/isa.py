@@ -379,7 +379,6 @@ for _name, _form, _meaning, _sentence in [
 for _name, _meaning, _sentence, _calls in [
     ("clz", "d = vm_clz32(a)", "Counts leading zeros, 32 for zero.", True),
     ("ctz", "d = vm_ctz32(a)", "Counts trailing zeros, 32 for zero.", True),
-    ("popcnt", "d = vm_popcnt32(a)", "Counts ones.", False),
     ("extend8_s", "d = (uint32_t)(int8_t)a", "Sign-extends the low byte.", False),
     ("extend16_s", "d = (uint32_t)(int16_t)a", "Sign-extends the low halfword.", False),
     ("extend8_u", "d = a & 0xff", "Zero-extends the low byte.", False),
@@ -387,6 +386,7 @@ for _name, _meaning, _sentence, _calls in [
 ]:
     _row(f"i32.{_name}", "da", "i32 i32", _meaning, _sentence, _calls)
 
+_row("i32.popcnt", "x:da", "i32 i32", "d = vm_popcnt32(a)", "Counts ones.")
 _row("i32.mul_add", "dabc", "i32 i32 i32 i32", "d = a * b + c", "Multiplies and adds.")
 _row("i32.mul_imm_add", "dabi", "i32 i32 i32", "d = a * (uint32_t)i + b", "Multiplies by a constant and adds.")
 for _suffix, _format, _types, _other, _sentence in [
@@ -463,6 +463,12 @@ _row(
     "Adds an offset of more than 16 bits for an access at d.",
 )
 
+_WITHOUT = {
+    "at": ("i32.load8_s", "i32.load16_s"),
+    "near.wide": ("i32.load8_s", "i32.load16_s", "i64.load", "i64.store"),
+    "short": ("i32.load8_s", "i32.load16_s", "i32.load16_u", "i32.store16", "i64.load", "i64.store"),
+}
+"""Forms that would be too rare to earn their flash."""
 # At addresses alone, and with an operand less where the offset is zero.
 for _form, _suffix, _place, _where in [
     ("{}e", "at", "(e)", "At a constant address."),
@@ -470,7 +476,7 @@ for _form, _suffix, _place, _where in [
     ("{}a.short", "short", "a", "At a."),
 ]:
     for _name, _type, _size, _meaning, _sentence in [*_LOADS, *_STORES]:
-        if _suffix == "short" and _name not in ("i32.load", "i32.load8_u", "i32.store", "i32.store8"):
+        if _name in _WITHOUT[_suffix]:
             continue
         _stores = ".store" in _name
         _length = f"VM_STORE | {_size}" if _stores else f"{_size}"

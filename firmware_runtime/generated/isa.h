@@ -35,7 +35,7 @@ enum vm_trap {
 #define VM_WITH_TAIL_CALLS 1
 #endif
 #if VM_WITH_TAIL_CALLS
-#define ISA_TAIL_CALLS(X) X(tail_call, 0x4f) X(tail_call_indirect, 0x50) X(tail_call_ref, 0x52) X(leave_tail, 0x53)
+#define ISA_TAIL_CALLS(X) X(tail_call, 0x50) X(tail_call_indirect, 0x51) X(tail_call_ref, 0x53) X(leave_tail, 0x54)
 #else
 #define ISA_TAIL_CALLS(X)
 #endif
@@ -43,7 +43,7 @@ enum vm_trap {
 #define VM_WITH_TYPED_REFERENCES 1
 #endif
 #if VM_WITH_TYPED_REFERENCES
-#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x51)
+#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x52)
 #else
 #define ISA_TYPED_REFERENCES(X)
 #endif
@@ -51,7 +51,7 @@ enum vm_trap {
 #define VM_WITH_MULTIPLE_MEMORIES 1
 #endif
 #if VM_WITH_MULTIPLE_MEMORIES
-#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x54) X(memory_copy_between, 0x55)
+#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x55) X(memory_copy_between, 0x56)
 #else
 #define ISA_MULTIPLE_MEMORIES(X)
 #endif
@@ -59,7 +59,7 @@ enum vm_trap {
 #define VM_WITH_EXCEPTIONS 1
 #endif
 #if VM_WITH_EXCEPTIONS
-#define ISA_EXCEPTIONS(X) X(throw, 0x56) X(throw_ref, 0x57)
+#define ISA_EXCEPTIONS(X) X(throw, 0x57) X(throw_ref, 0x58)
 #else
 #define ISA_EXCEPTIONS(X)
 #endif
@@ -142,123 +142,116 @@ enum vm_trap {
     X(i32_lt_u_imm, 0x51) \
     X(i32_gt_s_imm, 0x52) \
     X(i32_gt_u_imm, 0x53) \
-    X(i32_popcnt, 0x56) \
-    X(i32_extend8_s, 0x57) \
-    X(i32_extend16_s, 0x58) \
-    X(i32_extend8_u, 0x59) \
-    X(i32_extend16_u, 0x5a) \
-    X(i32_mul_add, 0x5b) \
-    X(i32_mul_imm_add, 0x5c) \
-    X(i32_add_br_nz, 0x5d) \
-    X(i32_add_br_ne, 0x5e) \
-    X(i32_add_br_ne_imm, 0x5f) \
-    X(br_i32_eq, 0x60) \
-    X(br_i32_ne, 0x61) \
-    X(br_i32_lt_s, 0x62) \
-    X(br_i32_lt_u, 0x63) \
-    X(br_i32_ge_s, 0x64) \
-    X(br_i32_ge_u, 0x65) \
-    X(br_i32_eq_imm, 0x66) \
-    X(br_i32_ne_imm, 0x67) \
-    X(br_i32_lt_s_imm, 0x68) \
-    X(br_i32_lt_u_imm, 0x69) \
-    X(br_i32_ge_s_imm, 0x6a) \
-    X(br_i32_ge_u_imm, 0x6b) \
-    X(br_i32_any_imm, 0x6c) \
-    X(br_i32_none_imm, 0x6d) \
-    X(br_i64_eq, 0x6e) \
-    X(br_i64_ne, 0x6f) \
-    X(br_i64_lt_s, 0x70) \
-    X(br_i64_lt_u, 0x71) \
-    X(br_i64_ge_s, 0x72) \
-    X(br_i64_ge_u, 0x73) \
-    X(i32_load, 0x74) \
-    X(i32_load8_s, 0x75) \
-    X(i32_load8_u, 0x76) \
-    X(i32_load16_s, 0x77) \
-    X(i32_load16_u, 0x78) \
-    X(i64_load, 0x79) \
-    X(i32_store, 0x7a) \
-    X(i32_store8, 0x7b) \
-    X(i32_store16, 0x7c) \
-    X(i64_store, 0x7d) \
-    X(i32_load_wide, 0x7e) \
-    X(i32_load8_s_wide, 0x7f) \
-    X(i32_load8_u_wide, 0x80) \
-    X(i32_load16_s_wide, 0x81) \
-    X(i32_load16_u_wide, 0x82) \
-    X(i64_load_wide, 0x83) \
-    X(i32_store_wide, 0x84) \
-    X(i32_store8_wide, 0x85) \
-    X(i32_store16_wide, 0x86) \
-    X(i64_store_wide, 0x87) \
-    X(i32_load_sum, 0x88) \
-    X(i32_load8_s_sum, 0x89) \
-    X(i32_load8_u_sum, 0x8a) \
-    X(i32_load16_s_sum, 0x8b) \
-    X(i32_load16_u_sum, 0x8c) \
-    X(i64_load_sum, 0x8d) \
-    X(i32_store_sum, 0x8e) \
-    X(i32_store8_sum, 0x8f) \
-    X(i32_store16_sum, 0x90) \
-    X(i64_store_sum, 0x91) \
-    X(i32_load_near, 0x92) \
-    X(i32_load8_s_near, 0x93) \
-    X(i32_load8_u_near, 0x94) \
-    X(i32_load16_s_near, 0x95) \
-    X(i32_load16_u_near, 0x96) \
-    X(i64_load_near, 0x97) \
-    X(i32_store_near, 0x98) \
-    X(i32_store8_near, 0x99) \
-    X(i32_store16_near, 0x9a) \
-    X(i64_store_near, 0x9b) \
-    X(i32_load_scaled, 0x9c) \
-    X(i32_load16_s_scaled, 0x9d) \
-    X(i32_load16_u_scaled, 0x9e) \
-    X(i64_load_scaled, 0x9f) \
-    X(i32_store_scaled, 0xa0) \
-    X(i32_store16_scaled, 0xa1) \
-    X(i64_store_scaled, 0xa2) \
-    X(i32_load_at, 0xa3) \
-    X(i32_load8_s_at, 0xa4) \
-    X(i32_load8_u_at, 0xa5) \
-    X(i32_load16_s_at, 0xa6) \
-    X(i32_load16_u_at, 0xa7) \
-    X(i64_load_at, 0xa8) \
-    X(i32_store_at, 0xa9) \
-    X(i32_store8_at, 0xaa) \
-    X(i32_store16_at, 0xab) \
-    X(i64_store_at, 0xac) \
-    X(i32_load_near_wide, 0xad) \
-    X(i32_load8_s_near_wide, 0xae) \
-    X(i32_load8_u_near_wide, 0xaf) \
-    X(i32_load16_s_near_wide, 0xb0) \
-    X(i32_load16_u_near_wide, 0xb1) \
-    X(i64_load_near_wide, 0xb2) \
-    X(i32_store_near_wide, 0xb3) \
-    X(i32_store8_near_wide, 0xb4) \
-    X(i32_store16_near_wide, 0xb5) \
-    X(i64_store_near_wide, 0xb6) \
-    X(i32_load_short, 0xb7) \
-    X(i32_load8_u_short, 0xb8) \
-    X(i32_store_short, 0xb9) \
-    X(i32_store8_short, 0xba) \
-    X(i64_add, 0xbb) \
-    X(i64_sub, 0xbc) \
-    X(i64_and, 0xbd) \
-    X(i64_or, 0xbe) \
-    X(i64_xor, 0xbf) \
-    X(i64_add_imm, 0xc4) \
-    X(i64_and_imm, 0xc5) \
-    X(i64_eq, 0xc9) \
-    X(i64_ne, 0xca) \
-    X(i64_lt_s, 0xcb) \
-    X(i64_lt_u, 0xcc) \
-    X(i64_le_s, 0xcd) \
-    X(i64_le_u, 0xce) \
-    X(i64_eqz, 0xcf) \
-    X(i64_extend_i32_s, 0xd0) \
-    X(i64_extend_i32_u, 0xd1)
+    X(i32_extend8_s, 0x56) \
+    X(i32_extend16_s, 0x57) \
+    X(i32_extend8_u, 0x58) \
+    X(i32_extend16_u, 0x59) \
+    X(i32_mul_add, 0x5a) \
+    X(i32_mul_imm_add, 0x5b) \
+    X(i32_add_br_nz, 0x5c) \
+    X(i32_add_br_ne, 0x5d) \
+    X(i32_add_br_ne_imm, 0x5e) \
+    X(br_i32_eq, 0x5f) \
+    X(br_i32_ne, 0x60) \
+    X(br_i32_lt_s, 0x61) \
+    X(br_i32_lt_u, 0x62) \
+    X(br_i32_ge_s, 0x63) \
+    X(br_i32_ge_u, 0x64) \
+    X(br_i32_eq_imm, 0x65) \
+    X(br_i32_ne_imm, 0x66) \
+    X(br_i32_lt_s_imm, 0x67) \
+    X(br_i32_lt_u_imm, 0x68) \
+    X(br_i32_ge_s_imm, 0x69) \
+    X(br_i32_ge_u_imm, 0x6a) \
+    X(br_i32_any_imm, 0x6b) \
+    X(br_i32_none_imm, 0x6c) \
+    X(br_i64_eq, 0x6d) \
+    X(br_i64_ne, 0x6e) \
+    X(br_i64_lt_s, 0x6f) \
+    X(br_i64_lt_u, 0x70) \
+    X(br_i64_ge_s, 0x71) \
+    X(br_i64_ge_u, 0x72) \
+    X(i32_load, 0x73) \
+    X(i32_load8_s, 0x74) \
+    X(i32_load8_u, 0x75) \
+    X(i32_load16_s, 0x76) \
+    X(i32_load16_u, 0x77) \
+    X(i64_load, 0x78) \
+    X(i32_store, 0x79) \
+    X(i32_store8, 0x7a) \
+    X(i32_store16, 0x7b) \
+    X(i64_store, 0x7c) \
+    X(i32_load_wide, 0x7d) \
+    X(i32_load8_s_wide, 0x7e) \
+    X(i32_load8_u_wide, 0x7f) \
+    X(i32_load16_s_wide, 0x80) \
+    X(i32_load16_u_wide, 0x81) \
+    X(i64_load_wide, 0x82) \
+    X(i32_store_wide, 0x83) \
+    X(i32_store8_wide, 0x84) \
+    X(i32_store16_wide, 0x85) \
+    X(i64_store_wide, 0x86) \
+    X(i32_load_sum, 0x87) \
+    X(i32_load8_s_sum, 0x88) \
+    X(i32_load8_u_sum, 0x89) \
+    X(i32_load16_s_sum, 0x8a) \
+    X(i32_load16_u_sum, 0x8b) \
+    X(i64_load_sum, 0x8c) \
+    X(i32_store_sum, 0x8d) \
+    X(i32_store8_sum, 0x8e) \
+    X(i32_store16_sum, 0x8f) \
+    X(i64_store_sum, 0x90) \
+    X(i32_load_near, 0x91) \
+    X(i32_load8_s_near, 0x92) \
+    X(i32_load8_u_near, 0x93) \
+    X(i32_load16_s_near, 0x94) \
+    X(i32_load16_u_near, 0x95) \
+    X(i64_load_near, 0x96) \
+    X(i32_store_near, 0x97) \
+    X(i32_store8_near, 0x98) \
+    X(i32_store16_near, 0x99) \
+    X(i64_store_near, 0x9a) \
+    X(i32_load_scaled, 0x9b) \
+    X(i32_load16_s_scaled, 0x9c) \
+    X(i32_load16_u_scaled, 0x9d) \
+    X(i64_load_scaled, 0x9e) \
+    X(i32_store_scaled, 0x9f) \
+    X(i32_store16_scaled, 0xa0) \
+    X(i64_store_scaled, 0xa1) \
+    X(i32_load_at, 0xa2) \
+    X(i32_load8_u_at, 0xa3) \
+    X(i32_load16_u_at, 0xa4) \
+    X(i64_load_at, 0xa5) \
+    X(i32_store_at, 0xa6) \
+    X(i32_store8_at, 0xa7) \
+    X(i32_store16_at, 0xa8) \
+    X(i64_store_at, 0xa9) \
+    X(i32_load_near_wide, 0xaa) \
+    X(i32_load8_u_near_wide, 0xab) \
+    X(i32_load16_u_near_wide, 0xac) \
+    X(i32_store_near_wide, 0xad) \
+    X(i32_store8_near_wide, 0xae) \
+    X(i32_store16_near_wide, 0xaf) \
+    X(i32_load_short, 0xb0) \
+    X(i32_load8_u_short, 0xb1) \
+    X(i32_store_short, 0xb2) \
+    X(i32_store8_short, 0xb3) \
+    X(i64_add, 0xb4) \
+    X(i64_sub, 0xb5) \
+    X(i64_and, 0xb6) \
+    X(i64_or, 0xb7) \
+    X(i64_xor, 0xb8) \
+    X(i64_add_imm, 0xbd) \
+    X(i64_and_imm, 0xbe) \
+    X(i64_eq, 0xc2) \
+    X(i64_ne, 0xc3) \
+    X(i64_lt_s, 0xc4) \
+    X(i64_lt_u, 0xc5) \
+    X(i64_le_s, 0xc6) \
+    X(i64_le_u, 0xc7) \
+    X(i64_eqz, 0xc8) \
+    X(i64_extend_i32_s, 0xc9) \
+    X(i64_extend_i32_u, 0xca)
 
 /* name, opcode: Armv7-M has handlers in assembly; functions are called where they are C */
 #define ISA_CALLING(X) \
@@ -268,36 +261,36 @@ enum vm_trap {
     X(i32_rem_u, 0x42) \
     X(i32_clz, 0x54) \
     X(i32_ctz, 0x55) \
-    X(i64_mul, 0xc0) \
-    X(i64_shl, 0xc1) \
-    X(i64_shr_s, 0xc2) \
-    X(i64_shr_u, 0xc3) \
-    X(i64_shl_imm, 0xc6) \
-    X(i64_shr_s_imm, 0xc7) \
-    X(i64_shr_u_imm, 0xc8) \
-    X(f64_add, 0xde) \
-    X(f64_sub, 0xdf) \
-    X(f64_mul, 0xe0) \
-    X(f64_div, 0xe1) \
-    X(f64_eq, 0xe2) \
-    X(f64_ne, 0xe3) \
-    X(f64_lt, 0xe4) \
-    X(f64_le, 0xe5)
+    X(i64_mul, 0xb9) \
+    X(i64_shl, 0xba) \
+    X(i64_shr_s, 0xbb) \
+    X(i64_shr_u, 0xbc) \
+    X(i64_shl_imm, 0xbf) \
+    X(i64_shr_s_imm, 0xc0) \
+    X(i64_shr_u_imm, 0xc1) \
+    X(f64_add, 0xd7) \
+    X(f64_sub, 0xd8) \
+    X(f64_mul, 0xd9) \
+    X(f64_div, 0xda) \
+    X(f64_eq, 0xdb) \
+    X(f64_ne, 0xdc) \
+    X(f64_lt, 0xdd) \
+    X(f64_le, 0xde)
 
 /* name, opcode: Armv7-M with FPU has handlers in assembly; functions are called elsewhere */
 #define ISA_FLOAT(X) \
-    X(f32_add_short, 0xd2) \
-    X(f32_sub_short, 0xd3) \
-    X(f32_mul_short, 0xd4) \
-    X(f32_mul_add, 0xd5) \
-    X(f32_add, 0xd6) \
-    X(f32_sub, 0xd7) \
-    X(f32_mul, 0xd8) \
-    X(f32_div, 0xd9) \
-    X(f32_eq, 0xda) \
-    X(f32_ne, 0xdb) \
-    X(f32_lt, 0xdc) \
-    X(f32_le, 0xdd)
+    X(f32_add_short, 0xcb) \
+    X(f32_sub_short, 0xcc) \
+    X(f32_mul_short, 0xcd) \
+    X(f32_mul_add, 0xce) \
+    X(f32_add, 0xcf) \
+    X(f32_sub, 0xd0) \
+    X(f32_mul, 0xd1) \
+    X(f32_div, 0xd2) \
+    X(f32_eq, 0xd3) \
+    X(f32_ne, 0xd4) \
+    X(f32_lt, 0xd5) \
+    X(f32_le, 0xd6)
 
 /* name, opcode: functions are called everywhere */
 #define ISA_CALLED(X) \
@@ -313,87 +306,88 @@ enum vm_trap {
     X(call_host_wide, 0x03) \
     X(call_cross_wide, 0x04) \
     X(call_indirect_wide, 0x05) \
-    X(address_add, 0x06) \
-    X(memory_size, 0x07) \
-    X(memory_grow, 0x08) \
-    X(memory_fill, 0x09) \
-    X(memory_copy, 0x0a) \
-    X(memory_init, 0x0b) \
-    X(data_drop, 0x0c) \
-    X(table_get, 0x0d) \
-    X(table_set, 0x0e) \
-    X(table_size, 0x0f) \
-    X(table_grow, 0x10) \
-    X(table_fill, 0x11) \
-    X(table_copy, 0x12) \
-    X(table_init, 0x13) \
-    X(elem_drop, 0x14) \
-    X(i64_rotl, 0x15) \
-    X(i64_rotr, 0x16) \
-    X(i64_div_s, 0x17) \
-    X(i64_div_u, 0x18) \
-    X(i64_rem_s, 0x19) \
-    X(i64_rem_u, 0x1a) \
-    X(i64_clz, 0x1b) \
-    X(i64_ctz, 0x1c) \
-    X(i64_popcnt, 0x1d) \
-    X(i64_extend8_s, 0x1e) \
-    X(i64_extend16_s, 0x1f) \
-    X(i64_extend32_s, 0x20) \
-    X(f32_abs, 0x21) \
-    X(f32_neg, 0x22) \
-    X(f32_copysign, 0x23) \
-    X(f32_ceil, 0x24) \
-    X(f32_floor, 0x25) \
-    X(f32_trunc, 0x26) \
-    X(f32_nearest, 0x27) \
-    X(f32_sqrt, 0x28) \
-    X(f32_min, 0x29) \
-    X(f32_max, 0x2a) \
-    X(f64_abs, 0x2b) \
-    X(f64_neg, 0x2c) \
-    X(f64_copysign, 0x2d) \
-    X(f64_ceil, 0x2e) \
-    X(f64_floor, 0x2f) \
-    X(f64_trunc, 0x30) \
-    X(f64_nearest, 0x31) \
-    X(f64_sqrt, 0x32) \
-    X(f64_min, 0x33) \
-    X(f64_max, 0x34) \
-    X(i32_trunc_f32_s, 0x35) \
-    X(i32_trunc_sat_f32_s, 0x36) \
-    X(i32_trunc_f32_u, 0x37) \
-    X(i32_trunc_sat_f32_u, 0x38) \
-    X(i32_trunc_f64_s, 0x39) \
-    X(i32_trunc_sat_f64_s, 0x3a) \
-    X(i32_trunc_f64_u, 0x3b) \
-    X(i32_trunc_sat_f64_u, 0x3c) \
-    X(i64_trunc_f32_s, 0x3d) \
-    X(i64_trunc_sat_f32_s, 0x3e) \
-    X(i64_trunc_f32_u, 0x3f) \
-    X(i64_trunc_sat_f32_u, 0x40) \
-    X(i64_trunc_f64_s, 0x41) \
-    X(i64_trunc_sat_f64_s, 0x42) \
-    X(i64_trunc_f64_u, 0x43) \
-    X(i64_trunc_sat_f64_u, 0x44) \
-    X(f32_convert_i32_s, 0x45) \
-    X(f32_convert_i32_u, 0x46) \
-    X(f32_convert_i64_s, 0x47) \
-    X(f32_convert_i64_u, 0x48) \
-    X(f64_convert_i32_s, 0x49) \
-    X(f64_convert_i32_u, 0x4a) \
-    X(f64_convert_i64_s, 0x4b) \
-    X(f64_convert_i64_u, 0x4c) \
-    X(f32_demote_f64, 0x4d) \
-    X(f64_promote_f32, 0x4e) \
+    X(i32_popcnt, 0x06) \
+    X(address_add, 0x07) \
+    X(memory_size, 0x08) \
+    X(memory_grow, 0x09) \
+    X(memory_fill, 0x0a) \
+    X(memory_copy, 0x0b) \
+    X(memory_init, 0x0c) \
+    X(data_drop, 0x0d) \
+    X(table_get, 0x0e) \
+    X(table_set, 0x0f) \
+    X(table_size, 0x10) \
+    X(table_grow, 0x11) \
+    X(table_fill, 0x12) \
+    X(table_copy, 0x13) \
+    X(table_init, 0x14) \
+    X(elem_drop, 0x15) \
+    X(i64_rotl, 0x16) \
+    X(i64_rotr, 0x17) \
+    X(i64_div_s, 0x18) \
+    X(i64_div_u, 0x19) \
+    X(i64_rem_s, 0x1a) \
+    X(i64_rem_u, 0x1b) \
+    X(i64_clz, 0x1c) \
+    X(i64_ctz, 0x1d) \
+    X(i64_popcnt, 0x1e) \
+    X(i64_extend8_s, 0x1f) \
+    X(i64_extend16_s, 0x20) \
+    X(i64_extend32_s, 0x21) \
+    X(f32_abs, 0x22) \
+    X(f32_neg, 0x23) \
+    X(f32_copysign, 0x24) \
+    X(f32_ceil, 0x25) \
+    X(f32_floor, 0x26) \
+    X(f32_trunc, 0x27) \
+    X(f32_nearest, 0x28) \
+    X(f32_sqrt, 0x29) \
+    X(f32_min, 0x2a) \
+    X(f32_max, 0x2b) \
+    X(f64_abs, 0x2c) \
+    X(f64_neg, 0x2d) \
+    X(f64_copysign, 0x2e) \
+    X(f64_ceil, 0x2f) \
+    X(f64_floor, 0x30) \
+    X(f64_trunc, 0x31) \
+    X(f64_nearest, 0x32) \
+    X(f64_sqrt, 0x33) \
+    X(f64_min, 0x34) \
+    X(f64_max, 0x35) \
+    X(i32_trunc_f32_s, 0x36) \
+    X(i32_trunc_sat_f32_s, 0x37) \
+    X(i32_trunc_f32_u, 0x38) \
+    X(i32_trunc_sat_f32_u, 0x39) \
+    X(i32_trunc_f64_s, 0x3a) \
+    X(i32_trunc_sat_f64_s, 0x3b) \
+    X(i32_trunc_f64_u, 0x3c) \
+    X(i32_trunc_sat_f64_u, 0x3d) \
+    X(i64_trunc_f32_s, 0x3e) \
+    X(i64_trunc_sat_f32_s, 0x3f) \
+    X(i64_trunc_f32_u, 0x40) \
+    X(i64_trunc_sat_f32_u, 0x41) \
+    X(i64_trunc_f64_s, 0x42) \
+    X(i64_trunc_sat_f64_s, 0x43) \
+    X(i64_trunc_f64_u, 0x44) \
+    X(i64_trunc_sat_f64_u, 0x45) \
+    X(f32_convert_i32_s, 0x46) \
+    X(f32_convert_i32_u, 0x47) \
+    X(f32_convert_i64_s, 0x48) \
+    X(f32_convert_i64_u, 0x49) \
+    X(f64_convert_i32_s, 0x4a) \
+    X(f64_convert_i32_u, 0x4b) \
+    X(f64_convert_i64_s, 0x4c) \
+    X(f64_convert_i64_u, 0x4d) \
+    X(f32_demote_f64, 0x4e) \
+    X(f64_promote_f32, 0x4f) \
     ISA_TAIL_CALLS(X) \
     ISA_TYPED_REFERENCES(X) \
     ISA_MULTIPLE_MEMORIES(X) \
     ISA_EXCEPTIONS(X)
 
-#define ISA_ESCAPED_ROWS 88u
+#define ISA_ESCAPED_ROWS 89u
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
-#define OP_LEAVE_TAIL 0x53ff
+#define OP_LEAVE_TAIL 0x54ff
 
 #endif

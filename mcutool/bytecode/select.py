@@ -148,6 +148,12 @@ def with_equality(name: str, constant: int, bits: int) -> tuple[str, int]:
     return {"gt": "ge", "le": "lt"}[name[:2]] + name[2:], constant + 1
 
 
+def _limits(name: str, letter: str) -> range:
+    """What an immediate may be in the longest form of a row; nothing when there is no such row."""
+    row = BY_NAME.get(f"{name}.wide") or BY_NAME.get(name)
+    return fields(row)[letter].limits if row else range(0)
+
+
 class _Selector:
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -319,16 +325,16 @@ class _Selector:
         number = constant_of(resolve(self.replaced, address))
         if number is not None:
             place = (number & 0xFFFFFFFF) + offset
-            if place in fields(BY_NAME["i32.load.at"])["e"].limits:
+            if place in _limits(f"{name}.at", "e"):
                 return ".at", [], [("e", place)]
         address = self._operand(address)
-        if offset not in fields(BY_NAME["i32.load.wide"])["e"].limits:
-            total = self.function.new_instruction("address.add", [address], ("i32",), (("e", offset),), self.offset)
-            self.done.append(total)
-            return "", [total.result], [("e", 0)]
+        if offset not in _limits(f"{name}.wide", "e"):
+            far = self.function.new_instruction("address.add", [address], ("i32",), (("e", offset),), self.offset)
+            self.done.append(far)
+            return "", [far.result], [("e", 0)]
         total = self._only_use(address)
         if offset == 0 and total is not None:
-            if total.op == "i32.add_imm":
+            if total.op == "i32.add_imm" and total.immediates[0][1] in _limits(f"{name}.near", "i"):
                 return ".near", list(total.operands), [total.immediates[0]]
             if total.op == "i32.add":
                 return ".sum", list(total.operands), []
