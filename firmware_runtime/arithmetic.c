@@ -160,32 +160,31 @@ uint32_t vm_divided(uint32_t *frame, uint32_t places, uint32_t place, uint32_t h
     return 0;
 }
 
-uint32_t vm_unary_i32_i32(uint32_t *frame, uint32_t places, uint32_t (*function)(uint32_t)) {
-    frame[places >> 8] = function(frame[places & 0xff]);
-    return 0;
-}
+typedef void (*any_function)(void);
+#define FUNCTION(name) (any_function)vm_##name,
+static const any_function functions[] = {ISA_FUNCTIONS(FUNCTION)};
 
-uint32_t vm_unary_i32_i64(uint32_t *frame, uint32_t places, uint32_t (*function)(uint64_t)) {
-    frame[places >> 8] = function(pair(&frame[places & 0xff]));
-    return 0;
-}
-
-uint32_t vm_unary_i64_i32(uint32_t *frame, uint32_t places, uint64_t (*function)(uint32_t)) {
-    set_pair(&frame[places >> 8], function(frame[places & 0xff]));
-    return 0;
-}
-
-uint32_t vm_unary_i64_i64(uint32_t *frame, uint32_t places, uint64_t (*function)(uint64_t)) {
-    set_pair(&frame[places >> 8], function(pair(&frame[places & 0xff])));
-    return 0;
-}
-
-uint32_t vm_binary_i32(uint32_t *frame, uint32_t places, uint32_t place, uint32_t (*function)(uint32_t, uint32_t)) {
-    frame[places >> 8] = function(frame[places & 0xff], frame[place]);
-    return 0;
-}
-
-uint32_t vm_binary_i64(uint32_t *frame, uint32_t places, uint32_t place, uint64_t (*function)(uint64_t, uint64_t)) {
-    set_pair(&frame[places >> 8], function(pair(&frame[places & 0xff]), pair(&frame[place])));
-    return 0;
+uint32_t vm_apply(uint32_t *frame, const uint16_t *code) {
+    const uint32_t opcode = code[0] >> 8;
+    const any_function function = functions[opcode - ISA_FIRST_FUNCTION];
+    uint32_t *const d = &frame[code[1] >> 8];
+    const uint32_t *const a = &frame[code[1] & 0xff];
+    if (opcode < ISA_FIRST_I32_I64) {
+        *d = ((uint32_t(*)(uint32_t))function)(*a);
+    } else if (opcode < ISA_FIRST_I64_I32) {
+        *d = ((uint32_t(*)(uint64_t))function)(pair(a));
+    } else if (opcode < ISA_FIRST_I64_I64) {
+        set_pair(d, ((uint64_t(*)(uint32_t))function)(*a));
+    } else if (opcode < ISA_FIRST_I32_I32_I32) {
+        set_pair(d, ((uint64_t(*)(uint64_t))function)(pair(a)));
+    } else {
+        const uint32_t *const b = &frame[code[2]];
+        if (opcode < ISA_FIRST_I64_I64_I64) {
+            *d = ((uint32_t(*)(uint32_t, uint32_t))function)(*a, *b);
+        } else {
+            set_pair(d, ((uint64_t(*)(uint64_t, uint64_t))function)(pair(a), pair(b)));
+        }
+        return 3;
+    }
+    return 2;
 }

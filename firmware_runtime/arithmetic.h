@@ -115,6 +115,20 @@ static inline double vm_f64_of(uint64_t bits) {
 
 enum vm_rounding { VM_CEIL, VM_FLOOR, VM_TRUNC, VM_NEAREST };
 
+#define VM_SIGNS(name, type, sign)                                 \
+    static inline type vm_##name##_abs(type bits) {                \
+        return bits & ~(sign);                                     \
+    }                                                              \
+    static inline type vm_##name##_neg(type bits) {                \
+        return bits ^ (sign);                                      \
+    }                                                              \
+    static inline type vm_##name##_copysign(type bits, type from) { \
+        return (bits & ~(sign)) | (from & (sign));                 \
+    }
+
+VM_SIGNS(f32, uint32_t, (uint32_t)1 << 31)
+VM_SIGNS(f64, uint64_t, (uint64_t)1 << 63)
+
 static inline uint32_t vm_f32_demote_f64(uint64_t bits) {
     return vm_f32_bits((float)vm_f64_of(bits));
 }
@@ -179,16 +193,12 @@ VM_CONVERSION(i32_u, uint32_t, uint32_t)
 VM_CONVERSION(i64_s, uint64_t, int64_t)
 VM_CONVERSION(i64_u, uint64_t, uint64_t)
 
-/// Handlers of one shape share these ///
+/// What handlers share ///
 
-/* Slots of the frame: the result's in the upper eight bits of `places`, the operand's in the lower; the second's in
- * `place`. They give 0, no trap. They stand apart from the handlers, whose registers are few. */
-uint32_t vm_unary_i32_i32(uint32_t *frame, uint32_t places, uint32_t (*function)(uint32_t));
-uint32_t vm_unary_i32_i64(uint32_t *frame, uint32_t places, uint32_t (*function)(uint64_t));
-uint32_t vm_unary_i64_i32(uint32_t *frame, uint32_t places, uint64_t (*function)(uint32_t));
-uint32_t vm_unary_i64_i64(uint32_t *frame, uint32_t places, uint64_t (*function)(uint64_t));
-uint32_t vm_binary_i32(uint32_t *frame, uint32_t places, uint32_t place, uint32_t (*function)(uint32_t, uint32_t));
-uint32_t vm_binary_i64(uint32_t *frame, uint32_t places, uint32_t place, uint64_t (*function)(uint64_t, uint64_t));
+/* An instruction of the escape page that is a function of its operands: gives its length in halfwords. */
+uint32_t vm_apply(uint32_t *frame, const uint16_t *code);
+
+/* Slots of the frame: the result's in the upper eight bits of `places`, the operand's in the lower. */
 
 /* Float to integer: puts the saturated result away; gives 0, or the kind of trap that the plain form raises. */
 enum { VM_FROM_f32 = 0, VM_FROM_f64 = 1, VM_TO_i32 = 0, VM_TO_i64 = 2, VM_SIGN_u = 0, VM_SIGN_s = 4, VM_REMAINDER = 8 };

@@ -20,11 +20,6 @@ static const void *const *attention_table;
         w = *pc;                   \
         goto *primary[w & 0xff];   \
     }
-#define FINISH(length, call) \
-    {                        \
-        call;                \
-        NEXT(length);        \
-    }
 #define TRAP(kind)            \
     {                         \
         VM->trap = (kind);    \
@@ -42,8 +37,8 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
         ISA_PLAIN(LABEL) ISA_CALLING(LABEL) ISA_FLOAT(LABEL) ISA_CALLED(LABEL)[ISA_ESCAPE] = &&op_escape,
     };
     static const void *const attention[256] = {[0 ... 255] = &&op_attention};
-    static const void *const escaped[ISA_ESCAPED_ROWS] = {
-        [0 ... ISA_ESCAPED_ROWS - 1] = &&op_illegal,
+    static const void *const escaped[ISA_FIRST_FUNCTION] = {
+        [0 ... ISA_FIRST_FUNCTION - 1] = &&op_illegal,
         ISA_ESCAPED(LABEL)
     };
 #pragma GCC diagnostic pop
@@ -86,10 +81,13 @@ INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
 #include "generated/handlers.inc"
 #undef HANDLERS_CALLED
 op_escape:
-    if ((w >> 8) >= ISA_ESCAPED_ROWS) {
-        goto op_illegal;
+    if ((w >> 8) < ISA_FIRST_FUNCTION) {
+        goto *escaped[w >> 8];
     }
-    goto *escaped[w >> 8];
+    if ((w >> 8) < ISA_ESCAPED_ROWS) {
+        NEXT(vm_apply(frame, pc));
+    }
+    goto op_illegal;
 #define HANDLERS_ESCAPED
 #include "generated/handlers.inc"
 #undef HANDLERS_ESCAPED

@@ -9,11 +9,6 @@
         pc += (length);  \
         goto next;       \
     }
-#define FINISH(length, call) \
-    {                        \
-        call;                \
-        NEXT(length);        \
-    }
 #define TRAP(kind)            \
     {                         \
         vm->trap = (kind);    \
@@ -52,6 +47,9 @@ next:
 #include "generated/handlers.inc"
 #undef HANDLERS_ESCAPED
         default:
+            if ((w >> 8) >= ISA_FIRST_FUNCTION && (w >> 8) < ISA_ESCAPED_ROWS) {
+                NEXT(vm_apply(frame, pc));
+            }
             TRAP(VM_TRAP_ILLEGAL_INSTRUCTION);
         }
     default:

@@ -154,11 +154,6 @@ INTERPRETER __attribute__((naked, used)) static void after_library(void) {
         pc += (length);  \
         return 0;        \
     } while (0)
-#define FINISH(length, call) \
-    do {                     \
-        pc += (length);      \
-        return call;         \
-    } while (0)
 #define TRAP(kind) return (kind)
 #define STOP(kind) TRAP(kind)
 #define REFRESH_TABLE()
@@ -191,14 +186,21 @@ INTERPRETER static void op_illegal(uint32_t w) {
 #define ESCAPED_ENTRY(name, opcode) [opcode] = call_##name,
 #pragma GCC diagnostic ignored "-Woverride-init"
 
-static uint32_t (*const escaped_table[ISA_ESCAPED_ROWS])(uint32_t) = {
-    [0 ... ISA_ESCAPED_ROWS - 1] = call_illegal,
+static uint32_t (*const escaped_table[ISA_FIRST_FUNCTION])(uint32_t) = {
+    [0 ... ISA_FIRST_FUNCTION - 1] = call_illegal,
     ISA_ESCAPED(ESCAPED_ENTRY)
 };
 
 INTERPRETER __attribute__((used)) static uint32_t call_escaped(uint32_t w) {
     const uint32_t opcode = HALFWORD0 >> 8;
-    return opcode < ISA_ESCAPED_ROWS ? escaped_table[opcode](w) : VM_TRAP_ILLEGAL_INSTRUCTION;
+    if (opcode < ISA_FIRST_FUNCTION) {
+        return escaped_table[opcode](w);
+    }
+    if (opcode >= ISA_ESCAPED_ROWS) {
+        return VM_TRAP_ILLEGAL_INSTRUCTION;
+    }
+    pc += vm_apply(frame, pc);
+    return 0;
 }
 
 INTERPRETER __attribute__((naked)) static void op_escape(uint32_t w) {

@@ -6,7 +6,6 @@ This file decides what is generated and from which table. It refuses to know wha
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BANNER = "Made by mcutool/generate.py from mcutool/isa.py; do not edit."
 C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"}
 HEX_DIGITS = 100  # on a line
+BY_PLACE = ("TRUNCATE", "SATURATE", "QUOTIENT", "REMAINDER")
+"""Meanings that take the numbers of slots rather than what is in them."""
 GROUPS = {
     "PLAIN": "Armv7-M has handlers in assembly; nothing is called",
     "CALLING": "Armv7-M has handlers in assembly; functions are called where they are C",
@@ -38,6 +39,8 @@ def c_name(row: Row) -> str:
 
 def group(row: Row) -> str:
     """Which part of handlers.inc holds the row."""
+    if row.function:
+        return "FUNCTION"
     if row.escaped:
         return "ESCAPED"
     if armv7m.needs_fpu(row):
@@ -62,7 +65,14 @@ def render_isa_header() -> str:
         featured = [f"    ISA_{f.upper()}(X)" for f in isa.FEATURES if name == "ESCAPED"]
         items = [f"    X({c_name(row)}, {row.opcode:#04x})" for row in rows if not row.feature] + featured
         lines += ["", f"/* name, opcode: {GROUPS[name]} */", " \\\n".join([f"#define ISA_{name}(X)", *items])]
-    lines += ["", f"#define ISA_ESCAPED_ROWS {max(row.opcode for row in ROWS if row.escaped) + 1}u"]
+    functions = [row for row in ROWS if row.function]
+    names = [f"    X({row.function.removeprefix('vm_')})" for row in functions]
+    lines += ["", "/* the end of the escape page */", " \\\n".join(["#define ISA_FUNCTIONS(X)", *names])]
+    lines += [f"#define ISA_FIRST_FUNCTION {functions[0].opcode}u"]
+    for shape in isa.SHAPES[1:]:
+        first = next(row.opcode for row in functions if row.types == shape)
+        lines += [f"#define ISA_FIRST_{shape.replace(' ', '_').upper()} {first}u"]
+    lines += [f"#define ISA_ESCAPED_ROWS {functions[-1].opcode + 1}u"]
     lines += [f"#define OP_HALT {isa.BY_NAME['halt'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_CROSS {isa.BY_NAME['leave_cross'].opcode:#04x}"]
     lines += [f"#define OP_LEAVE_TAIL {isa.BY_NAME['leave_tail'].opcode << 8 | ESCAPE:#06x}"]
@@ -121,12 +131,7 @@ def _optional(feature: str, lines: list[str]) -> list[str]:
 
 
 def render_handler(row: Row) -> list[str]:
-    """One handler: operands fetched into named locals, the meaning, the result put away; or what it shares with others
-    of its shape."""
-    shared = _shared(row)
-    if shared:
-        head = f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{"
-        return ["", head, f"    /* {row.sentence} */", f"    {shared};", "}"]
+    """One handler: operands fetched into named locals, the meaning, the result put away."""
     return [
         "",
         f"HANDLER({c_name(row)}, {row.opcode:#04x}) {{",
@@ -139,21 +144,6 @@ def render_handler(row: Row) -> list[str]:
     ]
 
 
-def _shared(row: Row) -> str:
-    """The call of a function that handlers of one shape share, "" for rows of other shapes. Flash is saved where speed
-    does not count: on the escape page."""
-    if row.meaning.startswith(("TRUNCATE", "SATURATE", "QUOTIENT", "REMAINDER")):
-        return f"{row.meaning};\n    NEXT({row.halfwords})"
-    called = re.fullmatch(r"d = (vm_\w+)\(a(, b)?\)", row.meaning)
-    if called is None or not row.escaped:
-        return ""
-    to, source = (row.slot_types[letter] for letter in "da")
-    if called[2]:
-        call = f"vm_binary_{to}(frame, HALFWORD1, place, {called[1]})"
-        return f"const uint32_t place = pc[2];\n    FINISH({row.halfwords}, {call})"
-    return f"FINISH({row.halfwords}, vm_unary_{to}_{source}(frame, HALFWORD1, {called[1]}))"
-
-
 def _meaning(row: Row) -> str:
     """The meaning, with the place of the result where the row puts it away before it branches."""
     if "PUT(d)" not in row.meaning:
@@ -162,6 +152,8 @@ def _meaning(row: Row) -> str:
 
 
 def _fetch(row: Row) -> Iterator[str]:
+    if row.meaning.startswith(BY_PLACE):
+        return
     for letter, operand in fields(row).items():
         if letter in isa.SLOT_LETTERS:
             continue
@@ -180,7 +172,7 @@ def _fetch(row: Row) -> Iterator[str]:
 
 
 def _store(row: Row) -> Iterator[str]:
-    if "d" in row.slot_types:
+    if "d" in row.slot_types and not row.meaning.startswith(BY_PLACE):
         yield f"SET_{row.slot_types['d'].upper()}({_extract(fields(row)['d'])}, d);"
 
 

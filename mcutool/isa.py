@@ -26,7 +26,7 @@ REMAINDER (of 64 bits, with their traps), BRANCH, ENTER, LEAVE, TRY, STOP.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 ISA_VERSION = 1
@@ -165,6 +165,12 @@ class Row:
         return len(self.bits) // 16
 
     @cached_property
+    def function(self) -> str:
+        """The function of C that is all the row does to its operands, for rows of the escape page; else ""."""
+        called = re.fullmatch(r"d = (vm_\w+)\(a(, b)?\)", self.meaning)
+        return called[1] if called and self.escaped else ""
+
+    @cached_property
     def in_place(self) -> bool:
         """Whether the row reads the slot that it writes."""
         return re.search(r"\bd [-+*&|^]= |\bd <<= |\bd >>= |: d$", self.meaning) is not None
@@ -215,14 +221,10 @@ TRAPS = [
 TRAP_NUMBERS = {trap.name: trap.number for trap in TRAPS}
 
 _rows: list[Row] = []
-_next = {False: 1, True: 1}
 
 
 def _row(name: str, form: str, types: str, meaning: str, sentence: str, calls: bool = False, feature: str = "") -> None:
-    """Append a row; opcodes follow the order of the table, 0 stays free on both pages."""
-    escaped = form.startswith("x:")
-    _rows.append(Row(name, _next[escaped], form, types, meaning, sentence, calls, feature=feature))
-    _next[escaped] += 1
+    _rows.append(Row(name, 0, form, types, meaning, sentence, calls, feature=feature))
 
 
 def _binary(type_: str, form: str, rows: dict[str, tuple[str, str]], result: str = "", calls: bool = False) -> None:
@@ -602,17 +604,9 @@ for _type in ("f32", "f64"):
         calls=True,
     )
 for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
-    _sign = "0x80000000u" if _type == "f32" else "0x8000000000000000u"
-    _row(f"{_type}.abs", "x:da", f"{_integer} {_integer}", f"d = a & ~{_sign}", "Clears the sign.")
-    _row(f"{_type}.neg", "x:da", f"{_integer} {_integer}", f"d = a ^ {_sign}", "Flips the sign.")
-    _row(
-        f"{_type}.copysign",
-        "x:dab",
-        f"{_integer} {_integer} {_integer}",
-        f"d = (a & ~{_sign}) | (b & {_sign})",
-        "a with the sign of b.",
-    )
     for _name, _sentence in [
+        ("abs", "Clears the sign."),
+        ("neg", "Flips the sign."),
         ("ceil", "Rounds up."),
         ("floor", "Rounds down."),
         ("trunc", "Rounds towards zero."),
@@ -620,7 +614,11 @@ for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
         ("sqrt", "Square root."),
     ]:
         _row(f"{_type}.{_name}", "x:da", f"{_integer} {_integer}", f"d = vm_{_type}_{_name}(a)", _sentence)
-    for _name, _sentence in [("min", "The lesser, -0 < +0, NaN wins."), ("max", "The greater, NaN wins.")]:
+    for _name, _sentence in [
+        ("copysign", "a with the sign of b."),
+        ("min", "The lesser, -0 < +0, NaN wins."),
+        ("max", "The greater, NaN wins."),
+    ]:
         _types = f"{_integer} {_integer} {_integer}"
         _row(f"{_type}.{_name}", "x:dab", _types, f"d = vm_{_type}_{_name}(a, b)", _sentence)
 
@@ -720,7 +718,21 @@ _row(
     feature="exceptions",
 )
 
-ROWS: tuple[Row, ...] = tuple(_rows)
+SHAPES = ("i32 i32", "i32 i64", "i64 i32", "i64 i64", "i32 i32 i32", "i64 i64 i64")
+"""Types of rows that are a function of C: these stand last on the escape page, in this order, so that one piece of code
+serves them all."""
+
+
+def _numbered(rows: list[Row]) -> tuple[Row, ...]:
+    """With opcodes in the order of the table, functions last; 0 stays free on both pages."""
+    plain = [row for row in rows if not row.escaped]
+    escaped = [row for row in rows if row.escaped and not row.function]
+    functions = sorted((row for row in rows if row.function), key=lambda row: SHAPES.index(row.types))
+    pages = (plain, escaped + functions)
+    return tuple(replace(row, opcode=number) for page in pages for number, row in enumerate(page, start=1))
+
+
+ROWS: tuple[Row, ...] = _numbered(_rows)
 BY_NAME = {row.name: row for row in ROWS}
 STUBS = ("halt", "leave_cross", "leave_tail")
 """The instructions that return links lead to, a halfword each; every code section begins with them."""

@@ -35,7 +35,7 @@ enum vm_trap {
 #define VM_WITH_TAIL_CALLS 1
 #endif
 #if VM_WITH_TAIL_CALLS
-#define ISA_TAIL_CALLS(X) X(tail_call, 0x50) X(tail_call_indirect, 0x51) X(tail_call_ref, 0x53) X(leave_tail, 0x54)
+#define ISA_TAIL_CALLS(X) X(tail_call, 0x29) X(tail_call_indirect, 0x2a) X(tail_call_ref, 0x2c) X(leave_tail, 0x2d)
 #else
 #define ISA_TAIL_CALLS(X)
 #endif
@@ -43,7 +43,7 @@ enum vm_trap {
 #define VM_WITH_TYPED_REFERENCES 1
 #endif
 #if VM_WITH_TYPED_REFERENCES
-#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x52)
+#define ISA_TYPED_REFERENCES(X) X(call_ref, 0x2b)
 #else
 #define ISA_TYPED_REFERENCES(X)
 #endif
@@ -51,7 +51,7 @@ enum vm_trap {
 #define VM_WITH_MULTIPLE_MEMORIES 1
 #endif
 #if VM_WITH_MULTIPLE_MEMORIES
-#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x55) X(memory_copy_between, 0x56)
+#define ISA_MULTIPLE_MEMORIES(X) X(memory_use, 0x2e) X(memory_copy_between, 0x2f)
 #else
 #define ISA_MULTIPLE_MEMORIES(X)
 #endif
@@ -59,7 +59,7 @@ enum vm_trap {
 #define VM_WITH_EXCEPTIONS 1
 #endif
 #if VM_WITH_EXCEPTIONS
-#define ISA_EXCEPTIONS(X) X(throw, 0x57) X(throw_ref, 0x58)
+#define ISA_EXCEPTIONS(X) X(throw, 0x30) X(throw_ref, 0x31)
 #else
 #define ISA_EXCEPTIONS(X)
 #endif
@@ -306,88 +306,96 @@ enum vm_trap {
     X(call_host_wide, 0x03) \
     X(call_cross_wide, 0x04) \
     X(call_indirect_wide, 0x05) \
-    X(i32_popcnt, 0x06) \
-    X(address_add, 0x07) \
-    X(memory_size, 0x08) \
-    X(memory_grow, 0x09) \
-    X(memory_fill, 0x0a) \
-    X(memory_copy, 0x0b) \
-    X(memory_init, 0x0c) \
-    X(data_drop, 0x0d) \
-    X(table_get, 0x0e) \
-    X(table_set, 0x0f) \
-    X(table_size, 0x10) \
-    X(table_grow, 0x11) \
-    X(table_fill, 0x12) \
-    X(table_copy, 0x13) \
-    X(table_init, 0x14) \
-    X(elem_drop, 0x15) \
-    X(i64_rotl, 0x16) \
-    X(i64_rotr, 0x17) \
-    X(i64_div_s, 0x18) \
-    X(i64_div_u, 0x19) \
-    X(i64_rem_s, 0x1a) \
-    X(i64_rem_u, 0x1b) \
-    X(i64_clz, 0x1c) \
-    X(i64_ctz, 0x1d) \
-    X(i64_popcnt, 0x1e) \
-    X(i64_extend8_s, 0x1f) \
-    X(i64_extend16_s, 0x20) \
-    X(i64_extend32_s, 0x21) \
-    X(f32_abs, 0x22) \
-    X(f32_neg, 0x23) \
-    X(f32_copysign, 0x24) \
-    X(f32_ceil, 0x25) \
-    X(f32_floor, 0x26) \
-    X(f32_trunc, 0x27) \
-    X(f32_nearest, 0x28) \
-    X(f32_sqrt, 0x29) \
-    X(f32_min, 0x2a) \
-    X(f32_max, 0x2b) \
-    X(f64_abs, 0x2c) \
-    X(f64_neg, 0x2d) \
-    X(f64_copysign, 0x2e) \
-    X(f64_ceil, 0x2f) \
-    X(f64_floor, 0x30) \
-    X(f64_trunc, 0x31) \
-    X(f64_nearest, 0x32) \
-    X(f64_sqrt, 0x33) \
-    X(f64_min, 0x34) \
-    X(f64_max, 0x35) \
-    X(i32_trunc_f32_s, 0x36) \
-    X(i32_trunc_sat_f32_s, 0x37) \
-    X(i32_trunc_f32_u, 0x38) \
-    X(i32_trunc_sat_f32_u, 0x39) \
-    X(i32_trunc_f64_s, 0x3a) \
-    X(i32_trunc_sat_f64_s, 0x3b) \
-    X(i32_trunc_f64_u, 0x3c) \
-    X(i32_trunc_sat_f64_u, 0x3d) \
-    X(i64_trunc_f32_s, 0x3e) \
-    X(i64_trunc_sat_f32_s, 0x3f) \
-    X(i64_trunc_f32_u, 0x40) \
-    X(i64_trunc_sat_f32_u, 0x41) \
-    X(i64_trunc_f64_s, 0x42) \
-    X(i64_trunc_sat_f64_s, 0x43) \
-    X(i64_trunc_f64_u, 0x44) \
-    X(i64_trunc_sat_f64_u, 0x45) \
-    X(f32_convert_i32_s, 0x46) \
-    X(f32_convert_i32_u, 0x47) \
-    X(f32_convert_i64_s, 0x48) \
-    X(f32_convert_i64_u, 0x49) \
-    X(f64_convert_i32_s, 0x4a) \
-    X(f64_convert_i32_u, 0x4b) \
-    X(f64_convert_i64_s, 0x4c) \
-    X(f64_convert_i64_u, 0x4d) \
-    X(f32_demote_f64, 0x4e) \
-    X(f64_promote_f32, 0x4f) \
+    X(address_add, 0x06) \
+    X(memory_size, 0x07) \
+    X(memory_grow, 0x08) \
+    X(memory_fill, 0x09) \
+    X(memory_copy, 0x0a) \
+    X(memory_init, 0x0b) \
+    X(data_drop, 0x0c) \
+    X(table_get, 0x0d) \
+    X(table_set, 0x0e) \
+    X(table_size, 0x0f) \
+    X(table_grow, 0x10) \
+    X(table_fill, 0x11) \
+    X(table_copy, 0x12) \
+    X(table_init, 0x13) \
+    X(elem_drop, 0x14) \
+    X(i64_div_s, 0x15) \
+    X(i64_div_u, 0x16) \
+    X(i64_rem_s, 0x17) \
+    X(i64_rem_u, 0x18) \
+    X(i32_trunc_f32_s, 0x19) \
+    X(i32_trunc_sat_f32_s, 0x1a) \
+    X(i32_trunc_f32_u, 0x1b) \
+    X(i32_trunc_sat_f32_u, 0x1c) \
+    X(i32_trunc_f64_s, 0x1d) \
+    X(i32_trunc_sat_f64_s, 0x1e) \
+    X(i32_trunc_f64_u, 0x1f) \
+    X(i32_trunc_sat_f64_u, 0x20) \
+    X(i64_trunc_f32_s, 0x21) \
+    X(i64_trunc_sat_f32_s, 0x22) \
+    X(i64_trunc_f32_u, 0x23) \
+    X(i64_trunc_sat_f32_u, 0x24) \
+    X(i64_trunc_f64_s, 0x25) \
+    X(i64_trunc_sat_f64_s, 0x26) \
+    X(i64_trunc_f64_u, 0x27) \
+    X(i64_trunc_sat_f64_u, 0x28) \
     ISA_TAIL_CALLS(X) \
     ISA_TYPED_REFERENCES(X) \
     ISA_MULTIPLE_MEMORIES(X) \
     ISA_EXCEPTIONS(X)
 
+/* the end of the escape page */
+#define ISA_FUNCTIONS(X) \
+    X(popcnt32) \
+    X(f32_abs) \
+    X(f32_neg) \
+    X(f32_ceil) \
+    X(f32_floor) \
+    X(f32_trunc) \
+    X(f32_nearest) \
+    X(f32_sqrt) \
+    X(f32_convert_i32_s) \
+    X(f32_convert_i32_u) \
+    X(f32_convert_i64_s) \
+    X(f32_convert_i64_u) \
+    X(f32_demote_f64) \
+    X(f64_convert_i32_s) \
+    X(f64_convert_i32_u) \
+    X(f64_promote_f32) \
+    X(clz64) \
+    X(ctz64) \
+    X(popcnt64) \
+    X(extend8) \
+    X(extend16) \
+    X(extend32) \
+    X(f64_abs) \
+    X(f64_neg) \
+    X(f64_ceil) \
+    X(f64_floor) \
+    X(f64_trunc) \
+    X(f64_nearest) \
+    X(f64_sqrt) \
+    X(f64_convert_i64_s) \
+    X(f64_convert_i64_u) \
+    X(f32_copysign) \
+    X(f32_min) \
+    X(f32_max) \
+    X(rotl64) \
+    X(rotr64) \
+    X(f64_copysign) \
+    X(f64_min) \
+    X(f64_max)
+#define ISA_FIRST_FUNCTION 50u
+#define ISA_FIRST_I32_I64 60u
+#define ISA_FIRST_I64_I32 63u
+#define ISA_FIRST_I64_I64 66u
+#define ISA_FIRST_I32_I32_I32 81u
+#define ISA_FIRST_I64_I64_I64 84u
 #define ISA_ESCAPED_ROWS 89u
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
-#define OP_LEAVE_TAIL 0x54ff
+#define OP_LEAVE_TAIL 0x2dff
 
 #endif
