@@ -1,7 +1,8 @@
 """Builds the firmware of every board: `python firmware_runtime/build.py [BOARD...]`.
 
 Decides which sources, flags and constants make a board's firmware; every fact of the hardware comes from its TOML files
-through mcutool.devices. Two builds give identical bytes: no path, date or build id gets into the ELF.
+through mcutool.devices. Two builds give identical bytes: no path, date or build id gets into the ELF. `--core` measures
+the interpreter without console, SMP and host functions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,12 +40,15 @@ AROUND = [
     "main.c", "module.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
     "port/cortex_m/start.c",
 ]  # fmt: skip
+# These are compiled for speed, everything else for size: where the hot handlers are assembly, their C is not hot.
+HOT: dict[str, list[str]] = {"threaded": [], "goto": ["execute.c"]}
 CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+# Without the pattern option gcc would make a memory function of library.c call itself.
 FLAGS = [
-    "-std=c11", "-Os", "-fno-tree-loop-distribute-patterns", "-fno-math-errno", "-ffunction-sections",
-    "-fdata-sections", "-fno-strict-aliasing", *WARNINGS,
+    "-std=c11", "-fno-math-errno", "-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing",
+    "-fno-tree-loop-distribute-patterns", *WARNINGS,
 ]  # fmt: skip
 LINK_FLAGS = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
 
@@ -143,6 +148,8 @@ def require_compiler() -> None:
 
 def compile_into(directory: Path, flags: list[str], names: list[str]) -> list[str]:
     """Objects of the sources, named in a flat folder."""
+    if not names:
+        return []
     run([COMPILER, "-c", *flags, *(str(HERE / name) for name in names)], directory)
     return [f"{Path(name).stem}.o" for name in names]
 
@@ -163,7 +170,10 @@ def link(board: Board, elf: Path, sources: list[str], without: Collection[str] =
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
         flags += [f"-DVM_WITH_{feature.upper()}=0" for feature in without]
-        objects = compile_into(work, flags, sources)
+        objects = []
+        for level in ("-O2", "-Os"):
+            names = [source for source in sources if (source in HOT[core.dispatch]) == (level == "-O2")]
+            objects += compile_into(work, [*flags, level], names)
         options = [*LINK_FLAGS, "-T", "link.ld", "-Wl,-Map=map"]
         run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(elf)], work)
         return (work / "map").read_text(encoding="utf-8")
@@ -201,45 +211,69 @@ def report(board: Board, elf: Path) -> str:
     )
 
 
-# The core's parts: how the linker's map names the files and sections that make them, the first that fits counts.
+# The core's parts: what makes them, as "file section" in the linker's map. The first pattern that fits counts.
 PARTS = {
-    "surroundings": r"main\.o .*|link\.ld .*",
+    "surroundings": r"main\.o ",
     "handler tables": r"execute\.o \.(rodata|data)",
     "handlers": r"execute\.o ",
     "calls, memory": r"vm\.o ",
     "loader": r"(image|sha256)\.o ",
-    "arithmetic": r"arithmetic\.o |libgcc|libm",
-    "memory and strings": r"library\.o |libc|",
+    "floats, division": r"arithmetic\.o |libgcc|libm|library\.o .*__",
+    "copies, strings": r"library\.o |libc|",
 }
+IN_FLASH = (".vectors", ".interpreter", ".text", ".rodata", ".data")
+IN_RAM = (".data", ".bss", ".noinit", "COMMON")
 
 
-def core_parts(board: Board, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
-    """The interpreter core alone: bytes of flash by part, and of static RAM. Raises Error."""
+@dataclass(frozen=True)
+class CoreSize:
+    """The interpreter core alone: bytes of flash by part, and of static RAM, struct vm included."""
+
+    parts: dict[str, int]
+    ram: int
+
+    @property
+    def flash(self) -> int:
+        return sum(self.parts.values())
+
+
+def core_size(board: Board, without: Collection[str] = ()) -> CoreSize:
+    """The core for a board's processor. Raises Error."""
     parts, ram = dict.fromkeys(PARTS, 0), 0
     with TemporaryDirectory() as name:
         contributions = linked(link(board, Path(name) / "core.elf", [*CORE, BARE], without))
     for section, file, size in contributions:
         part = next(part for part, pattern in PARTS.items() if re.match(pattern, f"{file} {section}"))
-        if part == "surroundings" and not section.startswith(".bss.vm"):
-            continue
-        if section.startswith((".vectors", ".interpreter", ".text", ".rodata", ".data")):
-            parts[part] += size
-        if section.startswith((".data", ".bss", ".noinit", "COMMON")):
-            ram += size
+        parts[part] += size if section.startswith(IN_FLASH) else 0
+        ram += size if section.startswith(IN_RAM) else 0
     del parts["surroundings"]
-    return parts, ram
+    return CoreSize(parts, ram)
 
 
-def linked(map_: str) -> list[tuple[str, str, int]]:
-    """Section, file and bytes of all that a linker's map says is in the ELF; padding counts to what is before."""
+CONTRIBUTION = re.compile(r"^ (\.[\w.]+|COMMON|\*fill\*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)(?: (.+))?$", re.MULTILINE)
+
+
+def linked(text: str) -> list[tuple[str, str, int]]:
+    """Section, file and bytes of all that a linker's map says is in the ELF; padding counts to what is before it."""
     found: list[tuple[str, str, int]] = []
-    pattern = r"^ (\.[\w.]+|COMMON|\*fill\*)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)(?: (.+))?$"
-    for line in re.finditer(pattern, map_[map_.index("Memory Configuration") :], re.MULTILINE):
+    for line in CONTRIBUTION.finditer(text, text.index("Memory Configuration")):
         section, size, file = line[1], int(line[2], 16), line[3]
         if section == "*fill*":
             section, file = found[-1][:2]
         found.append((section, file.rpartition("/")[2], size))
     return found
+
+
+def report_core(boards: list[Board]) -> str:
+    """A column for each core: WebAssembly 2.0 without SIMD by part, then what all optional parts make of it."""
+    by_core = {board.chip.core.name: board for board in boards}
+    sizes_ = [core_size(board, FEATURES) for board in by_core.values()]
+    whole = [core_size(board).flash for board in by_core.values()]
+    rows = {part: [size.parts[part] for size in sizes_] for part in sizes_[0].parts}
+    rows |= {"flash": [size.flash for size in sizes_], "with all features": whole}
+    rows |= {"static RAM": [size.ram for size in sizes_]}
+    lines = [f"{'interpreter core':20}" + "".join(f"{name:>12}" for name in by_core)]
+    return "\n".join(lines + [f"{name:20}" + "".join(f"{n:12}" for n in row) for name, row in rows.items()])
 
 
 def feature_costs(boards: list[Board]) -> dict[str, list[int]]:
@@ -268,10 +302,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("board", nargs="*", help="a board's name")
     parser.add_argument("--into", type=Path, default=ROOT / "mcutool" / "firmware", help="folder for the ELF files")
     parser.add_argument("--costs", action="store_true", help="only print what each optional part costs in flash")
+    parser.add_argument("--core", action="store_true", help="only print what the interpreter alone takes")
     options = parser.parse_args(arguments)
     try:
         require_compiler()
         boards = [devices.board(name) for name in options.board] or list(devices.boards())
+        if options.core:
+            print(report_core(boards))
+            return 0
         if options.costs:
             print(report_costs(boards))
             return 0

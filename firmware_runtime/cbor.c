@@ -9,7 +9,7 @@
 #define SIMPLE_FALSE 20u
 #define SIMPLE_TRUE 21u
 #define MOST_PAIRS 23
-#define DEEPEST 6
+#define DEEPEST 4
 
 /* The argument of an item's head: `info` bits, or 1, 2 or 4 bytes that follow. */
 static bool read_argument(struct cbor_reader *reader, unsigned info, uint32_t *value) {
@@ -18,7 +18,7 @@ static bool read_argument(struct cbor_reader *reader, unsigned info, uint32_t *v
         return true;
     }
     if (info == INDEFINITE) {
-        *value = CBOR_UNTIL_BREAK;
+        *value = CBOR_OPEN;
         return true;
     }
     size_t size = (size_t)1 << (info - 24);
@@ -51,7 +51,7 @@ bool cbor_read(struct cbor_reader *reader, struct cbor_item *item) {
     return true;
 }
 
-bool cbor_passed(struct cbor_reader *reader, uint32_t *left) {
+bool cbor_passed(struct cbor_reader *reader, uint16_t *left) {
     if (*left != CBOR_UNTIL_BREAK) {
         return (*left)-- == 0;
     }
@@ -60,25 +60,30 @@ bool cbor_passed(struct cbor_reader *reader, uint32_t *left) {
     return ended;
 }
 
-/* How many items follow the head of an item as its contents. */
-static uint32_t contained(const struct cbor_item *item) {
+/* No message holds more items than one counter can count: such a container ends with the message, before its time. */
+uint16_t cbor_contained(const struct cbor_item *item) {
     if (item->type == CBOR_TAG) {
         return 1;
     }
-    return item->type == CBOR_MAP && item->value != CBOR_UNTIL_BREAK ? 2 * item->value : item->value;
+    if (item->value == CBOR_OPEN) {
+        return CBOR_UNTIL_BREAK;
+    }
+    const uint32_t most = CBOR_UNTIL_BREAK - 1;
+    const uint32_t items = item->type == CBOR_MAP && item->value <= most ? 2 * item->value : item->value;
+    return (uint16_t)(items < most ? items : most);
 }
 
-/* Passes over the contents of an item that was read. Deeper nesting than any client has is refused instead of recursed
-   into: the input chooses the depth. */
-static bool skip_contents(struct cbor_reader *reader, struct cbor_item item) {
-    uint32_t left[DEEPEST], depth = 0;
+/* Passes over the contents of an item that was read, and forgets it. Deeper nesting than any client has is refused
+   instead of recursed into: the input chooses the depth. */
+static inline bool skip_contents(struct cbor_reader *reader, struct cbor_item *item) {
+    uint16_t left[DEEPEST];
+    uint32_t depth = 0;
     for (;;) {
-        if (item.type == CBOR_ARRAY || item.type == CBOR_MAP || item.type == CBOR_TAG) {
-            if (depth == DEEPEST || (item.type == CBOR_MAP && item.value > UINT32_MAX / 2 &&
-                                     item.value != CBOR_UNTIL_BREAK)) {
+        if (item->type == CBOR_ARRAY || item->type == CBOR_MAP || item->type == CBOR_TAG) {
+            if (depth == DEEPEST) {
                 return false;
             }
-            left[depth++] = contained(&item);
+            left[depth++] = cbor_contained(item);
         }
         while (depth > 0 && cbor_passed(reader, &left[depth - 1])) {
             depth--;
@@ -86,7 +91,7 @@ static bool skip_contents(struct cbor_reader *reader, struct cbor_item item) {
         if (depth == 0) {
             return true;
         }
-        if (!cbor_read(reader, &item)) {
+        if (!cbor_read(reader, item)) {
             return false;
         }
     }
@@ -96,67 +101,75 @@ static bool is_key(const struct cbor_item *item, const char *key) {
     return item->type == CBOR_TEXT && item->value == strlen(key) && memcmp(item->content, key, item->value) == 0;
 }
 
-bool cbor_find(struct cbor_reader map, const char *key, struct cbor_item *item) {
-    struct cbor_item head;
-    if (!cbor_read(&map, &head) || head.type != CBOR_MAP) {
+/* Keys and values are read in turn; what follows the key is its value. */
+bool cbor_find(const struct cbor_reader *map, const char *key, struct cbor_item *item) {
+    struct cbor_reader reader = *map;
+    if (!cbor_read(&reader, item) || item->type != CBOR_MAP) {
         return false;
     }
-    for (uint32_t i = 0; i < head.value; i++) {
-        struct cbor_item name;
-        if (!cbor_read(&map, &name) || !skip_contents(&map, name) || !cbor_read(&map, item)) {
-            return false;
-        }
-        if (is_key(&name, key)) {
+    const uint32_t pairs = item->value;
+    bool found = false;
+    for (uint32_t i = 0; i / 2 < pairs && cbor_read(&reader, item); i++) {
+        if (found) {
             return true;
         }
-        if (!skip_contents(&map, *item)) {
+        found = i % 2 == 0 && is_key(item, key);
+        if (!skip_contents(&reader, item)) {
             return false;
         }
     }
     return false;
 }
 
-bool cbor_find_unsigned(struct cbor_reader map, const char *key, uint32_t *value) {
-    struct cbor_item item;
-    if (!cbor_find(map, key, &item) || item.type != CBOR_UNSIGNED) {
+/* What a finder found; not on the C stack, which is deep where requests are answered. */
+static struct cbor_item value_found;
+
+bool cbor_find_unsigned(const struct cbor_reader *map, const char *key, uint32_t *value) {
+    if (!cbor_find(map, key, &value_found) || value_found.type != CBOR_UNSIGNED) {
         return false;
     }
-    *value = item.value;
+    *value = value_found.value;
     return true;
 }
 
-bool cbor_find_bytes(struct cbor_reader map, const char *key, const uint8_t **bytes, uint32_t *size) {
-    struct cbor_item item;
-    if (!cbor_find(map, key, &item) || (item.type != CBOR_BYTES && item.type != CBOR_TEXT)) {
+bool cbor_find_bytes(const struct cbor_reader *map, const char *key, const uint8_t **bytes, uint32_t *size) {
+    if (!cbor_find(map, key, &value_found) || (value_found.type != CBOR_BYTES && value_found.type != CBOR_TEXT)) {
         return false;
     }
-    *bytes = item.content;
-    *size = item.value;
+    *bytes = value_found.content;
+    *size = value_found.value;
     return true;
 }
 
-bool cbor_find_true(struct cbor_reader map, const char *key) {
-    struct cbor_item item;
-    return cbor_find(map, key, &item) && item.type == CBOR_SIMPLE && item.value == SIMPLE_TRUE;
+bool cbor_find_true(const struct cbor_reader *map, const char *key) {
+    return cbor_find(map, key, &value_found) && value_found.type == CBOR_SIMPLE && value_found.value == SIMPLE_TRUE;
 }
 
-static void put_raw(struct cbor_writer *writer, const uint8_t *bytes, size_t size) {
-    if (writer->full || size > (size_t)(writer->end - writer->next)) {
+void cbor_put_raw(struct cbor_writer *writer, const void *bytes, size_t size) {
+    const uint8_t *next = bytes;
+    if (size > (size_t)(writer->end - writer->next)) {
         writer->full = true;
-        return;
     }
-    memcpy(writer->next, bytes, size);
-    writer->next += size;
+    while (!writer->full && size-- > 0) {
+        *writer->next++ = *next++;
+    }
+}
+
+static void put_byte(struct cbor_writer *writer, uint32_t byte) {
+    if (writer->next == writer->end) {
+        writer->full = true;
+    } else {
+        *writer->next++ = (uint8_t)byte;
+    }
 }
 
 void cbor_put_head(struct cbor_writer *writer, enum cbor_type type, uint32_t value) {
-    uint8_t head[5] = {(uint8_t)(type << 5)};
-    size_t size = value < 24 ? 0 : value <= UINT8_MAX ? 1 : value <= UINT16_MAX ? 2 : 4;
-    head[0] |= (uint8_t)(size == 0 ? value : 24u + size / 2);
-    for (size_t i = 0; i < size; i++) {
-        head[1 + i] = (uint8_t)(value >> 8 * (size - 1 - i));
+    uint32_t bits = value < 24 ? 0 : value <= UINT8_MAX ? 8 : value <= UINT16_MAX ? 16 : 32;
+    put_byte(writer, type << 5 | (bits == 0 ? value : 24 + bits / 16));
+    while (bits > 0) {
+        bits -= 8;
+        put_byte(writer, value >> bits);
     }
-    put_raw(writer, head, 1 + size);
 }
 
 uint8_t *cbor_begin_map(struct cbor_writer *writer) {
@@ -175,7 +188,7 @@ void cbor_put_key(struct cbor_writer *writer, const char *key) {
         writer->full = true;
     }
     cbor_put_head(writer, CBOR_TEXT, (uint32_t)strlen(key));
-    put_raw(writer, (const uint8_t *)key, strlen(key));
+    cbor_put_raw(writer, key, strlen(key));
 }
 
 void cbor_put_unsigned(struct cbor_writer *writer, const char *key, uint32_t value) {
@@ -192,7 +205,7 @@ void cbor_put_string(struct cbor_writer *writer, const char *key, enum cbor_type
                      uint32_t size) {
     cbor_put_key(writer, key);
     cbor_put_head(writer, type, size);
-    put_raw(writer, bytes, size);
+    cbor_put_raw(writer, bytes, size);
 }
 
 void cbor_put_text(struct cbor_writer *writer, const char *key, const char *text) {

@@ -11,10 +11,10 @@
 /* Major types. */
 enum cbor_type { CBOR_UNSIGNED, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP, CBOR_TAG, CBOR_SIMPLE };
 
-#define CBOR_UNTIL_BREAK UINT32_MAX
+#define CBOR_OPEN UINT32_MAX
 
-/* One data item. `value`: the number, the string's size, or the count of items (pairs of a map), CBOR_UNTIL_BREAK when
-   it is open-ended. `content`: where a string's bytes or the first contained item begin. */
+/* One data item. `value`: the number, the string's size, or the count of items (pairs of a map), CBOR_OPEN when it
+   is open-ended. `content`: where a string's bytes or the first contained item begin. */
 struct cbor_item {
     enum cbor_type type;
     uint32_t value;
@@ -30,15 +30,19 @@ struct cbor_reader {
    the bytes are no CBOR or hold a number of more than 32 bits. */
 bool cbor_read(struct cbor_reader *reader, struct cbor_item *item);
 
-/* Whether all of an array's or a map's items were read: `left` is first its `value` (twice that for a map), and counted
-   down here. Of an open-ended one, passes over the break at its end. */
-bool cbor_passed(struct cbor_reader *reader, uint32_t *left);
+/* How many items the container holds that was entered: a map's keys and values, CBOR_UNTIL_BREAK of an open-ended one. */
+#define CBOR_UNTIL_BREAK UINT16_MAX
+uint16_t cbor_contained(const struct cbor_item *item);
 
-/* Finds the value of a key in the map that fills `map`. The finders below also compare the type. */
-bool cbor_find(struct cbor_reader map, const char *key, struct cbor_item *item);
-bool cbor_find_unsigned(struct cbor_reader map, const char *key, uint32_t *value);
-bool cbor_find_bytes(struct cbor_reader map, const char *key, const uint8_t **bytes, uint32_t *size);
-bool cbor_find_true(struct cbor_reader map, const char *key);
+/* Whether all of a container's items were read: `left` is first cbor_contained, and counted down here. Of an open-ended
+   one, passes over the break at its end. */
+bool cbor_passed(struct cbor_reader *reader, uint16_t *left);
+
+/* Finds the value of a key in the map that `map` is at. The finders below also compare the type. */
+bool cbor_find(const struct cbor_reader *map, const char *key, struct cbor_item *item);
+bool cbor_find_unsigned(const struct cbor_reader *map, const char *key, uint32_t *value);
+bool cbor_find_bytes(const struct cbor_reader *map, const char *key, const uint8_t **bytes, uint32_t *size);
+bool cbor_find_true(const struct cbor_reader *map, const char *key);
 
 struct cbor_writer {
     uint8_t *next;
@@ -60,5 +64,6 @@ void cbor_put_string(struct cbor_writer *writer, const char *key, enum cbor_type
 
 /* A head alone: the beginning of an array of `value` items, or of a string whose bytes follow. */
 void cbor_put_head(struct cbor_writer *writer, enum cbor_type type, uint32_t value);
+void cbor_put_raw(struct cbor_writer *writer, const void *bytes, size_t size);
 
 #endif

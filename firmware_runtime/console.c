@@ -45,7 +45,7 @@ static uint8_t last_sent; /* of program output */
 
 /// Received ///
 
-static bool add_input(uint8_t byte) {
+static inline __attribute__((always_inline)) bool add_input(uint8_t byte) {
     if ((uint16_t)(input.head - input.tail) == INPUT_SIZE) {
         return false;
     }
@@ -54,7 +54,7 @@ static bool add_input(uint8_t byte) {
     return true;
 }
 
-static void receive_text(uint8_t byte) {
+static inline void receive_text(uint8_t byte) {
     add_input(byte);
     smp.line = byte == '\n' || byte == '\r' ? LINE_START : LINE_TEXT;
 }
@@ -172,27 +172,18 @@ size_t console_input(uint8_t *bytes, size_t size) {
     return count;
 }
 
-static bool smp_has_the_line(void) {
-    return smp.receiving || smp.complete;
-}
-
-/* Waits for the rest of a request and its answer. False when the program has to stop, and its output is no longer
-   wanted. */
-static bool let_smp_finish(void) {
+/* Waits for the rest of a request that has begun. */
+static void let_request_end(void) {
     uint16_t progress = smp.progress;
-    uint64_t since = platform_microseconds();
-    while (smp_has_the_line()) {
-        if (!platform_poll()) {
-            return false;
-        }
-        if (smp.progress != progress || smp.complete) {
+    uint32_t since = (uint32_t)platform_microseconds();
+    while (smp.receiving) {
+        if (smp.progress != progress) {
             progress = smp.progress;
-            since = platform_microseconds();
-        } else if (platform_microseconds() - since > FRAME_TIMEOUT_MICROSECONDS) {
+            since = (uint32_t)platform_microseconds();
+        } else if ((uint32_t)platform_microseconds() - since > FRAME_TIMEOUT_MICROSECONDS) {
             smp.receiving = false;
         }
     }
-    return true;
 }
 
 static void write_byte(uint8_t byte) {
@@ -204,14 +195,32 @@ static void write_byte(uint8_t byte) {
     last_sent = byte;
 }
 
+/* Writes until the end or until a request has come; gives how many bytes. It is apart from console_write, so that its
+   stack is not below the answer to the request. */
+static __attribute__((noinline)) size_t write_some(const uint8_t *bytes, size_t size) {
+    size_t count = 0;
+    for (; count < size; count++) {
+        let_request_end();
+        if (smp.complete) {
+            break;
+        }
+        write_byte(bytes[count]);
+    }
+    return count;
+}
+
 bool console_write(const uint8_t *bytes, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        if (smp_has_the_line() && !let_smp_finish()) {
+    for (;;) {
+        const size_t count = write_some(bytes, size);
+        bytes += count;
+        size -= count;
+        if (size == 0) {
+            return true;
+        }
+        if (!platform_poll()) {
             return false;
         }
-        write_byte(bytes[i]);
     }
-    return true;
 }
 
 void console_print(const char *text) {
@@ -227,18 +236,14 @@ char *console_decimal(char *end, uint32_t number) {
 }
 
 void console_print_number(uint32_t number) {
-    char digits[CONSOLE_DIGITS + 1] = {0};
+    static char digits[CONSOLE_DIGITS + 1]; /* the last one stays 0; the C stack may be deep already */
     console_print(console_decimal(digits + CONSOLE_DIGITS, number));
 }
 
 /// SMP's side ///
 
-const uint8_t *console_frame(size_t *size) {
-    if (!smp.complete) {
-        return NULL;
-    }
-    *size = smp.size; /* which changes until it is complete */
-    return smp.frame;
+const uint8_t *console_frame(void) {
+    return smp.complete ? smp.frame : NULL;
 }
 
 void console_release_frame(void) {

@@ -31,9 +31,9 @@ char *console_decimal(char *end, uint32_t number);
 
 /* SMP's side. */
 
-/* The request that has been received: length (2 bytes, big-endian), message, CRC (2 bytes). NULL when there is none.
-   Valid until console_release_frame. */
-const uint8_t *console_frame(size_t *size);
+/* The request that has been received: length (2 bytes, big-endian), message, CRC (2 bytes), of which the length tells the
+   size; all of that is there. NULL when there is none. Valid until console_release_frame. */
+const uint8_t *console_frame(void);
 /* SMP's part, called in the interrupt when a request has come. */
 void console_frame_came(void);
 /* The request is answered, or needs no answer now: the next may come, and program output goes on. */

@@ -18,8 +18,6 @@
 #include "vm.h"
 #include "arithmetic.h"
 
-#include <string.h>
-
 /* Operands */
 
 static inline uint64_t pair(const uint32_t *slot) {
@@ -31,37 +29,14 @@ static inline void set_pair(uint32_t *slot, uint64_t value) {
     slot[1] = (uint32_t)(value >> 32);
 }
 
-static inline void put_float(uint32_t *slot, float value) {
-    memcpy(slot, &value, sizeof value);
-}
-
-static inline void put_double(uint32_t *slot, double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    set_pair(slot, bits);
-}
-
-static inline float get_float(const uint32_t *slot) {
-    float value;
-    memcpy(&value, slot, sizeof value);
-    return value;
-}
-
-static inline double get_double(const uint32_t *slot) {
-    uint64_t bits = pair(slot);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 #define GET_I32(n) (frame[n])
 #define GET_I64(n) pair(&frame[n])
-#define GET_F32(n) get_float(&frame[n])
-#define GET_F64(n) get_double(&frame[n])
+#define GET_F32(n) vm_f32_of(frame[n])
+#define GET_F64(n) vm_f64_of(pair(&frame[n]))
 #define SET_I32(n, value) (frame[n] = (value))
 #define SET_I64(n, value) set_pair(&frame[n], (value))
-#define SET_F32(n, value) put_float(&frame[n], (value))
-#define SET_F64(n, value) put_double(&frame[n], (value))
+#define SET_F32(n, value) (frame[n] = vm_f32_bits(value))
+#define SET_F64(n, value) set_pair(&frame[n], vm_f64_bits(value))
 
 /* The words that meanings in isa.py use. A driver defines NEXT, TRAP, STOP and REFRESH_TABLE. */
 

@@ -374,45 +374,65 @@ static void store_event(uint8_t *event, const uint8_t *subscription) {
     }
 }
 
-/* Stores the events that are due, returns how many; lowers *next to the time of the first that is not. */
-static uint32_t store_due(uint8_t *events, const uint8_t *subscriptions, uint32_t count, uint64_t start,
-                          uint64_t *next) {
+/* What a poll waits for, apart from the C stack, which is deep when a request is answered meanwhile. */
+static struct {
+    uint64_t start;
+    uint64_t next; /* when the first event is due of those that are not yet */
+} poll;
+
+static const uint8_t *guest_subscriptions(struct vm *vm, const uint32_t *slots) {
+    return guest_array(vm, slots[0], slots[2], SUBSCRIPTION_SIZE);
+}
+
+static uint8_t *guest_events(struct vm *vm, const uint32_t *slots) {
+    return guest_array(vm, slots[1], slots[2], EVENT_SIZE);
+}
+
+static __attribute__((noinline)) bool poll_is_backed(struct vm *vm, const uint32_t *slots) {
+    return guest_subscriptions(vm, slots) && guest_events(vm, slots) && guest_memory(vm, slots[3], 4);
+}
+
+static __attribute__((noinline)) bool subscriptions_are_known(const uint8_t *subscriptions, uint32_t count) {
+    bool known = true;
+    for (uint32_t i = 0; i < count; i++) {
+        known = known && subscription_is_known(subscriptions + SUBSCRIPTION_SIZE * i);
+    }
+    return known;
+}
+
+/* Stores the events that are due, and says how many; of the others, when the first will be. */
+static __attribute__((noinline)) uint32_t store_due(struct vm *vm, const uint32_t *slots) {
+    const uint8_t *subscriptions = guest_subscriptions(vm, slots);
+    uint8_t *events = guest_events(vm, slots);
     uint64_t now = platform_microseconds();
     uint32_t stored = 0;
-    *next = PLATFORM_FOREVER;
-    for (uint32_t i = 0; i < count; i++, subscriptions += SUBSCRIPTION_SIZE) {
-        uint64_t time = due(subscriptions, start);
+    poll.next = PLATFORM_FOREVER;
+    for (uint32_t i = 0; i < slots[2]; i++, subscriptions += SUBSCRIPTION_SIZE) {
+        uint64_t time = due(subscriptions, poll.start);
         if (time <= now) {
             store_event(events + EVENT_SIZE * stored++, subscriptions);
-        } else if (time < *next) {
-            *next = time;
+        } else if (time < poll.next) {
+            poll.next = time;
         }
     }
+    store32(guest_memory(vm, slots[3], 4), stored);
     return stored;
 }
 
 uint32_t wasi_poll_oneoff(struct vm *vm, uint32_t *slots) {
-    uint32_t count = slots[2], stored = 0;
-    const uint8_t *subscriptions = guest_array(vm, slots[0], count, SUBSCRIPTION_SIZE);
-    uint8_t *events = guest_array(vm, slots[1], count, EVENT_SIZE), *stored_out = guest_memory(vm, slots[3], 4);
-    if (!subscriptions || !events || !stored_out) {
+    if (!poll_is_backed(vm, slots)) {
         return vm->trap;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (!subscription_is_known(subscriptions + SUBSCRIPTION_SIZE * i)) {
-            return finish(slots, EINVAL);
+    if (!subscriptions_are_known(guest_subscriptions(vm, slots), slots[2])) {
+        return finish(slots, EINVAL);
+    }
+    poll.start = platform_microseconds();
+    while (store_due(vm, slots) == 0 && slots[2] != 0) {
+        if (idle(poll.next) != VM_TRAP_NONE) {
+            return VM_TRAP_STOPPED;
         }
     }
-    uint64_t start = platform_microseconds(), next;
-    uint32_t trap = VM_TRAP_NONE;
-    while (!trap && (stored = store_due(events, subscriptions, count, start, &next)) == 0 && count) {
-        trap = idle(next);
-    }
-    if (trap) {
-        return trap;
-    }
-    store32(stored_out, stored);
-    return finish(slots, count ? SUCCESS : EINVAL);
+    return finish(slots, slots[2] != 0 ? SUCCESS : EINVAL);
 }
 
 /// Processes and random numbers ///
@@ -545,32 +565,46 @@ static uint32_t utf8_encode(uint32_t point, uint8_t *out) {
     return extra + 1;
 }
 
-static void console_write_string(const struct utf16 *string) {
-    uint8_t bytes[4];
-    for (uint32_t i = 0; i < string->count;) {
-        console_write(bytes, utf8_encode(utf16_next(string, &i), bytes));
+static __attribute__((noinline)) uint32_t utf8_next(const struct utf16 *string, uint32_t *index, uint8_t *out) {
+    return utf8_encode(utf16_next(string, index), out);
+}
+
+/* Writes a string object; nothing when it does not lie in memory. Where it stands is apart from the C stack, which is
+   deep when a request is answered meanwhile. */
+static bool console_write_string(struct vm *vm, uint32_t address) {
+    static struct utf16 string;
+    static uint32_t index;
+    static uint8_t bytes[4];
+    if (!guest_string(vm, address, &string)) {
+        return false;
     }
+    for (index = 0; index < string.count;) {
+        console_write(bytes, utf8_next(&string, &index, bytes));
+    }
+    return true;
 }
 
 uint32_t env_console_log(struct vm *vm, uint32_t *slots) {
-    struct utf16 text;
-    if (!guest_string(vm, slots[0], &text)) {
+    if (!console_write_string(vm, slots[0])) {
         return vm->trap;
     }
-    console_write_string(&text);
     console_print("\n");
     return VM_TRAP_NONE;
 }
 
+static __attribute__((noinline)) bool is_string(struct vm *vm, uint32_t address) {
+    struct utf16 string;
+    return guest_string(vm, address, &string);
+}
+
 uint32_t env_abort(struct vm *vm, uint32_t *slots) {
-    struct utf16 message, file;
-    if (!guest_string(vm, slots[0], &message) || !guest_string(vm, slots[1], &file)) {
+    if (!is_string(vm, slots[0]) || !is_string(vm, slots[1])) {
         return vm->trap;
     }
     console_print("abort: ");
-    console_write_string(&message);
+    console_write_string(vm, slots[0]);
     console_print(" in ");
-    console_write_string(&file);
+    console_write_string(vm, slots[1]);
     console_print(":");
     console_print_number(slots[2]);
     console_print(":");

@@ -9,8 +9,6 @@
 #include "sha256.h"
 #include "vm.h"
 
-#define DIGEST_SIZE 32u
-
 struct arena {
     uint8_t *base;
     size_t used;
@@ -19,18 +17,21 @@ struct arena {
 
 /// Container ///
 
+static size_t payload_end(const struct image_container *head) {
+    return (size_t)head->header_size + head->image_size;
+}
+
 size_t image_size(const uint8_t *container, size_t available) {
-    struct image_container head;
+    const struct image_container *head = (const struct image_container *)container;
     struct image_tlv_info tlvs;
-    if (available < sizeof head + sizeof tlvs) {
+    if (available < sizeof *head + sizeof tlvs) {
         return 0;
     }
-    memcpy(&head, container, sizeof head);
-    if (head.magic != IMAGE_CONTAINER_MAGIC || head.header_size < sizeof head || head.header_size % 4 != 0 ||
-        head.protected_tlv_size != 0 || head.image_size > available) {
+    if (head->magic != IMAGE_CONTAINER_MAGIC || head->header_size < sizeof *head || head->header_size % 4 != 0 ||
+        head->protected_tlv_size != 0 || head->image_size > available) {
         return 0;
     }
-    const size_t end = (size_t)head.header_size + head.image_size;
+    const size_t end = payload_end(head);
     if (end > available - sizeof tlvs) {
         return 0;
     }
@@ -51,7 +52,7 @@ static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t
         if (tlv.length > total - position) {
             return NULL;
         }
-        if (tlv.type == IMAGE_TLV_SHA256 && tlv.length == DIGEST_SIZE) {
+        if (tlv.type == IMAGE_TLV_SHA256 && tlv.length == SHA256_SIZE) {
             return container + position;
         }
         position += tlv.length;
@@ -60,30 +61,29 @@ static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t
 }
 
 const uint8_t *image_digest(const uint8_t *container, size_t available) {
-    struct image_container head;
     const size_t total = image_size(container, available);
     if (total == 0) {
         return NULL;
     }
-    memcpy(&head, container, sizeof head);
-    return stored_digest(container, (size_t)head.header_size + head.image_size, total);
+    return stored_digest(container, payload_end((const struct image_container *)container), total);
 }
 
-static const char *check_container(const uint8_t *container, size_t available) {
-    uint8_t digest[DIGEST_SIZE];
-    struct image_container head;
+/* The arena holds nothing yet: hashing works there. */
+static enum image_fault check_container(const uint8_t *container, size_t available, const struct arena *arena) {
     const size_t total = image_size(container, available);
     if (total == 0) {
-        return "there is no image";
+        return IMAGE_FAULT_ABSENT;
     }
-    memcpy(&head, container, sizeof head);
-    const size_t end = (size_t)head.header_size + head.image_size;
+    const size_t end = payload_end((const struct image_container *)container);
     const uint8_t *stored = stored_digest(container, end, total);
     if (stored == NULL) {
-        return "the image has no hash";
+        return IMAGE_FAULT_UNHASHED;
     }
-    sha256(container, end, digest);
-    return memcmp(digest, stored, DIGEST_SIZE) == 0 ? NULL : "the image is damaged: its hash is wrong";
+    if (arena->size < sizeof(struct sha256)) {
+        return IMAGE_FAULT_RAM;
+    }
+    const uint8_t *digest = sha256((struct sha256 *)arena->base, container, end);
+    return memcmp(digest, stored, SHA256_SIZE) == 0 ? IMAGE_GOOD : IMAGE_FAULT_ALTERED;
 }
 
 /// Sections ///
@@ -108,38 +108,38 @@ static bool inside(uint32_t size, uint32_t offset, uint32_t count, uint32_t item
     return offset <= size && count <= (size - offset) / item;
 }
 
-static const char *check_header(const struct image_header *header, uint32_t payload_size) {
+static enum image_fault check_header(const struct image_header *header, uint32_t payload_size) {
     if (payload_size < sizeof *header + IMAGE_SECTIONS * sizeof(struct image_section) ||
         header->magic != IMAGE_PAYLOAD_MAGIC) {
-        return "the image does not hold a module for mcutool";
+        return IMAGE_FAULT_FOREIGN;
     }
     if (header->format != IMAGE_FORMAT_VERSION) {
-        return "the image has another format than this firmware reads; build it with a mcutool of this version";
+        return IMAGE_FAULT_FORMAT;
     }
     if (header->isa > ISA_VERSION) {
-        return "the image needs a newer firmware; install it with: mcutool flash --runtime";
+        return IMAGE_FAULT_NEWER;
     }
     if ((header->features & ~(uint32_t)(VM_FEATURES)) != 0) {
-        return "the image uses a part of WebAssembly that this firmware was built without";
+        return IMAGE_FAULT_FEATURE;
     }
-    return header->size == payload_size ? NULL : "the image is damaged: its size is wrong";
+    return header->size == payload_size ? IMAGE_GOOD : IMAGE_FAULT_SIZE;
 }
 
-static const char *check_sections(const struct vm *vm, uint32_t payload_size) {
+static enum image_fault check_sections(const struct vm *vm, uint32_t payload_size) {
     for (uint32_t i = 0; i < IMAGE_SECTIONS; i++) {
         const struct image_section *section = &vm->sections[i];
         if (section->offset % 4 != 0 || !inside(payload_size, section->offset, section->count, record_sizes[i])) {
-            return "the image is damaged: a section lies outside it";
+            return IMAGE_FAULT_SECTION;
         }
     }
     const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
     if (strings->count == 0 || vm->payload[strings->offset + strings->count - 1] != 0) {
-        return "the image is damaged: its names do not end";
+        return IMAGE_FAULT_NAMES;
     }
-    return NULL;
+    return IMAGE_GOOD;
 }
 
-static const char *check_segments(const struct vm *vm, uint32_t payload_size) {
+static enum image_fault check_segments(const struct vm *vm, uint32_t payload_size) {
     const struct image_data *datas = image_section(vm, IMAGE_DATAS);
     const struct image_element *elements = image_section(vm, IMAGE_ELEMENTS);
     bool good = true;
@@ -149,10 +149,10 @@ static const char *check_segments(const struct vm *vm, uint32_t payload_size) {
     for (uint32_t i = 0; i < vm->sections[IMAGE_ELEMENTS].count; i++) {
         good = good && elements[i].offset % 4 == 0 && inside(payload_size, elements[i].offset, elements[i].count, 4);
     }
-    return good ? NULL : "the image is damaged: a segment lies outside it";
+    return good ? IMAGE_GOOD : IMAGE_FAULT_SEGMENT;
 }
 
-static const char *check_functions(const struct vm *vm) {
+static enum image_fault check_functions(const struct vm *vm) {
     const uint32_t signatures = vm->sections[IMAGE_SIGNATURES].count;
     for (uint32_t i = 0; i < vm->sections[IMAGE_FUNCTIONS].count; i++) {
         const struct image_function *function = &vm->functions[i];
@@ -160,26 +160,26 @@ static const char *check_functions(const struct vm *vm) {
         const uint32_t limit = vm->sections[host ? IMAGE_IMPORTS : IMAGE_CODE].count;
         if (function->code >= limit || function->signature >= signatures ||
             (!host && function->module >= vm->sections[IMAGE_MODULES].count)) {
-            return "the image is damaged: a function lies outside it";
+            return IMAGE_FAULT_FUNCTION;
         }
     }
-    return NULL;
+    return IMAGE_GOOD;
 }
 
-static const char *check_modules(const struct vm *vm) {
+static enum image_fault check_modules(const struct vm *vm) {
     const struct image_module *modules = image_section(vm, IMAGE_MODULES);
     const uint32_t functions = vm->sections[IMAGE_FUNCTIONS].count;
     for (uint32_t i = 0; i < vm->sections[IMAGE_MODULES].count; i++) {
         const struct image_module *module = &modules[i];
         if ((module->memory != IMAGE_NONE && module->memory >= vm->sections[IMAGE_MEMORIES].count) ||
             module->instantiate >= functions || (module->start != IMAGE_NONE && module->start >= functions)) {
-            return "the image is damaged: a module names what it does not have";
+            return IMAGE_FAULT_MODULE;
         }
     }
-    return NULL;
+    return IMAGE_GOOD;
 }
 
-static const char *check_handlers(const struct vm *vm) {
+static enum image_fault check_handlers(const struct vm *vm) {
     const struct image_handler *handlers = image_section(vm, IMAGE_HANDLERS);
     const struct image_tag *tags = image_section(vm, IMAGE_TAGS);
     bool good = true;
@@ -191,11 +191,11 @@ static const char *check_handlers(const struct vm *vm) {
     for (uint32_t i = 0; i < vm->sections[IMAGE_TAGS].count; i++) {
         good = good && tags[i].slots <= vm->exception_slots;
     }
-    return good ? NULL : "the image is damaged: its exception handlers are wrong";
+    return good ? IMAGE_GOOD : IMAGE_FAULT_HANDLER;
 }
 
 /* A window inside what is declared: vm_memory_grow counts on it. */
-static const char *check_memories(const struct vm *vm) {
+static enum image_fault check_memories(const struct vm *vm) {
     const struct image_memory *memories = image_section(vm, IMAGE_MEMORIES);
     const struct image_data *datas = image_section(vm, IMAGE_DATAS);
     bool good = true;
@@ -207,7 +207,7 @@ static const char *check_memories(const struct vm *vm) {
                 (memory->flags >> 16 < vm->sections[IMAGE_DATAS].count &&
                  datas[memory->flags >> 16].size <= memory->window_low));
     }
-    return good ? NULL : "the image is damaged: a memory is backed where it does not reach";
+    return good ? IMAGE_GOOD : IMAGE_FAULT_MEMORY;
 }
 
 static bool names_match(const struct vm *vm, const struct image_import *import, const struct host_function *host) {
@@ -217,7 +217,7 @@ static bool names_match(const struct vm *vm, const struct image_import *import, 
            strcmp(text + import->module_name, host->module) == 0 && strcmp(text + import->name, host->name) == 0;
 }
 
-static const char *check_imports(const struct vm *vm, const char **detail) {
+static enum image_fault check_imports(const struct vm *vm, const char **detail) {
     const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
     const struct image_import *imports = image_section(vm, IMAGE_IMPORTS);
     const struct image_signature *signatures = image_section(vm, IMAGE_SIGNATURES);
@@ -227,25 +227,25 @@ static const char *check_imports(const struct vm *vm, const char **detail) {
             *detail = (const char *)vm->payload + strings->offset + imports[i].name;
         }
         if (imports[i].host >= host_function_count || !names_match(vm, &imports[i], host)) {
-            return "the module imports a function that this firmware does not have";
+            return IMAGE_FAULT_IMPORT;
         }
         if (imports[i].signature >= vm->sections[IMAGE_SIGNATURES].count ||
             signatures[imports[i].signature].parameter_slots != host->parameter_slots ||
             signatures[imports[i].signature].result_slots != host->result_slots) {
-            return "the module imports a function with another type than this firmware gives it";
+            return IMAGE_FAULT_IMPORT_TYPE;
         }
     }
     *detail = NULL;
-    return NULL;
+    return IMAGE_GOOD;
 }
 
 /* The code section begins with the stubs that return links lead to. Its verifier belongs here. */
-static const char *check_code(const struct vm *vm) {
+static enum image_fault check_code(const struct vm *vm) {
     if (vm->sections[IMAGE_CODE].count < VM_STUBS || vm->code[0] != OP_HALT || vm->code[1] != OP_LEAVE_CROSS ||
         vm->code[2] != OP_LEAVE_TAIL) {
-        return "the image is damaged: its code does not begin as it must";
+        return IMAGE_FAULT_CODE;
     }
-    return NULL;
+    return IMAGE_GOOD;
 }
 
 /// Arena ///
@@ -319,65 +319,66 @@ static bool place_memories(struct vm *vm, struct arena *arena) {
     return vm->memories != NULL;
 }
 
-static const char *lay_out(struct vm *vm, const struct image_header *header, uint8_t *base, size_t size) {
-    struct arena arena = {base, 0, size};
+static enum image_fault lay_out(struct vm *vm, const struct image_header *header, struct arena *arena) {
+    const size_t size = arena->size;
     const size_t segments = (size_t)vm->sections[IMAGE_DATAS].count + vm->sections[IMAGE_ELEMENTS].count;
     if (header->global_slots > size / 4 || header->stack_slots > size / 4 ||
         header->stack_slots < VM_SMALLEST_STACK || header->exceptions > size / VM_EXCEPTION_SIZE(vm)) {
-        return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
+        return IMAGE_FAULT_RAM;
     }
-    vm->globals = take(&arena, (size_t)header->global_slots * 4);
-    vm->dropped = take(&arena, (segments + 7) / 8);
-    const bool placed = vm->globals != NULL && vm->dropped != NULL && place_tables(vm, &arena) &&
-                        place_memories(vm, &arena);
-    vm->exceptions = placed ? take(&arena, VM_EXCEPTION_SIZE(vm) * header->exceptions) : NULL;
-    vm->stack = vm->exceptions != NULL ? take(&arena, (size_t)header->stack_slots * 4) : NULL;
+    vm->globals = take(arena, (size_t)header->global_slots * 4);
+    vm->dropped = take(arena, (segments + 7) / 8);
+    const bool placed = vm->globals != NULL && vm->dropped != NULL && place_tables(vm, arena) &&
+                        place_memories(vm, arena);
+    vm->exceptions = placed ? take(arena, VM_EXCEPTION_SIZE(vm) * header->exceptions) : NULL;
+    vm->stack = vm->exceptions != NULL ? take(arena, (size_t)header->stack_slots * 4) : NULL;
     if (vm->stack == NULL) {
-        return "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack";
+        return IMAGE_FAULT_RAM;
     }
     memset(vm->stack, VM_STACK_PAINT, (size_t)header->stack_slots * 4);
     vm->stack_end = vm->stack + header->stack_slots;
-    vm->arena_used = arena.used;
-    return NULL;
+    vm->arena_used = arena->used;
+    return IMAGE_GOOD;
 }
 
 /// The whole ///
 
-static const char *check_payload(struct vm *vm, uint32_t payload_size, const char **detail) {
-    const char *wrong = check_sections(vm, payload_size);
-    if (wrong == NULL) {
+static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, const char **detail) {
+    enum image_fault wrong = check_sections(vm, payload_size);
+    if (wrong == IMAGE_GOOD) {
         wrong = check_segments(vm, payload_size);
     }
-    if (wrong == NULL) {
+    if (wrong == IMAGE_GOOD) {
         wrong = check_functions(vm);
     }
-    if (wrong == NULL) {
+    if (wrong == IMAGE_GOOD) {
         wrong = check_modules(vm);
     }
-    if (wrong == NULL) {
+    if (wrong == IMAGE_GOOD) {
         wrong = check_memories(vm);
     }
-    if (wrong == NULL) {
+    if (wrong == IMAGE_GOOD) {
         wrong = check_handlers(vm);
     }
-    if (wrong == NULL) {
+    if (wrong == IMAGE_GOOD) {
         wrong = check_imports(vm, detail);
     }
-    return wrong == NULL ? check_code(vm) : wrong;
+    return wrong == IMAGE_GOOD ? check_code(vm) : wrong;
 }
 
-const char *image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena, size_t arena_size,
-                       const char **detail) {
+enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *base,
+                            size_t size, const char **detail) {
+    struct arena arena = {base, 0, size};
     const struct image_container *head = (const struct image_container *)container;
-    const char *wrong = check_container(container, available);
+    enum image_fault wrong = check_container(container, available, &arena);
     *detail = NULL;
     memset(vm, 0, sizeof *vm);
-    if (wrong != NULL) {
+    if (wrong != IMAGE_GOOD) {
         return wrong;
     }
     const struct image_header *header = (const struct image_header *)(container + head->header_size);
     wrong = check_header(header, head->image_size);
-    if (wrong != NULL) {
+    if (wrong != IMAGE_GOOD) {
         return wrong;
     }
     vm->payload = container + head->header_size;
@@ -387,5 +388,5 @@ const char *image_load(struct vm *vm, const uint8_t *container, size_t available
     vm->exception_count = header->exceptions;
     vm->exception_slots = header->exception_slots;
     wrong = check_payload(vm, head->image_size, detail);
-    return wrong == NULL ? lay_out(vm, header, arena, arena_size) : wrong;
+    return wrong == IMAGE_GOOD ? lay_out(vm, header, &arena) : wrong;
 }

@@ -7,7 +7,10 @@
 #include "platform.h"
 #include "smp.h"
 
-static void print_banner(void) {
+/* A program runs below main: what else main does has its own functions, so that their stack is not below the program. */
+#define APART __attribute__((noinline))
+
+static APART void print_banner(void) {
     console_print("\r\nmcutool " FIRMWARE_VERSION " " BOARD_NAME " (" CORE_NAME "), ISA ");
     console_print_number(ISA_VERSION);
     console_print(", ");
@@ -20,14 +23,18 @@ bool platform_poll(void) {
     return !module_must_stop();
 }
 
+static APART void serve(void) {
+    platform_poll();
+    if (!smp_runtime_run_call()) {
+        platform_wait(PLATFORM_FOREVER);
+    }
+}
+
 int main(void) {
     platform_start();
     print_banner();
     module_run();
     for (;;) {
-        platform_poll();
-        if (!smp_runtime_run_call()) {
-            platform_wait(PLATFORM_FOREVER);
-        }
+        serve();
     }
 }

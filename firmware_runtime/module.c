@@ -8,7 +8,7 @@
 #include "platform.h"
 #include "vm.h"
 
-#define BACKTRACE_ROOM 16
+#define MOST_PLACES 16
 #define MOST_BAD_STARTS 3
 #define NOTE_FAULT 0x80u /* beside the number of bad starts */
 
@@ -20,6 +20,9 @@ const char *const module_state_names[] = {"none", "loaded", "running", "ended"};
 static const char *const trap_texts[] = {
 #include "generated/traps.inc"
 };
+
+#define TEXT(name, text) text,
+static const char *const fault_texts[] = {NULL, IMAGE_FAULTS(TEXT)};
 
 static struct vm vm;
 static enum module_state state;
@@ -47,6 +50,10 @@ uint32_t module_arena_used(void) {
     return state == MODULE_NONE ? 0 : (uint32_t)vm.arena_used;
 }
 
+uint8_t *module_arena(void) {
+    return arena_begin;
+}
+
 uint32_t module_arena_size(void) {
     return (uint32_t)(arena_end - arena_begin);
 }
@@ -59,13 +66,21 @@ const uint32_t *module_globals(uint32_t first, uint32_t count) {
     return first <= all && count <= all - first ? vm.globals + first : NULL;
 }
 
-uint32_t module_backtrace(uint32_t (*places)[2], uint32_t room) {
-    return last_trap == VM_TRAP_NONE || last_trap == VM_TRAP_EXIT ? 0 : vm_backtrace(&vm, places, room);
+struct vm_trace module_trace(void) {
+    return (struct vm_trace){vm.pc, vm.frame, 0, 0};
 }
 
-uint32_t *module_slots(uint32_t *room) {
-    *room = vm_argument_room(&vm);
+/* A start makes what is walked through something else: then last_trap is none. */
+bool module_next_call(struct vm_trace *trace) {
+    return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && vm_next_call(&vm, trace);
+}
+
+uint32_t *module_slots(void) {
     return vm_arguments(&vm);
+}
+
+uint32_t module_slot_room(void) {
+    return vm_argument_room(&vm);
 }
 
 void module_interrupt(void) {
@@ -79,8 +94,7 @@ uint32_t vm_interrupted(struct vm *interrupted) {
 }
 
 bool vm_interrupt_waits(void) {
-    size_t size;
-    return console_frame(&size) != NULL;
+    return console_frame() != NULL;
 }
 
 void module_stop(void) {
@@ -93,10 +107,11 @@ bool module_must_stop(void) {
 
 const char *module_load(const char **detail) {
     const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    const char *wrong = image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), detail);
-    state = wrong == NULL ? MODULE_LOADED : MODULE_NONE;
+    const enum image_fault wrong =
+        image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), detail);
+    state = wrong == IMAGE_GOOD ? MODULE_LOADED : MODULE_NONE;
     last_trap = VM_TRAP_NONE;
-    return wrong;
+    return fault_texts[wrong];
 }
 
 void module_unload(void) {
@@ -105,41 +120,51 @@ void module_unload(void) {
     module_trust();
 }
 
-uint32_t module_call(uint32_t function) {
-    enum module_state before = state;
+static inline uint32_t call_function(uint32_t function) {
     state = MODULE_RUNNING;
     last_trap = VM_TRAP_NONE;
     last_trap = vm_call(&vm, function);
-    state = before;
     must_stop = false;
+    return last_trap;
+}
+
+uint32_t module_call(uint32_t function) {
+    static enum module_state before;
+    before = state;
+    call_function(function);
+    state = before;
     return last_trap;
 }
 
 /// A whole program ///
 
+/* What is called before or after a program runs keeps a stack of its own, which is not below the program's. */
+#define APART __attribute__((noinline))
+
+static void print_place(const char *before, uint32_t number, const char *between, uint32_t offset) {
+    console_print(before);
+    console_print_number(number);
+    console_print(between);
+    console_print_number(offset);
+}
+
 static void print_trap(uint32_t trap) {
-    uint32_t places[BACKTRACE_ROOM][2];
-    uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
+    struct vm_trace trace = module_trace();
+    const bool placed = module_next_call(&trace);
     console_print("\r\n[trap ");
     console_print(trap_texts[trap]);
-    if (count > 0) {
-        console_print(" function=");
-        console_print_number(places[0][0]);
-        console_print(" pc=");
-        console_print_number(places[0][1]);
+    if (placed) {
+        print_place(" function=", trace.function, " pc=", trace.offset);
     }
     console_print("]\r\n");
-    for (uint32_t i = 1; i < count; i++) {
-        console_print("[at ");
-        console_print_number(places[i][0]);
-        console_print("+");
-        console_print_number(places[i][1]);
+    for (uint32_t i = 1; i < MOST_PLACES && module_next_call(&trace); i++) {
+        print_place("[at ", trace.function, "+", trace.offset);
         console_print("]\r\n");
     }
 }
 
-/* A request that comes meanwhile may unload the program: what is told was fetched before. */
-static void print_end(void) {
+/* A request that comes meanwhile may unload the program: what is told was fetched before, the calls are told no longer. */
+APART static void print_end(void) {
     const uint32_t trap = last_trap, status = vm.exit_status;
     if (trap != VM_TRAP_NONE && trap != VM_TRAP_EXIT) {
         print_trap(trap);
@@ -150,7 +175,7 @@ static void print_end(void) {
     console_print("]\r\n");
 }
 
-static void print_refusal(const char *wrong, const char *detail) {
+APART static void print_refusal(const char *wrong, const char *detail) {
     console_print("[no program: ");
     console_print(wrong);
     if (detail != NULL) {
@@ -163,14 +188,11 @@ static void print_refusal(const char *wrong, const char *detail) {
 /* Every module is instantiated in the order of the bundle, then those that have a start function are run. */
 static void run_modules(void) {
     const struct image_module *modules = image_section(&vm, IMAGE_MODULES);
-    uint32_t count = vm.sections[IMAGE_MODULES].count, trap = VM_TRAP_NONE;
-    for (uint32_t i = 0; i < count && trap == VM_TRAP_NONE; i++) {
-        trap = module_call(modules[i].instantiate);
-    }
-    for (uint32_t i = 0; i < count && trap == VM_TRAP_NONE; i++) {
-        if (modules[i].start != IMAGE_NONE) {
-            trap = module_call(modules[i].start);
-        }
+    const uint32_t count = vm.sections[IMAGE_MODULES].count;
+    uint32_t trap = VM_TRAP_NONE;
+    for (uint32_t i = 0; i < 2 * count && trap == VM_TRAP_NONE; i++) {
+        const uint32_t function = i < count ? modules[i].instantiate : modules[i - count].start;
+        trap = function == IMAGE_NONE ? VM_TRAP_NONE : call_function(function);
     }
 }
 
@@ -206,17 +228,25 @@ static bool went_wrong(void) {
     return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && last_trap != VM_TRAP_STOPPED;
 }
 
-void module_run(void) {
+/* Whether there is a program and nothing against its start. */
+APART static bool load_installed(void) {
     const char *detail;
     if (state == MODULE_LOADED || !may_start()) { /* loaded: a request came while the banner was printed */
-        return;
+        return false;
     }
     const char *wrong = module_load(&detail);
     if (wrong != NULL) {
         print_refusal(wrong, detail);
-        return;
+        return false;
     }
     host_reset();
+    return true;
+}
+
+void module_run(void) {
+    if (!load_installed()) {
+        return;
+    }
     run_modules();
     state = MODULE_ENDED;
     if (went_wrong()) {

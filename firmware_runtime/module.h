@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vm.h"
+
 enum module_state { MODULE_NONE, MODULE_LOADED, MODULE_RUNNING, MODULE_ENDED };
 
 extern const char *const module_state_names[];
@@ -28,8 +30,9 @@ void module_run(void);
 /* Runs one function of the loaded bundle; gives the trap kind. Arguments and results lie in module_slots. */
 uint32_t module_call(uint32_t function);
 
-/* Where arguments go; `*room` is how many slots there are. Only while nothing runs. */
-uint32_t *module_slots(uint32_t *room);
+/* Where arguments go, and how many slots there are. Only while nothing runs. */
+uint32_t *module_slots(void);
+uint32_t module_slot_room(void);
 
 /* In an interrupt: the running program calls platform_poll before its next instruction. */
 void module_interrupt(void);
@@ -48,10 +51,12 @@ uint32_t module_stack_high_water(void);
 uint32_t module_arena_used(void);
 /* Address of a mutable global's slot, NULL when there are fewer. */
 const uint32_t *module_globals(uint32_t first, uint32_t count);
-/* Function index and halfword offset of the frames of the last trap, innermost first; gives how many. */
-uint32_t module_backtrace(uint32_t (*places)[2], uint32_t room);
+/* The calls in which the last trap came, innermost first (vm.h). */
+struct vm_trace module_trace(void);
+bool module_next_call(struct vm_trace *trace);
 
 /* The module arena, which is free while nothing is loaded. */
+uint8_t *module_arena(void);
 uint32_t module_arena_size(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SHA-256 by the letter of FIPS 180-4, sections 4.1.2, 5.3.3 and 6.2; small rather than fast.
-   The message schedule is kept as a ring of 16 words, so a block needs 64 bytes of stack and not 256. */
+   The message schedule is kept as a ring of 16 words. Bytes are hashed where they lie; only the end is copied. */
 
 #include "sha256.h"
 
@@ -62,55 +62,40 @@ static void do_round(uint32_t v[8], uint32_t constant_and_word) {
     v[0] = first + sum0 + majority;
 }
 
-static void compress(uint32_t state[8], const uint8_t *block) {
-    uint32_t ring[16], v[8];
-    memcpy(v, state, sizeof v);
+static void compress(struct sha256 *work, const uint8_t *block) {
+    memcpy(work->variables, work->state, sizeof work->state);
     for (unsigned t = 0; t < 64; t++) {
-        do_round(v, constants[t] + schedule(ring, block, t));
+        do_round(work->variables, constants[t] + schedule(work->ring, block, t));
     }
     for (int i = 0; i < 8; i++) {
-        state[i] += v[i];
+        work->state[i] += work->variables[i];
     }
 }
 
-void sha256_begin(struct sha256 *hash) {
-    memcpy(hash->state, initial_state, sizeof initial_state);
-    hash->size = 0;
-}
-
-void sha256_add(struct sha256 *hash, const void *bytes, size_t size) {
-    const uint8_t *next = bytes;
-    while (size > 0) {
-        size_t used = hash->size % sizeof hash->block;
-        size_t room = sizeof hash->block - used;
-        size_t part = size < room ? size : room;
-        memcpy(hash->block + used, next, part);
-        hash->size += part;
-        next += part;
-        size -= part;
-        if (part == room) {
-            compress(hash->state, hash->block);
-        }
+/* The rest, a one bit, zeros, and the size of all in bits (5.1.1). */
+static void finish(struct sha256 *work, const uint8_t *rest, size_t size) {
+    const size_t left = size % sizeof work->block;
+    memset(work->block, 0, sizeof work->block);
+    memcpy(work->block, rest, left);
+    work->block[left] = 0x80;
+    if (left >= sizeof work->block - 8) {
+        compress(work, work->block);
+        memset(work->block, 0, sizeof work->block);
     }
+    store_big_endian(work->block + 56, (uint32_t)((uint64_t)size >> 29));
+    store_big_endian(work->block + 60, (uint32_t)size << 3);
+    compress(work, work->block);
 }
 
-/* A one bit, zeros, and the size in bits (5.1.1). */
-void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE]) {
-    static const uint8_t padding[64] = {0x80};
-    uint64_t bits = hash->size * 8;
-    uint8_t length[8];
-    store_big_endian(length, (uint32_t)(bits >> 32));
-    store_big_endian(length + 4, (uint32_t)bits);
-    sha256_add(hash, padding, (119 - hash->size % 64) % 64 + 1);
-    sha256_add(hash, length, sizeof length);
+const uint8_t *sha256(struct sha256 *work, const uint8_t *bytes, size_t size) {
+    const uint8_t *rest = bytes + (size - size % sizeof work->block);
+    memcpy(work->state, initial_state, sizeof initial_state);
+    for (; bytes < rest; bytes += sizeof work->block) {
+        compress(work, bytes);
+    }
+    finish(work, rest, size);
     for (int i = 0; i < 8; i++) {
-        store_big_endian(digest + 4 * i, hash->state[i]);
+        store_big_endian(work->block + 4 * i, work->state[i]);
     }
-}
-
-void sha256(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE]) {
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, bytes, size);
-    sha256_end(&hash, digest);
+    return work->block;
 }

@@ -8,17 +8,15 @@
 
 #define SHA256_SIZE 32
 
+/* What hashing works on: 192 bytes, for which the caller has a better place than the C stack. */
 struct sha256 {
     uint32_t state[8];
-    uint64_t size; /* bytes so far */
+    uint32_t variables[8];
+    uint32_t ring[16];
     uint8_t block[64];
 };
 
-void sha256_begin(struct sha256 *hash);
-void sha256_add(struct sha256 *hash, const void *bytes, size_t size);
-void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE]);
-
-/* All three at once. */
-void sha256(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE]);
+/* The digest of `size` bytes; it lies in `work`. */
+const uint8_t *sha256(struct sha256 *work, const uint8_t *bytes, size_t size);
 
 #endif

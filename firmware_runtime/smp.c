@@ -35,7 +35,7 @@ static void store16(uint8_t *bytes, uint32_t value) {
 static enum smp_result os_echo(const struct smp_request *request, struct cbor_writer *reply) {
     const uint8_t *text;
     uint32_t size;
-    if (!cbor_find_bytes(request->payload, "d", &text, &size)) {
+    if (!cbor_find_bytes(&request->payload, "d", &text, &size)) {
         return SMP_INVALID;
     }
     cbor_put_string(reply, "r", CBOR_TEXT, text, size);
@@ -106,10 +106,12 @@ void smp_send_reply(const uint8_t header[SMP_HEADER_SIZE], struct cbor_writer *r
     console_send_frame(reply_buffer, size);
 }
 
+static struct smp_request request; /* like its reply not on the stack, which may be deep already */
+
 /* Checks length and CRC. */
-static bool parse(const uint8_t *frame, size_t size, struct smp_request *request) {
+static __attribute__((noinline)) bool parse(const uint8_t *frame) {
     size_t length = load16(frame);
-    if (length + 2 > size || length < SMP_HEADER_SIZE + 2) {
+    if (length < SMP_HEADER_SIZE + 2) {
         return false;
     }
     size_t message_size = length - 2;
@@ -117,8 +119,8 @@ static bool parse(const uint8_t *frame, size_t size, struct smp_request *request
     if (console_crc(message, message_size) != load16(message + message_size)) {
         return false;
     }
-    memcpy(request->header, message, SMP_HEADER_SIZE);
-    request->payload = (struct cbor_reader){message + SMP_HEADER_SIZE, message + message_size};
+    memcpy(request.header, message, SMP_HEADER_SIZE);
+    request.payload = (struct cbor_reader){message + SMP_HEADER_SIZE, message + message_size};
     return load16(message + LENGTH) == message_size - SMP_HEADER_SIZE;
 }
 
@@ -135,10 +137,10 @@ static const struct smp_command *find_command(const uint8_t *header) {
     return NULL;
 }
 
-static void answer(const struct smp_request *request, const struct smp_command *command) {
-    struct cbor_writer reply;
+static void answer(const struct smp_command *command) {
+    static struct cbor_writer reply;
     smp_begin_reply(&reply);
-    enum smp_result result = command == NULL ? SMP_NOT_SUPPORTED : command->handler(request, &reply);
+    enum smp_result result = command == NULL ? SMP_NOT_SUPPORTED : command->handler(&request, &reply);
     console_release_frame(); /* before the reply's last byte: the next request may follow it at once */
     if (result == SMP_ANSWERED_LATER) {
         return;
@@ -146,25 +148,23 @@ static void answer(const struct smp_request *request, const struct smp_command *
     if (result != SMP_OK) {
         put_error(&reply, result);
     }
-    smp_send_reply(request->header, &reply);
+    smp_send_reply(request.header, &reply);
 }
 
 /* Answers the request that has come, if any. A broken one gets no answer: the client sends it again. One that needs the
    program stopped stays in its buffer until it has stopped. */
 void smp_poll(void) {
-    size_t size;
-    struct smp_request request;
-    const uint8_t *frame = console_frame(&size);
+    const uint8_t *frame = console_frame();
     if (frame == NULL) {
         return;
     }
-    if (parse(frame, size, &request)) {
+    if (parse(frame)) {
         const struct smp_command *command = find_command(request.header);
         if (command != NULL && command->stops_program && module_state() == MODULE_RUNNING) {
             module_stop();
             return;
         }
-        answer(&request, command);
+        answer(command);
     } else {
         console_release_frame();
     }

@@ -27,18 +27,29 @@ static const uint8_t *const slot = (const uint8_t *)SLOT_ADDRESS;
 
 /// State ///
 
-/* The parts from the last to the first, each before the one that stands there; the build only when there is one. */
-static void put_version(struct cbor_writer *reply, const struct image_container *head) {
-    const uint32_t parts[] = {head->build, head->revision, head->minor, head->major};
-    char text[4 * (CONSOLE_DIGITS + 1)], *begin = text + sizeof text - 1;
-    *begin = 0;
-    for (size_t i = head->build == 0; i < sizeof parts / sizeof *parts; i++) {
-        if (*begin != 0) {
+/* Writes major.minor.revision, and .build when there is one; or, without a writer, only counts the characters. */
+static uint32_t put_version_parts(struct cbor_writer *reply, const struct image_container *head) {
+    char text[CONSOLE_DIGITS + 1];
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < 3 || (i == 3 && head->build != 0); i++) {
+        const uint32_t part = i == 0 ? head->major : i == 1 ? head->minor : i == 2 ? head->revision : head->build;
+        char *begin = console_decimal(text + sizeof text, part);
+        if (i > 0) {
             *--begin = '.';
         }
-        begin = console_decimal(begin, parts[i]);
+        const size_t size = (size_t)(text + sizeof text - begin);
+        total += (uint32_t)size;
+        if (reply != NULL) {
+            cbor_put_raw(reply, begin, size);
+        }
     }
-    cbor_put_text(reply, "version", begin);
+    return total;
+}
+
+static void put_version(struct cbor_writer *reply, const struct image_container *head) {
+    cbor_put_key(reply, "version");
+    cbor_put_head(reply, CBOR_TEXT, put_version_parts(NULL, head));
+    put_version_parts(reply, head);
 }
 
 /* One image, or none. There is nothing to confirm: what is in the slot runs when it is whole. */
@@ -71,13 +82,13 @@ static bool same_upload(uint32_t length, const uint8_t *digest, uint32_t digest_
 static enum smp_result begin_upload(const struct smp_request *request) {
     uint32_t length, digest_size = 0;
     const uint8_t *digest = NULL;
-    if (!cbor_find_unsigned(request->payload, "len", &length)) {
+    if (!cbor_find_unsigned(&request->payload, "len", &length)) {
         return SMP_INVALID;
     }
     if (length > SLOT_SIZE) {
         return SMP_NO_MEMORY;
     }
-    cbor_find_bytes(request->payload, "sha", &digest, &digest_size);
+    cbor_find_bytes(&request->payload, "sha", &digest, &digest_size);
     if (same_upload(length, digest, digest_size)) {
         return SMP_OK;
     }
@@ -132,12 +143,12 @@ static enum smp_result take_chunk(const uint8_t *bytes, uint32_t size) {
     return SMP_OK;
 }
 
+/* The program was unloaded: the arena is free to work in. */
 static void put_match(struct cbor_writer *reply) {
-    uint8_t digest[SHA256_SIZE];
     upload.active = false;
     if (upload.digest_size == SHA256_SIZE) {
-        sha256(slot, upload.length, digest);
-        cbor_put_bool(reply, "match", memcmp(digest, upload.digest, sizeof digest) == 0);
+        const uint8_t *digest = sha256((struct sha256 *)module_arena(), slot, upload.length);
+        cbor_put_bool(reply, "match", memcmp(digest, upload.digest, SHA256_SIZE) == 0);
     }
 }
 
@@ -145,8 +156,8 @@ enum smp_result smp_image_upload(const struct smp_request *request, struct cbor_
     uint32_t offset, size;
     const uint8_t *bytes;
     enum smp_result result = SMP_OK;
-    if (!cbor_find_unsigned(request->payload, "off", &offset) ||
-        !cbor_find_bytes(request->payload, "data", &bytes, &size)) {
+    if (!cbor_find_unsigned(&request->payload, "off", &offset) ||
+        !cbor_find_bytes(&request->payload, "data", &bytes, &size)) {
         return SMP_INVALID;
     }
     if (offset == 0) {

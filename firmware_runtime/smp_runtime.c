@@ -11,13 +11,13 @@
 #include "vm.h"
 
 #define SLOT_BYTES 4u
-#define BACKTRACE_ROOM 12
+#define MOST_PLACES 12
 #define ALL_FEATURES 7u /* i64, f32, f64: every core computes them, if by library */
 
 /* The call that waits for its turn, or runs, or was the last to end. On a bad line its request or its reply is lost, so
    the client repeats the request: the same header again is the same call, which must not happen twice. */
 static struct {
-    enum { NO_CALL, CALL_WANTED, CALL_ENDED } state;
+    enum { NO_CALL, CALL_WANTED, CALL_ENDED, CALL_REPEATED } state;
     uint8_t header[SMP_HEADER_SIZE];
     uint32_t function;
     uint32_t results;
@@ -43,65 +43,82 @@ enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_
 
 /// Calls ///
 
+/* Each call as two words; they are counted first. */
 static void put_backtrace(struct cbor_writer *reply) {
-    uint32_t places[BACKTRACE_ROOM][2];
-    uint32_t count = module_backtrace(places, BACKTRACE_ROOM);
-    cbor_put_string(reply, "bt", CBOR_BYTES, places, count * (uint32_t)sizeof *places);
+    static struct vm_trace trace;
+    uint32_t count = 0;
+    trace = module_trace();
+    while (count < MOST_PLACES && module_next_call(&trace)) {
+        count++;
+    }
+    trace = module_trace();
+    cbor_put_key(reply, "bt");
+    cbor_put_head(reply, CBOR_BYTES, 2 * sizeof(uint32_t) * count);
+    for (; count > 0 && module_next_call(&trace); count--) {
+        cbor_put_raw(reply, &trace.function, sizeof trace.function);
+        cbor_put_raw(reply, &trace.offset, sizeof trace.offset);
+    }
 }
 
-static enum smp_result put_call_result(struct cbor_writer *reply) {
-    uint32_t room;
+static void put_call_result(struct cbor_writer *reply) {
     if (call.trap == VM_TRAP_NONE) {
-        cbor_put_string(reply, "r", CBOR_BYTES, module_slots(&room), call.results * SLOT_BYTES);
+        cbor_put_string(reply, "r", CBOR_BYTES, module_slots(), call.results * SLOT_BYTES);
     } else {
         cbor_put_unsigned(reply, "t", call.trap);
         cbor_put_unsigned(reply, "x", module_exit_status());
         put_backtrace(reply);
     }
-    return SMP_OK;
 }
 
 enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_writer *reply) {
+    (void)reply;
     const uint8_t *arguments = NULL;
-    uint32_t size = 0, room;
+    uint32_t size = 0;
     if (module_state() == MODULE_NONE) {
         return SMP_BAD_STATE;
     }
     if (call.state != NO_CALL && memcmp(call.header, request->header, sizeof call.header) == 0) {
-        return call.state == CALL_ENDED ? put_call_result(reply) : SMP_ANSWERED_LATER;
+        call.state = call.state == CALL_ENDED ? CALL_REPEATED : call.state;
+        return SMP_ANSWERED_LATER;
     }
     if (module_state() == MODULE_RUNNING || call.state == CALL_WANTED) {
         return SMP_BUSY;
     }
-    cbor_find_bytes(request->payload, "a", &arguments, &size);
-    uint32_t *slots = module_slots(&room);
-    if (!cbor_find_unsigned(request->payload, "f", &call.function) ||
-        !cbor_find_unsigned(request->payload, "n", &call.results) || size % SLOT_BYTES != 0 ||
-        size / SLOT_BYTES > room || call.results > room) {
+    cbor_find_bytes(&request->payload, "a", &arguments, &size);
+    if (!cbor_find_unsigned(&request->payload, "f", &call.function) ||
+        !cbor_find_unsigned(&request->payload, "n", &call.results) || size % SLOT_BYTES != 0 ||
+        size / SLOT_BYTES > module_slot_room() || call.results > module_slot_room()) {
         return SMP_INVALID;
     }
     if (size > 0) {
-        memcpy(slots, arguments, size);
+        memcpy(module_slots(), arguments, size);
     }
     memcpy(call.header, request->header, sizeof call.header);
     call.state = CALL_WANTED;
     return SMP_ANSWERED_LATER;
 }
 
+/* Apart from the call, whose stack is not above its. */
+static __attribute__((noinline)) void answer_call(void) {
+    static struct cbor_writer reply;
+    call.state = CALL_ENDED;
+    smp_begin_reply(&reply);
+    put_call_result(&reply);
+    smp_send_reply(call.header, &reply);
+}
+
 bool smp_runtime_run_call(void) {
-    struct cbor_writer reply;
-    if (call.state != CALL_WANTED) {
+    if (call.state != CALL_WANTED && call.state != CALL_REPEATED) {
         return false;
     }
     if (module_state() == MODULE_NONE) { /* erased since: a request may come while main prints how a program ended */
         call.state = NO_CALL;
         return false;
     }
-    call.trap = module_call(call.function);
-    call.state = CALL_ENDED;
-    smp_begin_reply(&reply);
-    put_call_result(&reply);
-    smp_send_reply(call.header, &reply);
+    if (call.state == CALL_WANTED) {
+        call.trap = module_call(call.function);
+    }
+    answer_call();
     return true;
 }
 
@@ -111,14 +128,15 @@ bool smp_runtime_run_call(void) {
 static enum smp_result add_strings(const struct smp_request *request, const char *key,
                                    bool (*add)(const char *, size_t)) {
     struct cbor_item array, text;
-    if (!cbor_find(request->payload, key, &array)) {
+    if (!cbor_find(&request->payload, key, &array)) {
         return SMP_OK;
     }
     if (array.type != CBOR_ARRAY) {
         return SMP_INVALID;
     }
     struct cbor_reader strings = {array.content, request->payload.end};
-    while (!cbor_passed(&strings, &array.value)) {
+    uint16_t left = cbor_contained(&array);
+    while (!cbor_passed(&strings, &left)) {
         if (!cbor_read(&strings, &text) || text.type != CBOR_TEXT) {
             return SMP_INVALID;
         }
@@ -153,7 +171,7 @@ enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor
     if (added != SMP_OK) {
         return added;
     }
-    if (cbor_find_unsigned(request->payload, "seed", &seed)) {
+    if (cbor_find_unsigned(&request->payload, "seed", &seed)) {
         host_seed(seed);
     }
     cbor_put_unsigned(reply, "rc", SMP_OK);
@@ -165,18 +183,18 @@ enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor
    last byte. */
 enum smp_result smp_runtime_input(const struct smp_request *request, struct cbor_writer *reply) {
     const uint8_t *bytes;
-    uint32_t size = 0, taken = 0, offset = input_taken;
-    cbor_find_unsigned(request->payload, "off", &offset);
-    if (offset == input_taken) {
-        if (cbor_find_bytes(request->payload, "d", &bytes, &size)) {
-            taken = (uint32_t)console_add_input(bytes, size);
-            input_taken += taken;
-        }
-        if (taken == size && cbor_find_true(request->payload, "eof")) {
+    uint32_t size = 0, before = input_taken;
+    cbor_find_unsigned(&request->payload, "off", &before);
+    cbor_find_bytes(&request->payload, "d", &bytes, &size);
+    if (before != input_taken) {
+        before = input_taken;
+    } else {
+        input_taken += (uint32_t)console_add_input(bytes, size);
+        if (input_taken - before == size && cbor_find_true(&request->payload, "eof")) {
             console_end_input();
         }
     }
-    cbor_put_unsigned(reply, "n", taken);
+    cbor_put_unsigned(reply, "n", input_taken - before);
     cbor_put_unsigned(reply, "off", input_taken);
     return SMP_OK;
 }
@@ -194,7 +212,7 @@ enum smp_result smp_runtime_status(const struct smp_request *request, struct cbo
 
 enum smp_result smp_runtime_global(const struct smp_request *request, struct cbor_writer *reply) {
     uint32_t first, count;
-    if (!cbor_find_unsigned(request->payload, "i", &first) || !cbor_find_unsigned(request->payload, "n", &count)) {
+    if (!cbor_find_unsigned(&request->payload, "i", &first) || !cbor_find_unsigned(&request->payload, "n", &count)) {
         return SMP_INVALID;
     }
     const uint32_t *globals = module_globals(first, count);

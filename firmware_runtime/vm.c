@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+/* For what every call goes through, in a file that is else compiled for size. */
+#define HOT static inline __attribute__((always_inline))
+/* For what keeps a stack of its own, which is then not below what else its caller calls. */
+#define APART __attribute__((noinline))
+
 /// Calls ///
 
 uint32_t *vm_arguments(struct vm *vm) {
@@ -37,7 +42,7 @@ static void select_module(struct vm *vm, uint32_t module) {
 }
 
 /* The frame of a function that begins at `callee`, its link already written. */
-static uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_function *function) {
+HOT uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_function *function) {
     const uint16_t *target = vm->code + function->code;
     if ((size_t)(vm->stack_end - callee) < *target) {
         return VM_TRAP_STACK_EXHAUSTED;
@@ -47,23 +52,29 @@ static uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_
     return 0;
 }
 
-uint32_t vm_call(struct vm *vm, uint32_t index) {
+/* Whether there is bytecode to be executed; if not, vm->trap says how the call ended. */
+static APART bool begin_call(struct vm *vm, uint32_t index) {
     const struct image_function *function = &vm->functions[index];
     uint32_t *callee = vm_arguments(vm);
-    vm->trap = 0;
     if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
-        return vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
+        vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
+        return false;
     }
     callee[-1] = VM_TO_LINK(vm, vm->code);
     callee[-2] = 0;
     vm->frame = callee;
     vm->pc = vm->code;
     if (function->module == IMAGE_NONE) {
-        return vm->trap = vm_host_call(vm, callee, function->code);
+        vm->trap = vm_host_call(vm, callee, function->code);
+        return false;
     }
     select_module(vm, function->module);
     vm->trap = begin_frame(vm, callee, function);
-    if (vm->trap == 0) {
+    return vm->trap == 0;
+}
+
+uint32_t vm_call(struct vm *vm, uint32_t index) {
+    if (begin_call(vm, index)) {
         vm_execute(vm);
     }
     return vm->trap;
@@ -74,27 +85,48 @@ uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import) {
     return host_functions[imports[import].host].function(vm, slots);
 }
 
-uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
-    const struct image_function *function = &vm->functions[index];
-    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
-    const uint32_t memory = modules[function->module].memory;
-    struct vm_memory *theirs = memory == IMAGE_NONE ? NULL : &vm->memories[memory];
-    const uint32_t kind = begin_frame(vm, callee, function);
-    if (kind != 0) {
-        return kind;
-    }
-    if (theirs == vm->memory) {
-        callee[-1] = VM_TO_LINK(vm, back);
-        callee[-2] = distance;
-        return 0;
-    }
+/* A call that changes the linear memory, to `theirs`: it returns through a stub. */
+static void link_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back,
+                       struct vm_memory *theirs) {
     callee[-1] = VM_TO_LINK(vm, vm->code + VM_STUB_LEAVE_CROSS);
     callee[-2] = 0;
     callee[-3] = VM_TO_LINK(vm, back);
     callee[-4] = vm->memory == NULL ? IMAGE_NONE : (uint32_t)(vm->memory - vm->memories);
     callee[-5] = distance;
     select_memory(vm, theirs);
+}
+
+HOT uint32_t enter_module(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back,
+                          const struct image_function *function) {
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    const uint32_t kind = begin_frame(vm, callee, function);
+    if (kind != 0) {
+        return kind;
+    }
+    const uint32_t memory = modules[function->module].memory;
+    struct vm_memory *theirs = memory == IMAGE_NONE ? NULL : &vm->memories[memory];
+    if (theirs == vm->memory) {
+        callee[-1] = VM_TO_LINK(vm, back);
+        callee[-2] = distance;
+    } else {
+        link_cross(vm, callee, distance, back, theirs);
+    }
     return 0;
+}
+
+/* Of any module, or of the host. */
+HOT uint32_t enter_any(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
+    if (function->module != IMAGE_NONE) {
+        return enter_module(vm, callee, distance, back, function);
+    }
+    const uint32_t kind = vm_host_call(vm, callee, function->code);
+    vm->pc = kind == 0 ? back : vm->pc;
+    return kind;
+}
+
+uint32_t vm_enter_cross(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
+    return enter_any(vm, callee, distance, back, index);
 }
 
 void vm_leave_cross(struct vm *vm) {
@@ -117,7 +149,7 @@ void vm_leave_tail(struct vm *vm) {
 #endif
 
 /* The function that an element of a table refers to, if its signature is the expected one. */
-static uint32_t find_element(const struct vm *vm, uint32_t index, uint32_t signature, uint32_t table,
+HOT uint32_t find_element(const struct vm *vm, uint32_t index, uint32_t signature, uint32_t table,
                              uint32_t *function) {
     if (index >= vm->tables[table].size) {
         return VM_TRAP_UNDEFINED_ELEMENT;
@@ -140,47 +172,46 @@ static uint32_t find_reference(const struct vm *vm, uint32_t reference, uint32_t
 }
 #endif
 
-static uint32_t enter_any(struct vm *vm, uint32_t *callee, uint32_t distance, const uint16_t *back, uint32_t index) {
-    const struct image_function *function = &vm->functions[index];
-    if (function->module == IMAGE_NONE) {
-        const uint32_t kind = vm_host_call(vm, callee, function->code);
-        if (kind == 0) {
-            vm->pc = back;
-        }
-        return kind;
-    }
-    return vm_enter_cross(vm, callee, distance, back, index);
-}
-
 #if VM_WITH_TAIL_CALLS
-/* The parameters lie in slot 0 and up. */
-static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
-    const struct image_function *function = &vm->functions[index];
+/* A call of a function with another memory becomes one from slot `distance`, above this frame. */
+static APART uint32_t tail_cross(struct vm *vm, uint32_t distance, const struct image_function *function) {
     const struct image_signature *signature =
         (const struct image_signature *)image_section(vm, IMAGE_SIGNATURES) + function->signature;
-    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
     uint32_t *frame = vm->frame;
-    if (function->module == IMAGE_NONE) {
-        const uint32_t kind = vm_host_call(vm, frame, function->code);
-        vm->pc = kind == 0 ? VM_FROM_LINK(vm, frame[-1]) : vm->pc;
-        vm->frame = kind == 0 ? frame - frame[-2] : frame;
-        return kind;
-    }
-    const uint32_t memory = modules[function->module].memory;
-    if ((memory == IMAGE_NONE ? NULL : &vm->memories[memory]) == vm->memory) {
-        return begin_frame(vm, frame, function);
-    }
     uint32_t *callee = frame + distance;
     if ((size_t)(vm->stack_end - frame) < (size_t)distance + signature->parameter_slots) {
         return VM_TRAP_STACK_EXHAUSTED;
     }
     memmove(callee, frame, signature->parameter_slots * sizeof *frame);
-    const uint32_t kind = vm_enter_cross(vm, callee, distance, vm->code, index);
+    const uint32_t kind = enter_module(vm, callee, distance, vm->code, function);
     if (kind == 0) {
         callee[-1] = VM_TO_LINK(vm, vm->code + VM_STUB_LEAVE_TAIL);
         callee[-3] = signature->result_slots;
     }
     return kind;
+}
+
+static uint32_t tail_host(struct vm *vm, uint32_t import) {
+    const uint32_t kind = vm_host_call(vm, vm->frame, import);
+    if (kind == 0) {
+        vm->pc = VM_FROM_LINK(vm, vm->frame[-1]);
+        vm->frame -= vm->frame[-2];
+    }
+    return kind;
+}
+
+/* The parameters lie in slot 0 and up. */
+static uint32_t tail_any(struct vm *vm, uint32_t distance, uint32_t index) {
+    const struct image_function *function = &vm->functions[index];
+    const struct image_module *modules = image_section(vm, IMAGE_MODULES);
+    if (function->module == IMAGE_NONE) {
+        return tail_host(vm, function->code);
+    }
+    const uint32_t memory = modules[function->module].memory;
+    if ((memory == IMAGE_NONE ? NULL : &vm->memories[memory]) == vm->memory) {
+        return begin_frame(vm, vm->frame, function);
+    }
+    return tail_cross(vm, distance, function);
 }
 #endif
 
@@ -238,27 +269,24 @@ static uint32_t function_at(const struct vm *vm, uint32_t offset) {
     return best;
 }
 
-uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room) {
-    const uint16_t *pc = vm->pc;
-    const uint32_t *frame = vm->frame;
-    uint32_t count = 0;
-    while (count < room && pc >= vm->code + VM_STUBS) {
-        const uint32_t offset = (uint32_t)(pc - vm->code);
-        places[count][0] = function_at(vm, offset);
-        places[count][1] = offset;
-        count++;
-        while (VM_FROM_LINK(vm, frame[-1]) == vm->code + VM_STUB_LEAVE_TAIL) {
-            frame -= frame[-5];
-        }
-        pc = VM_FROM_LINK(vm, frame[-1]);
-        if (pc == vm->code + VM_STUB_LEAVE_CROSS) {
-            pc = VM_FROM_LINK(vm, frame[-3]);
-            frame -= frame[-5];
-        } else {
-            frame -= frame[-2];
-        }
+bool vm_next_call(const struct vm *vm, struct vm_trace *trace) {
+    const uint32_t *frame = trace->frame;
+    if (trace->pc < vm->code + VM_STUBS) {
+        return false;
     }
-    return count;
+    trace->offset = (uint32_t)(trace->pc - vm->code);
+    trace->function = function_at(vm, trace->offset);
+    while (VM_FROM_LINK(vm, frame[-1]) == vm->code + VM_STUB_LEAVE_TAIL) {
+        frame -= frame[-5];
+    }
+    trace->pc = VM_FROM_LINK(vm, frame[-1]);
+    if (trace->pc == vm->code + VM_STUB_LEAVE_CROSS) {
+        trace->pc = VM_FROM_LINK(vm, frame[-3]);
+        trace->frame = frame - frame[-5];
+    } else {
+        trace->frame = frame - frame[-2];
+    }
+    return true;
 }
 
 #if VM_WITH_EXCEPTIONS

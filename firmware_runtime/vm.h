@@ -12,6 +12,7 @@
 
 #include "generated/image.h"
 #include "generated/isa.h"
+#include "image_faults.h"
 
 /* A linear memory. Its addresses [window_low, window_low + window_size) are backed by `bytes`, which has
  * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */
@@ -100,10 +101,13 @@ struct host_function {
 extern const struct host_function host_functions[];
 extern const uint32_t host_function_count;
 
-/* image.c: check a container in flash and lay its arena out. Returns NULL, or what is wrong with it. `detail` is set
- * to a name that the message is about, or to NULL. No module is instantiated. */
-const char *image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena, size_t arena_size,
-                       const char **detail);
+#define IMAGE_FAULT(name, text) IMAGE_FAULT_##name,
+enum image_fault { IMAGE_GOOD, IMAGE_FAULTS(IMAGE_FAULT) };
+
+/* image.c: check a container in flash and lay its arena out. Returns what is wrong with it. `detail` is set to a name
+ * that this is about, or to NULL. No module is instantiated. */
+enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena,
+                            size_t arena_size, const char **detail);
 /* The size of the container with its TLVs, 0 when there is none or it does not fit `available` bytes. */
 size_t image_size(const uint8_t *container, size_t available);
 /* The SHA-256 that such a container carries (32 bytes, not compared), NULL when there is none. */
@@ -121,8 +125,16 @@ uint32_t vm_argument_room(const struct vm *vm);
 uint32_t vm_call(struct vm *vm, uint32_t function);
 /* Most slots of the stack that were ever used. */
 uint32_t vm_stack_high_water(const struct vm *vm);
-/* Innermost frame first: fills function index and halfword offset of up to `room` calls; returns how many. */
-uint32_t vm_backtrace(const struct vm *vm, uint32_t (*places)[2], uint32_t room);
+
+/* A walk through the calls that have not returned, from the innermost on: it begins at the vm's `pc` and `frame`. */
+struct vm_trace {
+    const uint16_t *pc;
+    const uint32_t *frame;
+    uint32_t function; /* index of the function of the call that was reached */
+    uint32_t offset;   /* of its place in the code, in halfwords */
+};
+/* The next call; false when there is no more. */
+bool vm_next_call(const struct vm *vm, struct vm_trace *trace);
 
 /* A range of the running module's linear memory, NULL unless all of it is backed. */
 void *vm_memory(struct vm *vm, uint32_t address, uint32_t length);

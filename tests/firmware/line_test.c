@@ -33,7 +33,7 @@ void console_write_raw(const uint8_t *bytes, size_t size) {
 static void print_string(const char *key, struct cbor_reader map) {
     const uint8_t *bytes;
     uint32_t size;
-    if (cbor_find_bytes(map, key, &bytes, &size)) {
+    if (cbor_find_bytes(&map, key, &bytes, &size)) {
         printf(" %s=", key);
         for (uint32_t i = 0; i < size; i++) {
             printf("%02x", bytes[i]);
@@ -51,7 +51,7 @@ static void print_request(const uint8_t *frame, size_t size) {
     if (map.next < map.end) {
         print_string("d", map);
         print_string("data", map);
-        printf("%s%s", cbor_find_unsigned(map, "off", &number) ? " off" : "", cbor_find_true(map, "eof") ? " eof" : "");
+        printf("%s%s", cbor_find_unsigned(&map, "off", &number) ? " off" : "", cbor_find_true(&map, "eof") ? " eof" : "");
     }
     printf("\n");
     free(copy);
@@ -59,13 +59,13 @@ static void print_request(const uint8_t *frame, size_t size) {
 
 int main(void) {
     int byte;
-    size_t size, inputs = 0;
+    size_t inputs = 0;
     uint8_t buffer[64];
     while ((byte = getchar()) != EOF) {
         console_receive((uint8_t)byte);
-        const uint8_t *frame = console_frame(&size);
+        const uint8_t *frame = console_frame();
         if (frame != NULL) {
-            print_request(frame, size);
+            print_request(frame, 2u + (size_t)(frame[0] << 8 | frame[1]));
             console_release_frame();
         }
         inputs += console_input(buffer, sizeof buffer);

@@ -1,20 +1,23 @@
-"""The C stack on the emulated boards: bytecode uses none of it, and what the firmware uses stays within the RAM map."""
+"""The C stack: what firmware_runtime/stack.py proves is within the RAM map, and no emulated board uses more."""
 
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from firmware_runtime import stack
 from mcutool import devices
 from mcutool.flash.protocols import smp
 from tests.firmware import programs
 from tests.firmware.machines import Emulated
 from tests.firmware.programs import op
 
+NAMES = [board.name for board in devices.boards()]
 PAINT = 0xA5
-MARGIN = 256  # bytes that no test may touch: room for nested interrupts
+MOST = 512  # bytes of C stack that a firmware may need
 
 
 def counts() -> bytes:
@@ -25,6 +28,36 @@ def counts() -> bytes:
     body += op("i32.add_imm", d=0, a=0, i=-1)
     loop = body + op("br_i32.ne_imm", a=0, i=0, j=-len(body))
     return programs.image(op("return"), loop + op("return"), op("return"))
+
+
+CALLS = """
+int leaf(volatile char *p) { volatile char local[100]; local[0] = *p; return local[0]; }
+int middle(volatile char *p) { return leaf(p) + leaf(p + 1); }
+int twice(int n) { return n < 1 ? 0 : twice(n - 1) + leaf(0) + twice(n - 2); }
+int pointed(int (*f)(void)) { return f() + 1; }
+"""
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> stack.CallGraph:
+    folder = tmp_path_factory.mktemp("calls")
+    (folder / "calls.c").write_text(CALLS)
+    flags = ["-mcpu=cortex-m3", "-mthumb", "-O1", "-fno-inline", "-nostdlib", "-Wl,--entry=0"]
+    subprocess.run(["arm-none-eabi-gcc", *flags, "calls.c", "-o", "calls.elf"], cwd=folder, check=True)
+    return stack.CallGraph(folder / "calls.elf")
+
+
+def test_frames_add_up_along_a_call(graph: stack.CallGraph) -> None:
+    leaf, middle = graph.worst("leaf"), graph.worst("middle")
+    assert 100 <= leaf.total <= 112
+    assert leaf.total + 8 <= middle.total <= leaf.total + 24 and middle.path[0][0] == "middle"
+
+
+def test_a_recursion_and_an_unknown_call_are_errors(graph: stack.CallGraph) -> None:
+    with pytest.raises(SystemExit, match="recursion: twice > twice"):
+        graph.worst("twice")
+    with pytest.raises(SystemExit, match="pointed.*whom does it call"):
+        graph.worst("pointed")
 
 
 class Painted(Emulated):
@@ -60,8 +93,24 @@ def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name:
     assert board.count(100_000) == one
 
 
-@pytest.mark.parametrize("name", [board.name for board in devices.boards()])
-def test_the_c_stack_is_large_enough(firmware: Path, name: str) -> None:
+@pytest.fixture(scope="module")
+def bounds(firmware: Path) -> dict[str, tuple[int, int]]:
+    """Bytes of C stack while a program runs and ever, as they are proved for each board."""
+    found = {}
+    for board in devices.boards():
+        bound = stack.bound(board, firmware / f"{board.name}.elf")
+        found[board.name] = bound.while_running, bound.total
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_c_stack_is_bounded(bounds: dict[str, tuple[int, int]], name: str) -> None:
+    while_running, ever = bounds[name]
+    assert while_running <= ever <= min(MOST, devices.board(name).chip.ram_map["c_stack"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_more_is_used(firmware: Path, bounds: dict[str, tuple[int, int]], name: str) -> None:
     """The deepest ways we know: hashing, loading with arguments, a backtrace, SMP in host calls and in interrupts."""
     board = Painted(name, firmware)
     board.expect(b"bytes for modules\r\n")
@@ -81,4 +130,4 @@ def test_the_c_stack_is_large_enough(firmware: Path, name: str) -> None:
     board.expect(b"bytes for modules\r\n", times=4)
     board.client.images()
     print(f"{name}: {board.used()} of {board.size} bytes of C stack")
-    assert board.used() <= board.size - MARGIN
+    assert board.used() <= bounds[name][1]

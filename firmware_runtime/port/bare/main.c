@@ -42,7 +42,7 @@ void fault_entry(void) {
 void reset_entry(void) {
     const char *detail;
     const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    if (image_load(&vm, slot, SLOT_SIZE, arena_begin, (size_t)(arena_end - arena_begin), &detail) == NULL) {
+    if (image_load(&vm, slot, SLOT_SIZE, arena_begin, (size_t)(arena_end - arena_begin), &detail) == IMAGE_GOOD) {
         vm_call(&vm, 0);
     }
     fault_entry();

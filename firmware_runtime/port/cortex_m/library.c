@@ -121,6 +121,66 @@ size_t strlen(const char *text) {
     return (size_t)(end - text);
 }
 
+/// Division of 64 bits ///
+
+#if __ARM_ARCH >= 7
+/* A digit of 16 bits of (number, next) / divisor, guessed from the divisor's upper half and corrected downwards; leaves
+   the rest in `number`. The divisor's highest bit is set. Knuth, volume 2, 4.3.1, algorithm D. */
+static inline __attribute__((always_inline)) uint32_t digit(uint32_t *number, uint32_t next, uint32_t divisor) {
+    const uint32_t upper = divisor >> 16, lower = divisor & 0xffff;
+    uint32_t guess = *number / upper;
+    uint32_t left = (*number - guess * upper) << 16 | next;
+    uint32_t product = guess * lower;
+    while (product > left) {
+        guess--;
+        left += divisor;
+        if (left < divisor) {
+            break;
+        }
+    }
+    *number = left - product;
+    return guess;
+}
+
+/* number / divisor, whose highest bit is set and which is above the number's upper half. */
+static uint32_t divide(uint32_t high, uint32_t low, uint32_t divisor, uint32_t *rest) {
+    const uint32_t upper = digit(&high, low >> 16, divisor);
+    const uint32_t lower = digit(&high, low & 0xffff, divisor);
+    *rest = high;
+    return upper << 16 | lower;
+}
+
+/* What libgcc's divisions of 64 bits are made of. */
+uint64_t __udivmoddi4(uint64_t number, uint64_t divisor, uint64_t *rest) {
+    const uint32_t high = (uint32_t)(number >> 32), low = (uint32_t)number, divisor_low = (uint32_t)divisor;
+    uint64_t quotient;
+    uint32_t left;
+    if (number < divisor) {
+        *rest = number;
+        return 0;
+    }
+    if (divisor >> 32 == 0) {
+        const uint32_t zeros = (uint32_t)__builtin_clz(divisor_low), upper = high / divisor_low;
+        const uint32_t below = (high - upper * divisor_low) << zeros | low >> 1 >> (31 - zeros);
+        const uint32_t lower = divide(below, low << zeros, divisor_low << zeros, &left);
+        *rest = left >> zeros;
+        return (uint64_t)upper << 32 | lower;
+    }
+    const int zeros = __builtin_clz((uint32_t)(divisor >> 32));
+    const uint64_t half = number >> 1; /* by the divisor's upper 32 bits: right, or one too large */
+    const uint32_t guess = divide((uint32_t)(half >> 32), (uint32_t)half, (uint32_t)(divisor << zeros >> 32), &left);
+    quotient = ((uint64_t)guess << zeros) >> 31;
+    quotient -= quotient != 0;
+    number -= quotient * divisor;
+    if (number >= divisor) {
+        number -= divisor;
+        quotient++;
+    }
+    *rest = number;
+    return quotient;
+}
+#endif
+
 /// Floating point: bits in, bits out ///
 
 #if defined(__ARM_FP) || __ARM_ARCH < 7

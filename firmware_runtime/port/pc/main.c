@@ -17,6 +17,9 @@
 
 enum { LINE_SIZE = 1 << 16 };
 
+#define TEXT(name, text) text,
+static const char *const fault_texts[] = {NULL, IMAGE_FAULTS(TEXT)};
+
 /// Services ///
 
 uint64_t platform_microseconds(void) {
@@ -161,13 +164,13 @@ int main(int count, char **arguments) {
     uint8_t *image = read_file(arguments[1], &size);
     const size_t arena_size = strtoul(arguments[2], NULL, 0);
     uint8_t *arena = malloc(arena_size);
-    const char *wrong = image_load(&vm, image, size, arena, arena_size, &detail);
-    if (wrong != NULL) {
-        fprintf(stderr, "%s%s%s\n", wrong, detail != NULL ? ": " : "", detail != NULL ? detail : "");
+    const enum image_fault wrong = image_load(&vm, image, size, arena, arena_size, &detail);
+    if (wrong != IMAGE_GOOD) {
+        fprintf(stderr, "%s%s%s\n", fault_texts[wrong], detail != NULL ? ": " : "", detail != NULL ? detail : "");
     } else {
         obey(&vm);
     }
     free(arena);
     free(image);
-    return wrong != NULL;
+    return wrong != IMAGE_GOOD;
 }
