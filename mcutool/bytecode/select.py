@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from mcutool.bytecode import layout
 from mcutool.encoding import fields
 from mcutool.ir.allocate import Target, split_edges
 from mcutool.ir.dominance import Dominators, loop_depths
@@ -32,6 +33,7 @@ TARGET = Target(
         "throw": 0,
         "throw_ref": 0,
     },
+    in_place={name: (0, 1) if name in layout.COMMUTATIVE else (0,) for name in layout.IN_PLACE},
 )
 HOISTED_CONSTANTS = 24
 """How many constants of a function may wait in slots outside its loops."""

@@ -1,11 +1,13 @@
 """Values -> frame slots.
 
 This file decides which slots each value lives in, where the area of each call begins, and joins block parameters with
-their arguments so that edges copy little. It refuses to know the encoding; how many slots an operand reaches and how
-many lie below a callee's frame are facts of the target that it is given.
+their arguments so that edges copy little. It refuses to know the encoding; how many slots an operand reaches, how many
+lie below a callee's frame and which rows work in place are facts of the target that it is given.
 
-Order of decisions: (1) parameters stay where the caller put them; (2) values that are kept across calls, as low as
-possible, since a callee's frame covers everything above; (3) the rest, near the call or return that wants it.
+Order of decisions: (1) parameters stay where the caller put them; (2) results lie where an operand lay, for rows that
+work in place; (3) values that are kept across calls, as low as possible, since a callee's frame covers everything
+above; (4) the rest, near the call or return that wants it. In (3) and (4) those that are named most come first, and get
+the low slots, which short instructions reach.
 """
 
 from __future__ import annotations
@@ -21,15 +23,22 @@ SCRATCH_SLOTS = 8
 """Slots that carry the operands and the result of one instruction whose values are out of reach."""
 PASSED_ON = frozenset(("i32.wrap_i64", "i64.extend_i32_u", "copy"))
 """Operations whose result best lies where the operand lay."""
+IN_PLACE_WEIGHT = 3
+"""How much more it counts to be named by a row that works in place, which is shorter in low slots."""
+LOOP_WEIGHT = 0.1
+"""How much more a name counts for each loop around it: little, since it takes no more room there."""
+LENGTH_EXPONENT = 0.25
+"""Of the time that a class keeps a slot from others, when it is weighed against how often it is named."""
 
 
 @dataclass(frozen=True)
 class Target:
     """`reach`: how many slots an operand can name; `links`: slots that a call needs below the callee's frame, by
-    operation."""
+    operation; `in_place`: rows that are shorter when the result lies where an operand did, and which operands may."""
 
     reach: int
     links: dict[str, int]
+    in_place: dict[str, tuple[int, ...]]
 
 
 @dataclass(eq=False)
@@ -110,11 +119,13 @@ def _split(function: Function, edge: Edge, made: dict[tuple, Block], offset: int
 
 @dataclass(eq=False, slots=True)
 class _Class:
-    """Values that share their slots, and the ticks in which any of them is kept."""
+    """Values that share their slots, and the ticks in which any of them is kept. `wishes` are calls and places in
+    their area where one of the members would best lie; without a call, slots."""
 
     members: list[Value]
     lifetime: int
     slots: int
+    wishes: set[tuple[Instruction | None, int]] = field(default_factory=set)
 
 
 class _Allocator:
@@ -134,11 +145,10 @@ class _Allocator:
         self._join_edges()
         self._collect_wishes()
         self._place_parameters()
+        self._join_in_place()
         across = {value for kept in self.lifetimes.across.values() for value in kept}
-        uses = self._count_uses()
-        classes = sorted(
-            set(self.class_of.values()), key=lambda c: (-sum(uses.get(v, 0) for v in c.members), _start(c))
-        )
+        weights = self._weigh()
+        classes = sorted(set(self.class_of.values()), key=lambda c: (-weights[c], _start(c)))
         waiting = [c for c in classes if c.members[0] not in self.result.slot]
         for first in (True, False):
             for class_ in waiting:
@@ -149,14 +159,21 @@ class _Allocator:
         self._measure()
         return self.result
 
-    def _count_uses(self) -> dict[Value, int]:
-        """How often each value is named: those named most get the low slots, which short instructions reach."""
-        uses: dict[Value, int] = {}
+    def _weigh(self) -> dict[_Class, float]:
+        """How much it is worth that the values of a class lie in low slots, for the time that it takes these."""
+        weights = dict.fromkeys(self.class_of.values(), 0.0)
+        depths = loop_depths(self.function.blocks)
         for block in self.function.blocks:
+            in_loops = 1 + LOOP_WEIGHT * depths[block]
             for instruction in block.everything:
+                weight = in_loops * (IN_PLACE_WEIGHT if self._is_in_place(instruction) else 1)
                 for value in [*instruction.operands, *instruction.results]:
-                    uses[value] = uses.get(value, 0) + 1
-        return uses
+                    weights[self.class_of[value]] += weight
+        return {c: weight / c.lifetime.bit_count() ** LENGTH_EXPONENT for c, weight in weights.items()}
+
+    def _is_in_place(self, instruction: Instruction) -> bool:
+        numbers = self.target.in_place.get(instruction.op, ())
+        return any(self.class_of[instruction.operands[n]] is self.class_of[instruction.result] for n in numbers)
 
     # joining
 
@@ -171,16 +188,47 @@ class _Allocator:
         for _, parameter, argument in sorted(pairs, key=lambda pair: pair[0]):
             self._join(parameter, argument)
 
+    def _join_in_place(self) -> None:
+        """Join the results of rows that work in place with an operand, unless that would cost a copy elsewhere."""
+        in_place = self.target.in_place
+        for block in self.function.blocks:
+            for instruction in block.instructions:
+                for number in in_place.get(instruction.op, ()):
+                    result, operand = instruction.result, instruction.operands[number]
+                    if self._agree(self.class_of[result], self.class_of[operand]):
+                        self._join(result, operand)
+                        break
+
+    def _agree(self, one: _Class, other: _Class) -> bool:
+        """Whether two classes can be one, and lie where either of them is wanted."""
+        if one is other or not _can_share(one, other):
+            return one is other
+        if one.wishes and other.wishes and one.wishes.isdisjoint(other.wishes):
+            return False
+        return self._can_follow(one, other) and self._can_follow(other, one)
+
+    def _can_follow(self, leader: _Class, other: _Class) -> bool:
+        """Whether a class can lie in the slots that the other has or wants and would get."""
+        free = self._is_free
+        placed = self.result.slot.get(leader.members[0])
+        if placed is not None:
+            return placed == self.result.slot.get(other.members[0], placed) and free(placed, other)
+        return not any(call is None and free(place, leader) and not free(place, other) for call, place in leader.wishes)
+
     def _join(self, a: Value, b: Value) -> None:
         one, other = self.class_of[a], self.class_of[b]
-        if one is other or one.lifetime & other.lifetime:
+        if one is other or not _can_share(one, other):
             return
         if len(one.members) < len(other.members):
             one, other = other, one
+        placed = self.result.slot.get(one.members[0], self.result.slot.get(other.members[0]))
         one.members += other.members
         one.lifetime |= other.lifetime
+        one.wishes |= other.wishes
         for value in other.members:
             self.class_of[value] = one
+        if placed is not None:
+            self._take(placed, one)
 
     # wishes
 
@@ -199,6 +247,7 @@ class _Allocator:
     def _wish(self, values: list[Value], call: Instruction | None) -> None:
         for value, place in offsets_of(values):
             self.wanted.setdefault(value, []).append((call, place))
+            self.class_of[value].wishes.add((call, place))
 
     def _wishes(self, class_: _Class) -> Iterator[int]:
         """Slots that would save a copy."""
@@ -219,6 +268,7 @@ class _Allocator:
         for value, slot in offsets_of(self.function.entry.parameters):
             if self._is_free(slot, self.class_of[value]):
                 self._take(slot, self.class_of[value])
+                self.class_of[value].wishes.add((None, slot))
 
     def _place(self, class_: _Class) -> None:
         slot = next((slot for slot in self._wishes(class_) if self._is_free(slot, class_)), None)
@@ -275,3 +325,7 @@ class _Allocator:
 def _start(class_: _Class) -> int:
     """The first tick in which the class is kept."""
     return (class_.lifetime & -class_.lifetime).bit_length()
+
+
+def _can_share(one: _Class, other: _Class) -> bool:
+    return one.slots == other.slots and not one.lifetime & other.lifetime

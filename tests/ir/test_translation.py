@@ -117,5 +117,5 @@ def test_slots_out_of_reach_change_nothing(text, tmp_path_factory):
     binary = bytes(assemble(text))
     module = load(binary)
     functions = build.build(module)
-    narrow = allocate.Target(FEW_SLOTS, select.TARGET.links)
+    narrow = allocate.Target(FEW_SLOTS, select.TARGET.links, select.TARGET.in_place)
     assert as_bytecode(module, functions, tmp_path_factory.mktemp("pc"), narrow) == in_wasmtime(binary, module)
