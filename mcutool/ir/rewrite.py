@@ -13,6 +13,7 @@ from mcutool.ir import rules
 from mcutool.ir.dominance import Dominators
 from mcutool.ir.liveness import reads
 from mcutool.ir.nodes import Block, Function, Instruction, Value, resolve
+from mcutool.ir.ranges import Ranges
 from mcutool.wasm.opcodes import OPCODES
 
 COMMUTATIVE = frozenset(f"{type_}.{name}" for type_ in ("i32", "i64") for name in ("add", "mul", "and", "or", "xor"))
@@ -25,8 +26,10 @@ _REPEATABLE = frozenset(
 )
 """Operations that give the same for the same operands, wherever they stand; or trap where the first trapped before."""
 _ADDRESSED = frozenset(opcode.name for opcode in OPCODES if opcode.access)
-SMALL_ADDRESS = 1 << 15
-"""Constant addresses below it move into the offset: they need no wide one there, and share the constant 0."""
+SHORT_OFFSET = 0xFF
+"""Beyond it an offset makes an access longer, and the sum of two slots that the access can make costs no more."""
+WIDE_OFFSET = 0xFFFF
+"""Beyond it an offset makes an access much longer: a constant address is better kept and shared."""
 
 
 def simplify(function: Function) -> bool:
@@ -38,20 +41,29 @@ class _Rewriter:
     def __init__(self, function: Function) -> None:
         self.function = function
         self.dominators = Dominators(function)
+        self.ranges = Ranges(function, self.dominators.order)
         self.replaced: dict[Value, Value] = {}
         self.constants: dict[tuple[str, int], Instruction] = {}
         self.known: dict[tuple, list[tuple[Block, Value]]] = {}
         self.uses = Counter(value for block in function.blocks for i in block.everything for value in reads(i))
         self.changed = False
+        self.block = function.entry
+        self.made: list[Instruction] = []
+        self.offset = 0
 
     def run(self) -> bool:
         for block in self.dominators.order:
-            block.instructions = [i for i in block.instructions if self._keep(i, block)]
+            self.block, self.made = block, []
+            for instruction in block.instructions:
+                self.offset = instruction.offset
+                if self._keep(instruction):
+                    self.made.append(instruction)
+            block.instructions = self.made
         self.function.substitute(self.replaced)
         self.function.entry.instructions[:0] = self.constants.values()
         return self.changed
 
-    def _keep(self, instruction: Instruction, block: Block) -> bool:
+    def _keep(self, instruction: Instruction) -> bool:
         """Rewrite one instruction; whether it is still needed."""
         instruction.operands = [resolve(self.replaced, value) for value in instruction.operands]
         if instruction.op.endswith(".const") or instruction.op == "ref.null":
@@ -66,7 +78,7 @@ class _Rewriter:
                 return False
         if instruction.op in _ADDRESSED:
             self._fold_address(instruction)
-        return not self._is_known(instruction, block)
+        return not self._is_known(instruction)
 
     # constants
 
@@ -105,7 +117,7 @@ class _Rewriter:
     def _apply_rules(self, instruction: Instruction) -> bool | None:
         """None when no rule fits; else whether the instruction is still there, rewritten."""
         for rule in rules.RULES.get(instruction.op, ()):
-            found = rules.match(rule, instruction, self.uses)
+            found = rules.match(rule, instruction, self.uses, self.ranges.of)
             if found is not None:
                 return self._apply(rule, found, instruction)
         return None
@@ -126,8 +138,18 @@ class _Rewriter:
     def _value(self, term: rules.AnyTerm, rule: rules.Rule, found: dict[str, Value], type_: str) -> Value:
         if isinstance(term, rules.Any):
             return found[term.letter]
-        assert isinstance(term, rules.Number), "the result of a rule is one operation"
-        return self._constant(type_, rules.compute(term.code, rule, found))
+        if isinstance(term, rules.Term):
+            return self._make(term, rule, found, type_)
+        return self._constant(type_, rules.compute(term.code, rule, found, self.ranges.of))
+
+    def _make(self, term: rules.Term, rule: rules.Rule, found: dict[str, Value], type_: str) -> Value:
+        """An operation inside the result of a rule: a new instruction, or what is known of it."""
+        operands = [self._value(operand, rule, found, type_) for operand in term.operands]
+        made = self.function.new_instruction(term.op, operands, (type_,), (), self.offset)
+        if self._keep(made):
+            self.made.append(made)
+            self.uses.update(made.operands)
+        return resolve(self.replaced, made.result)
 
     # addresses
 
@@ -137,12 +159,11 @@ class _Rewriter:
         offset = instruction.immediates[0]
         number = rules.constant_of(address)
         definition = address.definition
-        if number is not None and 0 < number and number + offset < SMALL_ADDRESS:
+        if number and number + offset <= WIDE_OFFSET:
             base, added = self._constant("i32", 0), number
         elif isinstance(definition, Instruction) and definition.op == "i32.add":
-            base = definition.operands[0]
-            constant = rules.constant_of(definition.operands[1])
-            if constant is None or rules.bound(base) + constant >> 32 or constant + offset >> 32:
+            base, constant = definition.operands[0], rules.constant_of(definition.operands[1])
+            if constant is None or not self._is_worth_it(address, offset, base, constant):
                 return
             added = constant
         else:
@@ -152,9 +173,15 @@ class _Rewriter:
         rules.HITS["address"] += 1
         self.changed = True
 
+    def _is_worth_it(self, address: Value, offset: int, base: Value, added: int) -> bool:
+        """Whether the sum never passes 32 bits, and may become superfluous or leaves a short offset."""
+        if (self.ranges.of(base)[1] + added | offset + added) >> 32:
+            return False
+        return offset + added <= SHORT_OFFSET or self.uses[address] > 1
+
     # equal expressions
 
-    def _is_known(self, instruction: Instruction, block: Block) -> bool:
+    def _is_known(self, instruction: Instruction) -> bool:
         """Whether a block above has computed the same; then that is used."""
         if instruction.op not in _REPEATABLE:
             return False
@@ -163,8 +190,8 @@ class _Rewriter:
             numbers.sort()
         earlier = self.known.setdefault((instruction.op, instruction.immediates, *numbers), [])
         for other, value in earlier:
-            if self.dominators.dominates(other, block):
+            if self.dominators.dominates(other, self.block):
                 self._replace(instruction, value, "equal")
                 return True
-        earlier.append((block, instruction.result))
+        earlier.append((self.block, instruction.result))
         return False

@@ -6,9 +6,10 @@ applied in any order until none fits. A rule that looks into operands applies wh
 result is there already: otherwise it would only keep more values alive.
 
 A row is `name: pattern => result if condition for OP in ...`. Letters x, y, z are any value (the same letter the same
-value), c and k are constants, a number is that constant. T stands for i32 and i64; `for` gives the alternatives of
+value), c, k and m constants, a number is that constant. T stands for i32 and i64; `for` gives the alternatives of
 other capitals. In brackets and in conditions Python computes with unsigned numbers and the words of `WORDS`; W is the
-width in bits. A constant that results has the type of its place.
+width in bits. A constant that results has the type of its place. A condition that holds for what is known of a value
+holds for the value itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from mcutool.ir.nodes import Instruction, Value
 
 HITS: Counter[str] = Counter()
 """How often each rule was used in this process; `fold` counts operations on constants."""
+CONSTANTS = "ckm"
+"""Letters that stand for constants."""
+Known = Callable[[Value], tuple[int, int]]
+"""Between which unsigned numbers an integer lies."""
 
 _TABLE = """
 # constants to the right, and together
@@ -71,7 +76,9 @@ rotate_right:       (T.rotr x c) => (T.rotl x [W - c]) if 0 < c < W
 sign_extend_byte:   (i32.shr_s (i32.shl x 24) 24) => (i32.extend8_s x)
 sign_extend_half:   (i32.shr_s (i32.shl x 16) 16) => (i32.extend16_s x)
 sign_extend_word:   (i64.shr_s (i64.shl x 32) 32) => (i64.extend32_s x)
-superfluous_mask:   (i32.and x c) => x if power_of_two(c + 1) and bound(x) <= c
+superfluous_mask:   (T.and x c) => x if power_of_two(c + 1) and most(x) <= c
+short_mask:         (T.and x c) => (T.and x [c | -1 << length(most(x))]) \
+                    if 255 < c < (1 << W) - 128 <= c | (1 << W) - (1 << length(most(x)))
 wrap_extend:        (i32.wrap_i64 (i64.extend_i32_S x)) => x for S in s u
 wrap_mask:          (i32.wrap_i64 (i64.and x c)) => (i32.wrap_i64 x) if c & 0xFFFFFFFF == 0xFFFFFFFF
 reinterpret_twice:  (A.reinterpret_B (B.reinterpret_A x)) => x for A in i32 for B in f32
@@ -81,6 +88,14 @@ reinterpret_wide:  (A.reinterpret_B (B.reinterpret_A x)) => x for A in i64 for B
 equals_zero:        (T.eq x 0) => (T.eqz x)
 below_one:          (T.lt_u x 1) => (T.eqz x)
 above_zero:         (T.gt_u x 0) => (T.ne x 0)
+above:              (T.gt_u x c) => (T.ge_u x [c + 1]) if c + 1 < 1 << W
+up_to:              (T.le_u x c) => (T.lt_u x [c + 1]) if c + 1 < 1 << W
+window:             (T.OP_u (T.and (T.add x c) m) k) => (T.OP_u (T.add x [-(-c & m)]) k) \
+                    if power_of_two(m + 1) and most(x) <= m and (-c & m) + k <= m + 1 for OP in lt ge
+outside_less:       (T.lt_u (T.and (T.add x c) m) k) => (T.ge_u (T.add x [m + 1 - k - (-c & m)]) [m + 1 - k]) \
+                    if power_of_two(m + 1) and most(x) <= m >= k > m + 1 - (-c & m)
+inside_at_least:    (T.ge_u (T.and (T.add x c) m) k) => (T.lt_u (T.add x [m + 1 - k - (-c & m)]) [m + 1 - k]) \
+                    if power_of_two(m + 1) and most(x) <= m >= k > m + 1 - (-c & m)
 not_equal:          (i32.eqz (T.eq x y)) => (T.ne x y)
 not_different:      (i32.eqz (T.ne x y)) => (T.eq x y)
 not_zero:           (i32.eqz (i64.eqz x)) => (i64.ne x 0)
@@ -102,7 +117,7 @@ class Any:
 
     @property
     def is_constant(self) -> bool:
-        return self.letter in "ck"
+        return self.letter in CONSTANTS
 
 
 @dataclass(frozen=True)
@@ -175,7 +190,7 @@ def parse_term(text: str) -> AnyTerm:
         elif token == ")":
             op, *operands = open_terms.pop()
             open_terms[-1].append(Term(op, tuple(operands)))
-        elif token in tuple("xyzck"):
+        elif token in tuple("xyz" + CONSTANTS):
             open_terms[-1].append(Any(token))
         elif token[0] in "[-0123456789":
             literal = None if token[0] == "[" else int(token)
@@ -196,40 +211,18 @@ def constant_of(value: Value) -> int | None:
     return None
 
 
-_BOUNDS = {"i32.load8_u": 0xFF, "i32.load16_u": 0xFFFF, "i32.eqz": 1, "i64.eqz": 1, "ref.is_null": 1}
-_BOOLEAN = re.compile(r"[if]\d\d\.(eq|ne|lt|gt|le|ge)(_[su])?")
-
-
-def bound(value: Value, depth: int = 4) -> int:
-    """An i32 is at most so large, unsigned, as far as one sees at once."""
-    definition = value.definition
-    number = constant_of(value)
-    if number is not None:
-        return number
-    if not isinstance(definition, Instruction) or not depth:
-        return 0xFFFFFFFF
-    if _BOOLEAN.fullmatch(definition.op):
-        return 1
-    if definition.op == "i32.and":
-        return min(bound(operand, depth - 1) for operand in definition.operands)
-    if definition.op == "i32.shr_u":
-        count = constant_of(definition.operands[1])
-        return bound(definition.operands[0], depth - 1) >> count % 32 if count is not None else 0xFFFFFFFF
-    return _BOUNDS.get(definition.op, 0xFFFFFFFF)
-
-
 WORDS: dict[str, Callable] = {
     "power_of_two": lambda number: number > 0 and number & (number - 1) == 0,
+    "length": int.bit_length,
     "log2": lambda number: number.bit_length() - 1,
-    "bound": bound,
 }
-"""What conditions and computed constants may call."""
+"""What conditions and computed constants may call, besides `least(x)` and `most(x)`: what is known of a value."""
 
 
 # matching
 
 
-def match(rule: Rule, instruction: Instruction, uses: Counter[Value]) -> dict[str, Value] | None:
+def match(rule: Rule, instruction: Instruction, uses: Counter[Value], known: Known) -> dict[str, Value] | None:
     """What the letters of a rule stand for when it fits the instruction; `uses` counts the readers of each value."""
     found: dict[str, Value] = {}
     for term, value in zip(rule.pattern.operands, instruction.operands, strict=True):
@@ -237,7 +230,7 @@ def match(rule: Rule, instruction: Instruction, uses: Counter[Value]) -> dict[st
             return None
         if isinstance(term, Term) and isinstance(rule.result, Term) and uses[value] > 1:
             return None
-    if rule.condition is not None and not compute(rule.condition, rule, found):
+    if rule.condition is not None and not compute(rule.condition, rule, found, known):
         return None
     return found
 
@@ -256,10 +249,11 @@ def _matches(term: AnyTerm, value: Value, found: dict[str, Value]) -> bool:
     return all(_matches(inner, operand, found) for inner, operand in pairs)
 
 
-def compute(code: CodeType, rule: Rule, found: dict[str, Value]) -> int:
+def compute(code: CodeType, rule: Rule, found: dict[str, Value], known: Known) -> int:
     """The number that an expression of a rule gives."""
-    numbers = {letter: constant_of(value) if letter in "ck" else value for letter, value in found.items()}
-    return eval(code, {"__builtins__": {}, **WORDS, **numbers, "W": rule.width})  # the table's own text
+    numbers = {letter: constant_of(value) if letter in CONSTANTS else value for letter, value in found.items()}
+    words = {"__builtins__": {}, **WORDS, "least": lambda value: known(value)[0], "most": lambda value: known(value)[1]}
+    return eval(code, {**words, **numbers, "W": rule.width})  # the table's own text
 
 
 # operations on constants
@@ -271,7 +265,7 @@ def signed(number: int, width: int) -> int:
     return number - (1 << width) if number >> (width - 1) else number
 
 
-_BINARY: dict[str, Callable[[int, int, int], int]] = {
+BINARY: dict[str, Callable[[int, int, int], int]] = {
     "add": lambda a, b, w: a + b,
     "sub": lambda a, b, w: a - b,
     "mul": lambda a, b, w: a * b,
@@ -325,8 +319,8 @@ def fold(op: str, numbers: list[int], result_width: int) -> int | None:
     width = int(type_[1:])
     if len(numbers) == 1 and name in _UNARY:
         result = _UNARY[name](numbers[0], width)
-    elif len(numbers) == 2 and name in _BINARY and not _traps(name, numbers, width):
-        result = _BINARY[name](numbers[0], numbers[1], width)
+    elif len(numbers) == 2 and name in BINARY and not _traps(name, numbers, width):
+        result = BINARY[name](numbers[0], numbers[1], width)
     else:
         return None
     return result & ((1 << result_width) - 1)

@@ -19,6 +19,7 @@ class Machine:
 
     def __init__(self, functions: list[Function], globals_: list[int], data: dict[int, bytes]) -> None:
         self.functions = functions
+        self.ranges: dict[Value, tuple[int, int]] = {}
         self.globals = list(globals_)
         self.memory = bytearray(65536)
         for address, content in data.items():
@@ -31,7 +32,7 @@ class Machine:
         while True:
             for instruction in block.instructions:
                 operands = [values[value] for value in instruction.operands]
-                values.update(zip(instruction.results, self._do(instruction, operands), strict=True))
+                self._put(values, instruction.results, self._do(instruction, operands))
             terminator = block.terminator
             operands = [values[value] for value in terminator.operands]
             if terminator.op == "return":
@@ -47,9 +48,15 @@ class Machine:
         elif terminator.op == "br_table":
             index = min(operands[0], len(terminator.edges) - 1)
         edge = terminator.edges[index]
-        arguments = [values[value] for value in edge.arguments]
-        values.update(zip(edge.target.parameters, arguments, strict=True))
+        self._put(values, edge.target.parameters, [values[value] for value in edge.arguments])
         return edge.target
+
+    def _put(self, values: dict[Value, int], names: list[Value], numbers: list[int]) -> None:
+        """Let values be numbers, which lie in their `ranges` when these are known."""
+        for value, number in zip(names, numbers, strict=True):
+            least, most = self.ranges.get(value, (number, number))
+            assert least <= number <= most, (str(value), number, least, most)
+            values[value] = number
 
     def _do(self, instruction: Instruction, operands: list[int]) -> list[int]:
         op, immediates = instruction.op, instruction.immediates

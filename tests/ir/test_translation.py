@@ -12,7 +12,9 @@ from mcutool.bytecode import select
 from mcutool.bytecode.layout import compile_function
 from mcutool.image.link import CompiledModule, MemoryPlan, link
 from mcutool.ir import allocate, build, law, passes
+from mcutool.ir.dominance import reverse_postorder
 from mcutool.ir.nodes import Function
+from mcutool.ir.ranges import Ranges
 from mcutool.pipeline import load
 from mcutool.wasm.module import Module
 from mcutool.wasm.text import assemble
@@ -64,6 +66,8 @@ def in_wasmtime(binary: bytes, module: Module) -> list[Answer]:
 
 def interpreted(functions: list[Function]) -> list[Answer]:
     machine = Machine(functions, GLOBALS, DATA)
+    for function in functions:
+        machine.ranges.update(Ranges(function, reverse_postorder(function)).known)
     answers: list[Answer] = []
     for number, arguments in calls():
         try:
