@@ -12,6 +12,7 @@ the low slots, which short instructions reach.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -178,14 +179,14 @@ class _Allocator:
     # joining
 
     def _join_edges(self) -> None:
-        """Join parameters with arguments, those of the innermost loops first."""
+        """Join parameters with arguments, those of the innermost loops first, then what most edges pass."""
         depths = loop_depths(self.function.blocks)
-        pairs = []
+        passed: Counter[tuple[int, Value, Value]] = Counter()
         for block in self.function.blocks:
             for edge in block.edges:
                 depth = min(depths[block], depths[edge.target])
-                pairs += [(-depth, *pair) for pair in zip(edge.target.parameters, edge.arguments, strict=True)]
-        for _, parameter, argument in sorted(pairs, key=lambda pair: pair[0]):
+                passed.update((depth, *pair) for pair in zip(edge.target.parameters, edge.arguments, strict=True))
+        for (_, parameter, argument), _ in sorted(passed.items(), key=lambda item: (-item[0][0], -item[1])):
             self._join(parameter, argument)
 
     def _join_in_place(self) -> None:
