@@ -18,6 +18,7 @@ from mcutool.bytecode import layout
 from mcutool.encoding import fields
 from mcutool.ir.allocate import Target, split_edges
 from mcutool.ir.dominance import Dominators, loop_depths
+from mcutool.ir.liveness import reads
 from mcutool.ir.nodes import TAIL_CALLS, Block, Function, Instruction, Value, resolve
 from mcutool.ir.passes import remove_dead_code, remove_unreachable_blocks
 from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, LINK_SLOTS, MAXIMUM_SLOT, TRAP_NUMBERS
@@ -176,7 +177,7 @@ class _Selector:
     def run(self) -> None:
         for block in self.function.blocks:
             for instruction in block.everything:
-                for value in instruction.operands:
+                for value in reads(instruction):
                     self.uses[value] = self.uses.get(value, 0) + 1
                 if instruction.op == "i32.add":
                     self.counts.update(n for n in map(constant_of, instruction.operands) if n is not None)
