@@ -12,7 +12,9 @@ from collections import Counter
 from mcutool.ir.dominance import reverse_postorder
 from mcutool.ir.liveness import reads
 from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value, resolve
+from mcutool.ir.ranges import Ranges, anything
 from mcutool.ir.rewrite import simplify
+from mcutool.ir.rules import Known
 
 LONGEST_CHAIN = 16
 """Jumps to jumps that are followed; an empty loop has no end."""
@@ -25,15 +27,17 @@ _EFFECTS = re.compile(
 
 def optimise(function: Function) -> None:
     """Make a function smaller and quicker, in place."""
+    known: Known | None = None
     for _ in range(ROUNDS):
         remove_unreachable_blocks(function)
         changed = remove_trivial_parameters(function)
-        changed |= simplify(function)
+        changed |= simplify(function, known or anything)
         changed |= fold_branches(function)
         changed |= remove_dead_code(function)
         changed |= merge_blocks(function)
-        if not changed:
+        if known is not None and not changed:
             break
+        known = known or Ranges(function, reverse_postorder(function)).of  # stays true: a pass changes no value
     remove_unreachable_blocks(function)
     sink_next_values(function)
 

@@ -30,13 +30,14 @@ class Ranges:
     def __init__(self, function: Function, order: list[Block]) -> None:
         self.known: dict[Value, Range] = {}
         self.order = order
-        self.edges: dict[Block, list[tuple[Block, Edge]]] = {block: [] for block in order}
+        self.edges: dict[Block, list[Edge]] = {block: [] for block in order}
         for block in order:
             for edge in block.edges:
-                self.edges[edge.target].append((block, edge))
+                self.edges[edge.target].append(edge)
         self.changes: dict[Value, int] = {}
         for value in function.entry.parameters:
             self._learn(value, anything(value))
+        self.conditions = {edge: condition_of(block, edge) for block in order for edge in block.edges if edge.arguments}
         self._run()
 
     def of(self, value: Value) -> Range:
@@ -57,21 +58,24 @@ class Ranges:
             pass
         self._sweep(self._shrink)
 
-    def _sweep(self, change: Callable[[Block, int, Value], bool], changed: bool = False) -> bool:
+    def _sweep(self, change: Callable[[Block, int, Value], bool], first: bool = False) -> bool:
         """Visit all blocks in order, and what follows from a change; whether there was one."""
+        touched: set[Value] = set()
         for block in self.order:
             for index, parameter in enumerate(block.parameters):
-                if parameter.type in _BITS and self.edges[block]:
-                    changed |= change(block, index, parameter)
-            if changed:
-                for instruction in block.instructions:
-                    for value in instruction.results:
-                        self._learn(value, self._result(instruction, value))
-        return changed
+                if parameter.type in _BITS and self.edges[block] and change(block, index, parameter):
+                    touched.add(parameter)
+            for instruction in block.instructions if touched or first else ():
+                if first or not touched.isdisjoint(instruction.operands):
+                    touched.update(v for v in instruction.results if self._learn(v, self._result(instruction, v)))
+        return bool(touched)
 
-    def _learn(self, value: Value, range_: Range) -> None:
-        if value.type in _BITS:
-            self.known[value] = range_
+    def _learn(self, value: Value, range_: Range) -> bool:
+        """Note the range of an integer; whether it is new."""
+        if value.type not in _BITS or self.known.get(value) == range_:
+            return False
+        self.known[value] = range_
+        return True
 
     # parameters
 
@@ -103,18 +107,18 @@ class Ranges:
 
     def _united(self, block: Block, index: int, found: Range | None) -> Range | None:
         """A range made so large that it has room for all arguments."""
-        for source, edge in self.edges[block]:
-            passed = self._passed(source, edge, edge.arguments[index])
+        for edge in self.edges[block]:
+            passed = self._passed(edge, edge.arguments[index])
             if passed is not None:
                 found = passed if found is None else (min(found[0], passed[0]), max(found[1], passed[1]))
         return found
 
-    def _passed(self, source: Block, edge: Edge, argument: Value) -> Range | None:
+    def _passed(self, edge: Edge, argument: Value) -> Range | None:
         """The range of an argument where it passes an edge; None when it never does, as far as is known yet."""
         found = self.known.get(argument)
         if found is None:
             return None
-        relation = condition_of(source, edge)
+        relation = self.conditions[edge]
         if relation is None:
             return found
         name, left, right = relation
@@ -129,8 +133,8 @@ class Ranges:
         """The range of a parameter that counts from one constant to another in even steps."""
         starts: set[Range | None] = set()
         found: list[tuple[int, int]] = []
-        for source, edge in self.edges[block]:
-            step = self._step(source, edge, edge.arguments[index], parameter)
+        for edge in self.edges[block]:
+            step = self._step(edge, edge.arguments[index], parameter)
             if step is None:
                 starts.add(self.known.get(edge.arguments[index]))
             else:
@@ -142,10 +146,10 @@ class Ranges:
             return None
         return steps(start[0], *found[0], _BITS[parameter.type])
 
-    def _step(self, source: Block, edge: Edge, argument: Value, parameter: Value) -> tuple[int, int] | None:
+    def _step(self, edge: Edge, argument: Value, parameter: Value) -> tuple[int, int] | None:
         """What is added to a parameter where an edge leads back unless the sum is a constant: both numbers."""
         definition = argument.definition
-        relation = condition_of(source, edge)
+        relation = self.conditions[edge]
         if not isinstance(definition, Instruction) or definition.op[3:] != ".add" or relation is None:
             return None
         if definition.operands[0] is not parameter or relation[:2] != ("ne", argument):

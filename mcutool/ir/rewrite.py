@@ -13,7 +13,6 @@ from mcutool.ir import rules
 from mcutool.ir.dominance import Dominators
 from mcutool.ir.liveness import reads
 from mcutool.ir.nodes import Block, Function, Instruction, Value, resolve
-from mcutool.ir.ranges import Ranges
 from mcutool.wasm.opcodes import OPCODES
 
 COMMUTATIVE = frozenset(f"{type_}.{name}" for type_ in ("i32", "i64") for name in ("add", "mul", "and", "or", "xor"))
@@ -32,16 +31,16 @@ WIDE_OFFSET = 0xFFFF
 """Beyond it an offset makes an access much longer: a constant address is better kept and shared."""
 
 
-def simplify(function: Function) -> bool:
+def simplify(function: Function, known: rules.Known) -> bool:
     """Rewrite a function in place; whether anything changed."""
-    return _Rewriter(function).run()
+    return _Rewriter(function, known).run()
 
 
 class _Rewriter:
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, known: rules.Known) -> None:
         self.function = function
+        self.known_range = known
         self.dominators = Dominators(function)
-        self.ranges = Ranges(function, self.dominators.order)
         self.replaced: dict[Value, Value] = {}
         self.constants: dict[tuple[str, int], Instruction] = {}
         self.known: dict[tuple, list[tuple[Block, Value]]] = {}
@@ -117,7 +116,7 @@ class _Rewriter:
     def _apply_rules(self, instruction: Instruction) -> bool | None:
         """None when no rule fits; else whether the instruction is still there, rewritten."""
         for rule in rules.RULES.get(instruction.op, ()):
-            found = rules.match(rule, instruction, self.uses, self.ranges.of)
+            found = rules.match(rule, instruction, self.uses, self.known_range)
             if found is not None:
                 return self._apply(rule, found, instruction)
         return None
@@ -140,7 +139,7 @@ class _Rewriter:
             return found[term.letter]
         if isinstance(term, rules.Term):
             return self._make(term, rule, found, type_)
-        return self._constant(type_, rules.compute(term.code, rule, found, self.ranges.of))
+        return self._constant(type_, rules.compute(term.code, rule, found, self.known_range))
 
     def _make(self, term: rules.Term, rule: rules.Rule, found: dict[str, Value], type_: str) -> Value:
         """An operation inside the result of a rule: a new instruction, or what is known of it."""
@@ -175,7 +174,7 @@ class _Rewriter:
 
     def _is_worth_it(self, address: Value, offset: int, base: Value, added: int) -> bool:
         """Whether the sum never passes 32 bits, and may become superfluous or leaves a short offset."""
-        if (self.ranges.of(base)[1] + added | offset + added) >> 32:
+        if (self.known_range(base)[1] + added | offset + added) >> 32:
             return False
         return offset + added <= SHORT_OFFSET or self.uses[address] > 1
 
