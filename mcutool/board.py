@@ -24,9 +24,8 @@ from mcutool.flash.protocols import smp
 from mcutool.progress import OnProgress, ignore
 
 if TYPE_CHECKING:
+    from mcutool.built import Built
     from mcutool.emulator.probe import Gpio, Probe
-    from mcutool.image.format import Image
-    from mcutool.pipeline import Built
 
 SHOWN = 300  # bytes of output in a message
 BANNER = b" bytes for modules\r\n"  # the end of the firmware's first line
@@ -159,8 +158,7 @@ class Board:
 
     def _built(self, module: str | Path | bytes) -> Built:
         from mcutool import program
-        from mcutool.pipeline import Built
-        from mcutool.wasm.text import assemble
+        from mcutool.built import Built
 
         data = module if isinstance(module, bytes) else program.read(module)
         if data.startswith(b"\0asm"):
@@ -168,7 +166,7 @@ class Board:
         if isinstance(module, bytes):
             return Built(module, {}, {})
         if Path(module).suffix == ".wat":
-            return _build(assemble(data), self.description.name)
+            return _build(program.assembled(Path(module), data), self.description.name)
         return program.load(module, self.description)
 
     # --- the console ------------------------------------------------------------------------------------------
@@ -226,10 +224,11 @@ class Board:
         or wrong arguments, FuelExhausted after `timeout` seconds of the board's clock, when the call was stopped.
         """
         from mcutool import run
+        from mcutool.image.format import parsed
 
         if self._program is None:
             raise UsageError("no module was installed through this board", next_action="call install() first")
-        image = _parsed(self._program.image)
+        image = parsed(self._program.image)
         texts = tuple("null" if argument is None else str(argument) for argument in arguments)
         task = run.Task(invoke=name, arguments=texts)
         function, parameters, results = run.entry_of(image, task)
@@ -317,16 +316,9 @@ class Board:
 @lru_cache(BUILDS)
 def _build(binary: bytes, board: str) -> Built:
     """Test after test installs the same module."""
-    from mcutool.pipeline import build_image
+    from mcutool import program
 
-    return build_image(binary, devices.board(board))
-
-
-@lru_cache(BUILDS)
-def _parsed(image: bytes) -> Image:
-    from mcutool.image.format import parse
-
-    return parse(image)
+    return program.build(binary, devices.board(board))
 
 
 def _python_value(bits: int, kind: str) -> Any:

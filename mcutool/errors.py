@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+SMALLER_STACK = "link with a smaller stack: -Wl,-z,stack-size=4096 (clang), --stackSize 1024 (asc)"
+"""Helps where the stack lies above the data; one that lies below is cut by the window anyway."""
+SMALLER_CODE = "compile for size: -Os (clang, zig cc), -O ReleaseSmall (zig), -C opt-level=z -C lto (rustc)"
+"""Its frames and data are smaller too."""
+LARGER_BOARD = "or choose a board with more RAM, see: mcutool boards"
+
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """The question that a next action begins with after a name that does not exist, when one comes near it."""

@@ -1,29 +1,26 @@
 """Maps of the images that this user has installed or built, by the hash of the image: a board tells no more than that.
 
-This file decides where they are kept and how many. It refuses to know what a map says. Nothing depends on it: a map
-that cannot be kept or found only leaves places without names.
+This file decides how many are kept and how they are found. It refuses to know what a map says. Nothing depends on it: a
+map that cannot be kept or found only leaves places without names.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from mcutool import cache
 
 HASH = 32  # bytes, at the end of an image
 KEPT = 50
 
 
 def folder() -> Path:
-    """Where a program keeps what it can do without, on this system."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "mcutool" / "maps"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mcutool" / "maps"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcutool" / "maps"
+    """Where they lie. Raises RuntimeError when the user has no home."""
+    return cache.folder() / "maps"
 
 
 def keep(image: bytes, symbols: dict[str, Any]) -> None:

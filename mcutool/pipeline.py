@@ -6,10 +6,10 @@ Each stage is a room of its own; between two stages stands a law that is checked
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcutool import fit, report
+from mcutool.built import Built
 from mcutool.bytecode import select
 from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.callgraph import CallGraph
@@ -31,15 +31,6 @@ STAGES = ("ir", "optimised", "selected", "bytecode")
 """What `dump` may ask for."""
 
 Dump = Callable[[str, object], None]
-
-
-@dataclass(frozen=True)
-class Built:
-    """What came out: the image's bytes, the map that stays on the PC, and the report of what it takes."""
-
-    image: bytes
-    map: dict
-    report: dict
 
 
 def build_image(

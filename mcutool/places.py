@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from mcutool.errors import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK
 from mcutool.isa import TRAPS
 from mcutool.wasm.debug import Debug
-from mcutool.window import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK
 
 TEXTS = {trap.name: trap.text for trap in TRAPS}
 NAMES = {trap.text: trap.name for trap in TRAPS}

@@ -1,7 +1,8 @@
 """The program that a person names on the command line: a module to build, or an image that was built before.
 
-This file decides which kind of file it is and where the map of an image lies. It refuses to know how a module becomes
-an image (`pipeline.py`) and what either holds.
+This file decides which kind of file it is, where the map of an image lies, and that nothing is built twice. It refuses
+to know how a module becomes an image (`pipeline.py`) and what either holds. It imports both only when it comes to that:
+an image that was built before is there at once.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcutool import maps, report
-from mcutool.callgraph import CallGraph
+from mcutool import cache, maps
+from mcutool.built import Built
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
-from mcutool.image.check import complaints
-from mcutool.image.format import CONTAINER_MAGIC, parse
+from mcutool.image.format import CONTAINER_MAGIC, parse, parsed
 from mcutool.isa import FEATURES, ISA_VERSION
-from mcutool.listing import dumped
-from mcutool.pipeline import STAGES, Built, build_image
+from mcutool.progress import OnProgress, ignore
 
 MAP_ROWS = {"functions": (int, str, int, int), "positions": (int, int)}
 """Lists of a map, and the types of their rows."""
 AGAIN = "build it again"
+DEFAULTS = {"memory": None, "heap": None, "stack": None, "rodata": "ram", "refuse": True}
+"""The options of `build_image` that decide what comes out: one that says nothing new makes no other build."""
 
 
 def read(path: str | Path) -> bytes:
@@ -43,10 +44,41 @@ def load(path: str | Path, board: Board, **options: Any) -> Built:
             return _load_image(Path(path), data, board, options)
         if not data:
             raise InvalidModule("the file is empty")
-        return build_image(Path(path), board, **options)
+        return build(assembled(Path(path), data), board, **options)
     except (InvalidModule, Unsupported) as error:
         error.about(path, next_action=_other_kind(Path(path), data))
         raise
+
+
+def build(
+    module: bytes,
+    board: Board,
+    dump: Callable[[str, object], None] | None = None,
+    on_progress: OnProgress = ignore,
+    **options: Any,
+) -> Built:
+    """What `build_image` makes of the bytes of a .wasm; with the same options it is built once.
+
+    With a `dump` it is built again: the stages are what was asked for. Refusals are not remembered.
+    """
+
+
+    def translate() -> Built:
+        from mcutool.pipeline import build_image
+
+        return build_image(module, board, dump=dump or (lambda _, __: None), on_progress=on_progress, **options)
+
+    said = {name: value for name, value in options.items() if DEFAULTS[name] != value}
+    return translate() if dump else cache.once(module, board, said, translate)
+
+
+def assembled(path: Path, data: bytes) -> bytes:
+    """The bytes of a .wasm: those of the file, or what its text says."""
+    if path.suffix != ".wat" or data.startswith(b"\0asm"):
+        return data
+    from mcutool.wasm.text import assemble
+
+    return assemble(data)
 
 
 def _other_kind(path: Path, data: bytes) -> str:
@@ -60,6 +92,10 @@ def _other_kind(path: Path, data: bytes) -> str:
 
 def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) -> Built:
     """An image as it is. Raises InvalidModule when it is damaged or not of this version."""
+    from mcutool import report
+    from mcutool.callgraph import CallGraph
+    from mcutool.image.check import complaints
+
     wishes = [options.get(size) for size in ("memory", "heap", "stack")]
     if any(wish is not None for wish in wishes) or options.get("rodata") == "flash":
         raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
@@ -109,7 +145,7 @@ def _is_map(known: Any) -> bool:
 
 def check_size(image: bytes, board: Board) -> None:
     """Raises DoesNotFit when the board has not the flash or the RAM for the image."""
-    room, needed = board.chip.map.slot.size, parse(image).ram
+    room, needed = board.chip.map.slot.size, parsed(image).ram
     if len(image) > room:
         raise DoesNotFit(
             f"the image has {len(image)} bytes, the slot of {board.name} has {room}",
@@ -122,9 +158,14 @@ def check_size(image: bytes, board: Board) -> None:
         )
 
 
-def printer(stage: str | None) -> Callable[[str, object], None]:
-    """A dump for `build_image` that prints one stage, or nothing. Raises UsageError when there is no such stage."""
-    if stage is not None and stage not in STAGES:
+def printer(stage: str | None) -> Callable[[str, object], None] | None:
+    """A dump for `build` that prints one stage. Raises UsageError when there is no such stage."""
+    if stage is None:
+        return None
+    from mcutool.listing import dumped
+    from mcutool.pipeline import STAGES
+
+    if stage not in STAGES:
         raise UsageError(f"there is no stage {stage!r}", next_action=f"use one of: {', '.join(STAGES)}")
     return lambda reached, what: print(dumped(what)) if reached == stage else None
 

@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mcutool import values
+from mcutool.built import Built
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError, did_you_mean
 from mcutool.feeding import Feeder, Source
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
-from mcutool.image.format import EXPORT_KINDS, Image, parse, starts
-from mcutool.image.link import LETTERS
+from mcutool.image.format import EXPORT_KINDS, LETTERS, Image, parsed, starts
 from mcutool.install import check_runtime
 from mcutool.isa import TRAPS
-from mcutool.pipeline import Built
 from mcutool.places import Places
 from mcutool.program import check_size
 from mcutool.progress import OnProgress, ignore
@@ -121,7 +120,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     Returns the outcome, with the error in it when time or fuel ran out. Raises UsageError when what is to be called
     does not exist, DoesNotFit when the image is too large for the slot, ImageRefused when the board does not take it.
     """
-    image = parse(built.image)
+    image = parsed(built.image)
     function, parameters, results = entry_of(image, task)
     arguments = converted(task, parameters)
     check_size(built.image, board)
@@ -166,7 +165,7 @@ def _call_or_stop(session: Session, call: Call, feeder: Feeder, task: Task, outc
 
 def reads_input(image: bytes) -> bool:
     """Whether the program can read its standard input; nobody should have to end an input that nobody wants."""
-    return any(row["name"] == "fd_read" for row in parse(image).imports)
+    return any(row["name"] == "fd_read" for row in parsed(image).imports)
 
 
 def check(image: bytes, task: Task) -> None:
@@ -178,7 +177,7 @@ def check(image: bytes, task: Task) -> None:
             f"arguments and environment take {needed} bytes, a board has {ROOM_FOR_STRINGS} for them",
             next_action="give the program less, or give it as standard input",
         )
-    converted(task, entry_of(parse(image), task)[1])
+    converted(task, entry_of(parsed(image), task)[1])
 
 
 def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tuple[str, ...]]:

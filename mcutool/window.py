@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mcutool.errors import DoesNotFit, UsageError
+from mcutool.errors import LARGER_BOARD, SMALLER_CODE, SMALLER_STACK, DoesNotFit, UsageError
 from mcutool.image.link import MemoryPlan
 from mcutool.rodata import ReadOnly
 from mcutool.wasm.module import Instruction, MemoryType, Module
@@ -31,12 +31,6 @@ LINKER_STACKS = (1 << 16, 1 << 20, 1 << 23, 1 << 24)
 ASC_STACK = 1 << 15
 """AssemblyScript's; it has no bss, and aligns the stack pointer like its data."""
 ALIGNMENT = 16
-
-SMALLER_STACK = "link with a smaller stack: -Wl,-z,stack-size=4096 (clang), --stackSize 1024 (asc)"
-"""Helps where the stack lies above the data; one that lies below is cut by the window anyway."""
-SMALLER_CODE = "compile for size: -Os (clang, zig cc), -O ReleaseSmall (zig), -C opt-level=z -C lto (rustc)"
-"""Its frames and data are smaller too."""
-LARGER_BOARD = "or choose a board with more RAM, see: mcutool boards"
 
 
 @dataclass(frozen=True)

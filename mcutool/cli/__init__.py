@@ -57,6 +57,8 @@ defaults, each weaker than the one before it:
   the environment    MCUTOOL_BOARD, MCUTOOL_PORT, MCUTOOL_BAUD
   pyproject.toml     board, port and baud in [tool.mcutool] of the nearest file above that has it
 
+An image that was built before comes from the user's cache folder; MCUTOOL_CACHE=0 in the environment builds it anew.
+
 exit codes:
 {codes}
 

@@ -37,7 +37,7 @@ from mcutool.cli.options import (
 from mcutool.cli.progress import Stages
 
 if TYPE_CHECKING:
-    from mcutool.pipeline import Built
+    from mcutool.built import Built
     from mcutool.progress import OnProgress
     from mcutool.run import Outcome, Session
 

@@ -6,13 +6,16 @@ This file decides how a run's limits and counts are taken from the machine. It r
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mcutool.devices import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.emulator.profile import Profile
 from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
+
+if TYPE_CHECKING:
+    from mcutool.emulator.profile import Profile
 
 MEASURED = "vm_call"
 START_UP = 0.1
@@ -24,7 +27,7 @@ class EmulatedSession:
 
     def __init__(self, board: Board, on_text: Callable[[bytes], None], measure: bool = False) -> None:
         self._machine = Machine(board, board.firmware)
-        self._profile = Profile(self._machine, MEASURED) if measure else None
+        self._profile = _profile(self._machine) if measure else None
         self._line = EmulatedLink(self._machine)
         self._on_text = on_text
         self._started = False
@@ -54,3 +57,9 @@ class EmulatedSession:
             return None, None
         counts = self._profile.counts()
         return counts.instructions, counts.cycles
+
+
+def _profile(machine: Machine) -> Profile:
+    from mcutool.emulator.profile import Profile  # only a run with counts waits for the counter
+
+    return Profile(machine, MEASURED)

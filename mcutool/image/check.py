@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, NONE, Image
-from mcutool.image.link import LETTERS
+from mcutool.image.format import EXPORT_KINDS, LETTERS, MEMORY_FLASH, NONE, Image
 
 SIGNATURE = re.compile("[{0}]*>[{0}]*".format("".join(LETTERS.values())))
 FUNCTION = EXPORT_KINDS.index("function")

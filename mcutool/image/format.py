@@ -9,7 +9,9 @@ section and string offsets count from the start of the payload, code offsets in 
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from construct import ConstructError, Int8ul, Int16ul, Int32ul, Struct
 
@@ -29,6 +31,8 @@ MEMORY_PARTIAL, MEMORY_FLASH = 1, 2
 bits lies below its window, read-only and in flash."""
 
 EXPORT_KINDS = ("function", "table", "memory", "global", "tag")
+LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e", "exnref": "x"}
+"""Value types in the texts of signatures, as in "ii>l"."""
 
 _U8, _U16, _U32 = "uint8_t", "uint16_t", "uint32_t"
 _CONSTRUCT = {_U8: Int8ul, _U16: Int16ul, _U32: Int32ul}
@@ -281,6 +285,12 @@ def parse(image: bytes) -> Image:
         raise InvalidModule(f"the image is damaged: {error}", next_action="build it again") from None
 
 
+@lru_cache(16)
+def parsed(image: bytes) -> Image:
+    """What `parse` gives, once for each image: for those who only read in it."""
+    return parse(image)
+
+
 def code_position(image: bytes) -> int:
     """The byte of a sound image at which its code begins."""
     head = _container.parse(image)
@@ -331,8 +341,9 @@ def _parse_section(payload: bytes, index: int, name: str) -> list[dict]:
         raise ValueError(f"section {name} ends beyond the payload")
     starts = range(place.offset, place.offset + place.count * size, size)
     if name in ("code", "strings"):  # long and plain: construct would take microseconds a byte
-        key = RECORDS[name][0][1]
-        return [{key: int.from_bytes(payload[start : start + size], "little")} for start in starts]
+        key, letter = RECORDS[name][0][1], "BH"[size - 1]
+        values = struct.unpack_from(f"<{place.count}{letter}", payload, place.offset)
+        return [{key: value} for value in values]
     return [_plain(_records[name].parse(payload[start : start + size])) for start in starts]
 
 

@@ -14,7 +14,7 @@ from mcutool import hostapi
 from mcutool.bytecode.layout import CompiledFunction, Handler
 from mcutool.encoding import ESCAPE, STUB_CODE, walk
 from mcutool.errors import Unsupported, printable
-from mcutool.image.format import EXPORT_KINDS, MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image
+from mcutool.image.format import EXPORT_KINDS, LETTERS, MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image
 from mcutool.isa import BY_NAME, FEATURES, ISA_VERSION
 from mcutool.wasm.module import (
     ExternalType,
@@ -29,8 +29,6 @@ from mcutool.wasm.module import (
 )
 from mcutool.wasm.types import Structures, matches, renamed, renamed_function
 
-LETTERS = {"i32": "i", "i64": "l", "f32": "f", "f64": "d", "funcref": "p", "externref": "e", "exnref": "x"}
-"""Value types in the signature strings of an image, as in "ii>l"."""
 SLOTS = {"i64": 2, "f64": 2}
 EXCEPTIONS = 32
 """Exceptions that may be alive at a time in a bundle that has tags."""

@@ -17,8 +17,8 @@ from mcutool import fit, values
 from mcutool.devices import Board
 from mcutool.errors import Error, InvalidModule, Unsupported
 from mcutool.flash.protocols import smp
-from mcutool.image.format import EXPORT_KINDS
-from mcutool.image.link import LETTERS, CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
+from mcutool.image.format import EXPORT_KINDS, LETTERS
+from mcutool.image.link import CompiledModule, Linker, LinkError, MemoryPlan, arena_bytes
 from mcutool.isa import TRAP_NUMBERS, TRAPS
 from mcutool.pipeline import load, translate
 from mcutool.run import Session
