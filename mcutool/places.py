@@ -107,6 +107,10 @@ class Places:
             return None
         return self._positions[index][1]
 
+    def source(self, offset: int | None) -> str | None:
+        """FILE:LINE of a byte of the .wasm, in the innermost function where some were inlined; None when unknown."""
+        return None if offset is None else self._debug.line(offset)
+
     def trap(self, kind: str, frames: Iterable[tuple[int, int]]) -> dict[str, Any]:
         """The object that stands for a trap in `run --json`; `frames` are (function, halfword), innermost first.
 

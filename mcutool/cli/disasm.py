@@ -1,7 +1,10 @@
 """List the bytecode of a module or of an image, function by function.
 
+Beside each instruction stand the cycles that its handler in the board's runtime takes by a model of the core with zero
+wait states, and where it comes from: the byte of APP.wasm, and the line of the source if that has debug information.
+
 examples:
-  mcutool disasm app.wasm
+  mcutool disasm app.wasm                                       # cycles of a Cortex-M4F
   mcutool disasm app.mcu --board microbit --json                # for a script
 """
 
@@ -24,14 +27,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import listing, program
+    from mcutool.emulator.estimate import estimates
     from mcutool.image.format import parse
 
     board = devices.board(options.board)
     with Stages() as stages:
         built = program.load(options.app, board, on_progress=stages)
-    functions = list(listing.listings(parse(built.image), built.map))
+    costs = estimates(board) if board.has_firmware else None
+    functions = list(listing.listings(parse(built.image), built.map, costs))
     if options.json:
         print(json.dumps([dataclasses.asdict(function) for function in functions]))
     else:
-        print("\n\n".join(map(listing.render, functions)))
+        print(listing.render_all(functions, board.chip.core.name if costs else None))
     return 0

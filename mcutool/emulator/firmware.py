@@ -104,6 +104,20 @@ def read_firmware(source: Path | str | bytes) -> Firmware:
     return Firmware(segments, _code(elf, symbols), _functions(symbols))
 
 
+def read_object(source: Path, name: str) -> bytes:
+    """A constant of the firmware; gcc puts a number behind the name of one that is static in a function.
+
+    Raises KeyError when the file has none of that name, OSError or ELFError when it is none of ours.
+    """
+    elf = ELFFile(io.BytesIO(source.read_bytes()))
+    for entry in _symbols(elf):
+        if entry.kind == _OBJECT and entry.name.partition(".")[0] == name:
+            section = elf.get_section(entry.section)
+            start = entry.value - section["sh_addr"]
+            return section.data()[start : start + entry.size]
+    raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class _Entry:
     """A row of the symbol table (Elf32_Sym)."""
@@ -116,7 +130,7 @@ class _Entry:
 
 
 _ENTRY = struct.Struct("<IIIBBH")
-_FUNCTION = 2  # STT_FUNC
+_OBJECT, _FUNCTION = 1, 2  # STT_OBJECT, STT_FUNC
 
 
 def _symbols(elf: ELFFile) -> list[_Entry]:

@@ -13,8 +13,9 @@ import base64
 import inspect
 import io
 import zlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from elftools.dwarf.compileunit import CompileUnit
@@ -43,6 +44,7 @@ DAMAGED = (
 """What pyelftools raises, beside its own, when the sections are not what they should be."""
 GENERATIONS = 4  # from an inlined function to the entry with its name
 
+T = TypeVar("T")
 Call = tuple[str | None, str | None]
 """The name of an inlined function, None for the function that has the code; and FILE:LINE in it, None if unknown."""
 
@@ -67,20 +69,34 @@ class Debug:
         self._packed: dict[str, str] = symbols.get("debug_sections", {})
         self._dwarf: DWARFInfo | None = None
         self._units: list[tuple[list[tuple[int, int]], CompileUnit]] = []
+        self._lines: dict[int, _Lines] = {}
 
     def calls(self, offset: int) -> list[Call]:
         """The function that a byte of the .wasm belongs to, after what was inlined there: innermost first."""
-        from elftools.common.exceptions import DWARFError, ELFError
+        found = self._found(offset, lambda unit, address: list(_calls(unit, self._lines_of(unit), address)))
+        return found or [(None, None)]
 
-        if not self._packed:
-            return [(None, None)]
-        try:
-            address = offset - self._code
-            for unit in self._units_at(address):
-                return list(_calls(unit, address))
-        except (DWARFError, ELFError, *DAMAGED):
-            pass
-        return [(None, None)]
+    def line(self, offset: int) -> str | None:
+        """FILE:LINE of a byte of the .wasm, in the innermost function."""
+        return self._found(offset, lambda unit, address: self._lines_of(unit).at(address))
+
+    def _found(self, offset: int, search: Callable[[CompileUnit, int], T]) -> T | None:
+        """What the unit that has the byte says; None when there is none, or its information makes no sense."""
+        if self._packed:
+            from elftools.common.exceptions import DWARFError, ELFError
+
+            try:
+                address = offset - self._code
+                for unit in self._units_at(address):
+                    return search(unit, address)
+            except (DWARFError, ELFError, *DAMAGED):
+                pass
+        return None
+
+    def _lines_of(self, unit: CompileUnit) -> _Lines:
+        if unit.cu_offset not in self._lines:
+            self._lines[unit.cu_offset] = _Lines(unit.dwarfinfo.line_program_for_CU(unit))
+        return self._lines[unit.cu_offset]
 
     def _units_at(self, address: int) -> Iterator[CompileUnit]:
         if self._dwarf is None:
@@ -124,16 +140,29 @@ def _ranges(die: DIE) -> Iterator[tuple[int, int]]:
 # --- Lines ------------------------------------------------------------------------------------------------------------
 
 
-def _line(program: Any, address: int) -> str | None:
-    """FILE:LINE of an address, from the line number program of its unit."""
+class _Lines:
+    """The line number program of a unit."""
+
+    def __init__(self, program: Any) -> None:
+        self.header = program.header
+        self._rows = sorted(_rows(program))  # [begin, end), file, line
+
+    def at(self, address: int) -> str | None:
+        """FILE:LINE of an address."""
+        index = bisect_right(self._rows, address, key=lambda row: row[0]) - 1
+        if index < 0 or address >= self._rows[index][1]:
+            return None
+        return _place(self.header, *self._rows[index][2:])
+
+
+def _rows(program: Any) -> Iterator[tuple[int, int, int, int]]:
     before, start = None, 0
     for state in (entry.state for entry in program.get_entries() if entry.state is not None):
         if before is None or before.end_sequence:
             start = state.address  # 0 for a function that the linker left out
-        elif start and before.line and before.address <= address < state.address:
-            return _place(program.header, before.file, before.line)
+        elif start and before.line and before.address < state.address:
+            yield before.address, state.address, before.file, before.line
         before = state
-    return None
 
 
 def _place(header: Any, number: int, line: int) -> str:
@@ -148,14 +177,13 @@ def _place(header: Any, number: int, line: int) -> str:
 # --- Inlined functions ------------------------------------------------------------------------------------------------
 
 
-def _calls(unit: CompileUnit, address: int) -> Iterator[Call]:
+def _calls(unit: CompileUnit, lines: _Lines, address: int) -> Iterator[Call]:
     """Innermost first; each inlined function says where it was called from in the one around it."""
-    program: Any = unit.dwarfinfo.line_program_for_CU(unit)
-    source = _line(program, address)
+    source = lines.at(address)
     for die in reversed(list(_inlined(unit.get_top_DIE(), address))):
         yield _name(die), source
         file, line = (die.attributes.get(f"DW_AT_call_{what}") for what in ("file", "line"))
-        source = _place(program.header, file.value, line.value) if file and line else None
+        source = _place(lines.header, file.value, line.value) if file and line else None
     yield None, source
 
 
