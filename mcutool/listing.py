@@ -90,12 +90,3 @@ def _render_line(line: Line) -> str:
     cycles = "" if line.cycles is None else f"[{'/'.join(map(str, line.cycles)) or 'C'}]"
     place = "" if line.wasm_offset is None else f"; {line.wasm_offset:#x} {line.source or ''}"
     return f"  {line.position:6}  {halfwords + more:<24}{line.text:<36}{cycles:>7}  {place}".rstrip()
-
-
-def dumped(what: object) -> str:
-    """What a stage of the pipeline gives: the IR shows itself, code that is not linked yet is disassembled."""
-    halfwords = getattr(what, "halfwords", None)
-    if halfwords is None:
-        return str(what)
-    lines = [f"  {position:6}  {text}" for position, _, text in disassemble(halfwords)]
-    return "\n".join([f"{getattr(what, 'name', '')}:", *lines])

@@ -27,10 +27,8 @@ from mcutool.wasm.text import assemble
 from mcutool.wasm.validate import validate
 from mcutool.window import Wishes
 
-STAGES = ("ir", "optimised", "selected", "bytecode")
-"""What `dump` may ask for."""
-
 Dump = Callable[[str, object], None]
+"""Is told of each stage of dumps.py, with what it gave."""
 
 
 def build_image(
@@ -53,6 +51,7 @@ def build_image(
     """
     on_progress(Progress("read", 0, 1))
     module = load(source)
+    dump("read", module)
     shadow = ShadowStack(module)
     functions = translate(module, shadow.listening(dump), on_progress)
     on_progress(Progress("link", 0, 1))
@@ -67,6 +66,7 @@ def build_image(
         functions[-1:] = lower([build.build_instantiation(placed)])
     compiled = CompiledModule("", placed, functions, [window.plan for window in plan.windows])
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
+    dump("linked", linker)
     image = linker.image.build()
     symbols = linker.map() | source_lines(module)
     told = report.of_image(linker.image, len(image), board, symbols, calls, shadow.bounds(calls))
@@ -106,6 +106,7 @@ def lower(
         dump("selected", function)
         allocation = allocate.allocate(function, select.TARGET)
         law.check_allocation(function, allocation)
+        dump("allocated", (function, allocation))
         functions.append(compile_function(function, allocation))
         dump("bytecode", functions[-1])
     return functions

@@ -15,7 +15,7 @@ from typing import Any
 from mcutool import cache, maps
 from mcutool.built import Built
 from mcutool.devices import Board
-from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError
+from mcutool.errors import DoesNotFit, InvalidModule, Unsupported, UsageError, choose_from, printable
 from mcutool.image.format import CONTAINER_MAGIC, parse, parsed
 from mcutool.isa import FEATURES, ISA_VERSION
 from mcutool.progress import OnProgress, ignore
@@ -162,12 +162,16 @@ def printer(stage: str | None) -> Callable[[str, object], None] | None:
     """A dump for `build` that prints one stage. Raises UsageError when there is no such stage."""
     if stage is None:
         return None
-    from mcutool.listing import dumped
-    from mcutool.pipeline import STAGES
+    from mcutool.dumps import ALL, STAGES, shown
 
-    if stage not in STAGES:
-        raise UsageError(f"there is no stage {stage!r}", next_action=f"use one of: {', '.join(STAGES)}")
-    return lambda reached, what: print(dumped(what)) if reached == stage else None
+    if stage not in (*STAGES, ALL):
+        raise UsageError(f"there is no stage {stage!r}", next_action=choose_from(stage, [*STAGES, ALL]))
+
+    def show(reached: str, what: object) -> None:
+        if (text := shown(stage, reached, what)) is not None:
+            print(printable(text))
+
+    return show
 
 
 def save(built: Built, path: Path) -> None:

@@ -3,7 +3,7 @@
 examples:
   mcutool build app.wasm                                        # app.mcu, for an emulated Cortex-M4F
   mcutool build app.wasm -o blinky.mcu --board microbit --stack 2k# with 2 KB of stack in linear memory
-  mcutool build app.wat --dump optimised                        # what each function became
+  mcutool build app.wat --dump optimised                        # what each function became; or all stages
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from mcutool.cli.info import render
 from mcutool.cli.options import add_board, add_sizes, sizes
 from mcutool.cli.progress import Stages
 
+DUMPS = "read, ir, optimised, selected, allocated, bytecode, linked, or all"
+"""The names in dumps.py, which is slow to import; a test compares them."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", metavar="APP", help="the module: APP.wasm or APP.wat")
     parser.add_argument("-o", dest="output", metavar="APP.mcu", help="the image (default: beside the module)")
     add_board(parser)
     add_sizes(parser)
-    parser.add_argument("--dump", metavar="STAGE", help="print what each function is after that stage")
+    parser.add_argument("--dump", metavar="STAGE", help=f"print the program after that stage: {DUMPS}")
     parser.add_argument("--json", action="store_true", help="print the report as one object")
 
 
