@@ -149,7 +149,7 @@ class _Allocator:
         self._join_in_place()
         across = {value for kept in self.lifetimes.across.values() for value in kept}
         weights = self._weigh()
-        classes = sorted(set(self.class_of.values()), key=lambda c: (-weights[c], _start(c)))
+        classes = sorted(weights, key=lambda c: (-weights[c], _start(c), c.members[0].number))
         waiting = [c for c in classes if c.members[0] not in self.result.slot]
         for first in (True, False):
             for class_ in waiting:
