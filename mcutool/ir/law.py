@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcutool.ir.dominance import Dominators
-from mcutool.ir.liveness import Lifetimes
+from mcutool.ir.liveness import Lifetimes, reads
 from mcutool.ir.nodes import LEAVING, Block, Function, Instruction, Value
 from mcutool.wasm.opcodes import OPCODES
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mcutool.ir.allocate import Allocation
 
 _SIGNATURES = {
-    opcode.name: (opcode.parameters, opcode.results)
+    opcode.name: ([*opcode.parameters], [*opcode.results])
     for opcode in OPCODES
     if opcode.parameters is not None and opcode.results is not None
 }
@@ -48,9 +48,10 @@ def check_ssa(function: Function) -> None:
     defined = _definitions(function)
     dominators = Dominators(function)
     for block in function.blocks:
+        everything = [*block.everything]
         if dominators.reaches(block):
-            _check_uses(function, block, defined, dominators)
-        for instruction in block.everything:
+            _check_uses(function, block, everything, defined, dominators)
+        for instruction in everything:
             _check_types(function, instruction)
 
 
@@ -78,21 +79,30 @@ def _check_end(function: Function, block: Block, known: set[Block]) -> None:
     for edge in edges:
         if edge.target not in known or edge.target is function.entry:
             raise LawBroken(f"{function.name}: b{block.number} jumps to b{edge.target.number}, which is no target")
-        if [v.slots for v in edge.arguments] != [v.slots for v in edge.target.parameters]:
+        given, wanted = edge.arguments, edge.target.parameters
+        if (given or wanted) and [v.slots for v in given] != [v.slots for v in wanted]:
             raise LawBroken(f"{function.name}: the arguments from b{block.number} do not fit b{edge.target.number}")
 
 
 def _check_uses(
-    function: Function, block: Block, defined: dict[Value, tuple[Block, int]], dominators: Dominators
+    function: Function,
+    block: Block,
+    everything: list[Instruction],
+    defined: dict[Value, tuple[Block, int]],
+    dominators: Dominators,
 ) -> None:
-    for index, instruction in enumerate(block.everything):
-        used = [*instruction.operands, *(value for edge in instruction.edges for value in edge.arguments)]
-        for value in used:
-            place = defined.get(value)
-            if place is None:
+    above: set[Block] = set()  # blocks that are known to dominate this one
+    for index, instruction in enumerate(everything):
+        for value in reads(instruction):
+            where, place = defined.get(value, (None, 0))
+            if where is None:
                 raise LawBroken(f"{function.name}: {value} is used in b{block.number} and defined nowhere")
-            above = place[1] < index if place[0] is block else dominators.dominates(place[0], block)
-            if not above:
+            if where is block:
+                fits = place < index
+            else:
+                fits = where in above or dominators.dominates(where, block)
+                above.add(where)
+            if not fits:
                 raise LawBroken(f"{function.name}: {value} is used in b{block.number} before its definition")
 
 
@@ -100,8 +110,8 @@ def _check_types(function: Function, instruction: Instruction) -> None:
     signature = _SIGNATURES.get(instruction.op)
     if signature is None:
         return
-    given = tuple(v.type for v in instruction.operands), tuple(v.type for v in instruction.results)
-    if given != signature:
+    given, made = signature
+    if [v.type for v in instruction.operands] != given or [v.type for v in instruction.results] != made:
         raise LawBroken(f"{function.name}: {instruction} does not fit its signature")
 
 
