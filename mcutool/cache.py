@@ -7,7 +7,6 @@ MCUTOOL_CACHE=0 in the environment turns it off.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import sys
@@ -18,6 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from mcutool import STARTED
 from mcutool.built import Built
 from mcutool.devices import Board
 
@@ -39,25 +39,27 @@ def folder() -> Path:
 
 def once(module: bytes, board: Board, options: dict[str, Any], build: Callable[[], Built]) -> Built:
     """What `build` makes of the module, or has made of it before."""
-    if os.environ.get(VARIABLE) == "0" or not tool():
+    if os.environ.get(VARIABLE) == "0" or not (ours := tool()):
         return build()
     facts = repr((board, sorted(options.items()))).encode()
-    key = hashlib.sha256(tool() + hashlib.sha256(facts).digest() + module).hexdigest()
+    key = hashlib.sha256(ours + hashlib.sha256(facts).digest() + module).hexdigest()
     built = find(key)
     if built is None:
         built = build()
-        keep(key, built)
+        if tool() == ours:
+            keep(key, built)
     return built
 
 
-@functools.cache
 def tool() -> bytes:
     """The tool itself, every line of it, since its version tells nothing of a change in a checkout; nothing where its
-    sources do not lie."""
+    sources do not lie, or may be others than those that run."""
     hash_ = hashlib.sha256()
     with suppress(OSError):
         sources = sorted(Path(__file__).parent.rglob("*.py"))
         for source in sources:
+            if source.stat().st_mtime > STARTED:
+                return b""
             hash_.update(hashlib.sha256(source.read_bytes()).digest())
         return hash_.digest() if sources else b""
     return b""

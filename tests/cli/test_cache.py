@@ -101,11 +101,20 @@ def test_another_module_board_option_or_tool_is_another_build(
 def test_a_line_of_the_tool_makes_it_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "room").mkdir()
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
-    told = [cache.tool.__wrapped__()]
+    told = [cache.tool()]
     for text in ("one", "two"):
         (tmp_path / "room" / "file.py").write_text(text, encoding="utf-8")
-        told.append(cache.tool.__wrapped__())
+        assert cache.tool() == b"", "it was changed after this process had begun to read it"
+        os.utime(tmp_path / "room" / "file.py", (0, 0))
+        told.append(cache.tool())
     assert len(set(told)) == 3 and told[0] == b"", "without its sources nobody knows"
+
+
+def test_a_tool_that_changes_on_the_way_keeps_nothing(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter((b"before", b"after"))
+    monkeypatch.setattr(cache, "tool", lambda: next(told))
+    program.load(LIFE, BOARD)
+    assert not builds.exists()
 
 
 def test_without_the_sources_nothing_is_kept(builds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
