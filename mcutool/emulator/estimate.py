@@ -84,6 +84,8 @@ class Estimates:
         return self._known[row]
 
     def _ways(self, row: Row) -> Iterator[Way]:
+        if row.opcode >= len(self._handlers):  # of a newer table than the firmware's
+            raise Unknown
         begin = self._handlers[row.opcode]
         name = self._firmware.function_at(begin)
         if not name:
