@@ -27,6 +27,9 @@ void vm_execute(struct vm *vm) {
 
     LOAD_STATE();
 next:
+#ifdef VM_COUNT
+    VM_COUNT(pc - vm->code);
+#endif
     w = *pc;
     switch (w & 0xff) {
 #define HANDLERS_PLAIN
