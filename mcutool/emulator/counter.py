@@ -71,6 +71,9 @@ class _CounterStructure(ctypes.Structure):
         ("was_sequential", ctypes.c_bool),
         ("branch_count", ctypes.c_uint64),
         ("branches", _BranchStructure * BRANCHES),
+        *((name, ctypes.c_uint64) for name in ("slow_base", "slow_size", "slow_reads", "unaligned")),
+        ("write_register", ctypes.c_void_p),
+        ("status_register", ctypes.c_int),
     ]
 
 
@@ -94,16 +97,26 @@ class FastCounter:
         counter.stack_register, counter.link_register = arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR
         self._settle = loaded.counter_settle
         self._settle.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_bool]
-        self._pointer = ctypes.addressof(counter)
+        self._pointer, self._handle = ctypes.addressof(counter), engine.handle
+        self._hook(unicorn.UC_HOOK_CODE, loaded.counter_on_instruction)
+        engine.count_by((ctypes.c_uint64 * 3).from_buffer(counter))
+
+    def _hook(self, kind: int, function: Any) -> None:
         handle = ctypes.c_size_t()
         status = binding.uclib.uc_hook_add(
-            engine.handle, ctypes.byref(handle), unicorn.UC_HOOK_CODE,
-            ctypes.cast(loaded.counter_on_instruction, ctypes.c_void_p), ctypes.c_void_p(self._pointer),
-            ctypes.c_uint64(1), ctypes.c_uint64(0),
+            self._handle, ctypes.byref(handle), kind, ctypes.cast(function, ctypes.c_void_p),
+            ctypes.c_void_p(self._pointer), ctypes.c_uint64(1), ctypes.c_uint64(0),
         )  # fmt: skip
         if status != unicorn.UC_ERR_OK:
             raise RuntimeError(f"unicorn refused the counter: error {status}")
-        engine.count_by((ctypes.c_uint64 * 3).from_buffer(counter))
+
+    def watch(self, base: int, size: int) -> None:
+        """Count also `slow_reads`, the words read as data from these bytes, and accesses that are `unaligned`."""
+        counter = self._counter
+        counter.slow_base, counter.slow_size = base, size
+        counter.write_register = ctypes.cast(binding.uclib.uc_reg_write, ctypes.c_void_p)
+        counter.status_register = arm.UC_ARM_REG_EPSR
+        self._hook(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._library.counter_on_access)
 
     @property
     def running(self) -> bool:
@@ -118,6 +131,14 @@ class FastCounter:
         """Instructions executed outside flash and RAM."""
         return self._counter.elsewhere
 
+    @property
+    def slow_reads(self) -> int:
+        return self._counter.slow_reads
+
+    @property
+    def unaligned(self) -> int:
+        return self._counter.unaligned
+
     def suspend(self, suspended: bool) -> None:
         """While suspended nothing is counted: an exception handler runs."""
         self._counter.suspended = suspended
@@ -131,7 +152,7 @@ class FastCounter:
         for array in self._arrays:
             ctypes.memset(array, 0, ctypes.sizeof(array))
         counter = self._counter
-        counter.calls = counter.elsewhere = counter.branch_count = 0
+        counter.calls = counter.elsewhere = counter.branch_count = counter.slow_reads = counter.unaligned = 0
         counter.running = False
         counter.previous = counter.next = NOWHERE
 
@@ -180,12 +201,16 @@ class SlowCounter:
     def clear(self) -> None:
         self._sites.clear()
         self._branches.clear()
-        self.calls = 0
+        self.calls = self.slow_reads = self.unaligned = 0
         self.running = False
         self._previous = self._next = self._end = self._stack = NOWHERE
 
     def suspend(self, suspended: bool) -> None:
         self._suspended = suspended
+
+    def watch(self, base: int, size: int) -> None:
+        self._slow = range(base, base + size)
+        self._engine.uc.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._on_access)
 
     def state(self) -> tuple:
         position = self.running, self._suspended, self._end, self._stack, self._previous, self._next
@@ -259,6 +284,13 @@ class SlowCounter:
         if self._previous != NOWHERE and address != self._next:
             self._jumped(address)
         self._previous = self._next = NOWHERE
+
+    def _on_access(self, uc: object, kind: int, address: int, size: int, value: int, data: object) -> None:
+        self._engine.end_block()
+        if self.running and not self._suspended:
+            if kind == unicorn.UC_MEM_READ and address in self._slow:
+                self.slow_reads += 2 if size == 8 else 1
+            self.unaligned += address & (min(size, 4) - 1) != 0
 
     def settle(self, address: int, completed: bool) -> None:
         # Unicorn's own counter comes first: what it does not begin is not announced here, so there is nothing to undo.

@@ -5,7 +5,7 @@ which peripherals exist and what time it is: it counts instructions and says why
 
 Rules that look odd here each guard against a silent mistake of Unicorn 2.1.4:
 - no UC_MODE_MCLASS: that flag forces a Cortex-M33 whatever model was asked for;
-- peripherals by `mmio_map` only: other memory hooks corrupt the IT state of the block;
+- peripherals by `mmio_map` only: other memory hooks corrupt the IT state of the block, unless they repair it;
 - a count is always passed: without one the PC that callbacks see is wrong, and switching flushes all translations;
 - never `emu_stop` from a peripheral: the access would be done again; the engine's own limit is lowered instead.
 """
@@ -394,6 +394,10 @@ class Engine:
         except IndexError:
             return 0
 
+    def end_block(self) -> None:
+        """For a memory hook: take away the IT state that would be carried into the next block."""
+        self._epsr.write(self._epsr.read()[0] & ~((3 << 25) | (0x3F << 10)))
+
     # --- Callbacks ----------------------------------------------------------------------------------------------------
 
     def _on_interrupt(self, uc: Uc, number: int, data: object) -> None:
@@ -405,8 +409,8 @@ class Engine:
         return False
 
     def _on_protected(self, uc: Uc, access: int, address: int, size: int, value: int, data: object) -> bool:
-        """A store to read-only memory: swallowed, told to the flash controller, with the IT state repaired."""
-        self._epsr.write(self._epsr.read()[0] & ~((3 << 25) | (0x3F << 10)))
+        """A store to read-only memory: swallowed and told to the flash controller."""
+        self.end_block()
         self.on_protected_write(address, size, value & ((1 << (8 * size)) - 1))
         self.limit()
         return True

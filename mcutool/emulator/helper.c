@@ -4,8 +4,9 @@
  * instruction (UC_HOOK_CODE). It decides what happened between two instructions: a taken branch, or slots of an IT block
  * that failed their condition (Unicorn does not report those). It ends the slice instead of Unicorn's own counter, since
  * two callbacks for each instruction would halve the speed. And it stops measured code at a transfer of several words
- * that is not aligned, which Unicorn performs and no Cortex-M does. It refuses to know cycles: profile.py turns the
- * counts into them. counter.py is its other half, and says the same in Python.
+ * that is not aligned, which Unicorn performs and no Cortex-M does. Where somebody asks, it counts the accesses to memory
+ * that wait states make dearer. It refuses to know cycles: profile.py turns the counts into them. counter.py is its
+ * other half, and says the same in Python.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +15,8 @@
 #define IT_SLOTS 4 /* the most that one IT instruction governs */
 #define NOWHERE UINT64_MAX
 #define BRANCHES 32 /* remembered */
+#define IT_STATE (3u << 25 | 0x3Fu << 10) /* of EPSR */
+#define MEMORY_READ 16 /* UC_MEM_READ */
 
 /* The counts of one halfword address. */
 struct site {
@@ -38,6 +41,7 @@ struct branch {
 typedef int read_registers(void *engine, int *numbers, void **values, int count);
 typedef int read_memory(void *engine, uint64_t address, void *bytes, uint64_t size);
 typedef int stop_engine(void *engine);
+typedef int write_register(void *engine, int number, const void *value);
 
 struct counter {
     uint64_t progress;   /* instructions announced in this slice */
@@ -60,6 +64,11 @@ struct counter {
     bool was_sequential; /* of the last counted instruction, to take it back */
     uint64_t branch_count;
     struct branch branches[BRANCHES]; /* the last ones that were taken; number n is at n % BRANCHES */
+    uint64_t slow_base, slow_size; /* memory that may have wait states, in bytes */
+    uint64_t slow_reads;           /* words or parts of one that were read from it as data */
+    uint64_t unaligned;            /* accesses to any memory that are not aligned */
+    write_register *write_register;
+    int status_register; /* EPSR */
 };
 
 static struct site *find(struct counter *counter, uint64_t address)
@@ -210,6 +219,23 @@ void counter_on_instruction(void *engine, uint64_t address, uint32_t size, void 
         return;
     }
     count(counter, engine, address);
+}
+
+/* UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE. Inside an IT block Unicorn would carry the block's state into the next one. */
+void counter_on_access(void *engine, int kind, uint64_t address, int size, int64_t value, void *context)
+{
+    struct counter *counter = context;
+    uint32_t status = read_register(counter, engine, counter->status_register);
+    (void)value;
+    if (status & IT_STATE) {
+        status &= ~IT_STATE;
+        counter->write_register(engine, counter->status_register, &status);
+    }
+    if (!counter->running || counter->suspended)
+        return;
+    if (kind == MEMORY_READ && address - counter->slow_base < counter->slow_size)
+        counter->slow_reads += size == 8 ? 2 : 1;
+    counter->unaligned += (address & (size < 4 ? (uint64_t)size - 1 : 3)) != 0;
 }
 
 /* The instruction at `address` was announced and not begun; it will be announced again, after the same one. */

@@ -1,12 +1,13 @@
 """Exact instruction counts and modelled cycles of one function of a firmware, in total and by function.
 
-This file decides how counts become cycles. It refuses to know how they are taken (`counter.py`) and what an instruction
-costs (`costs.py`).
+This file decides how counts become cycles, also those of flash with wait states, without a cache and with a prefetch
+buffer that a branch makes useless, a rough model on top (`Counts.cycles_at`). It refuses to know how counts are taken
+(`counter.py`) and what an instruction costs (`costs.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcutool.emulator.costs import Cost, pair, table_of
@@ -32,19 +33,28 @@ class Counts(Count):
 
     calls: int = 0
     functions: dict[str, Count] = field(default_factory=dict)
+    branches: int = 0  # taken, to and from flash or RAM
+    flash_reads: int = 0  # words or parts of one, read as data; counted, as `unaligned` is, for who asked for it
+    unaligned: int = 0
 
     def copy(self) -> Counts:
-        functions = {name: Count(count.instructions, count.cycles) for name, count in self.functions.items()}
-        return Counts(self.instructions, self.cycles, self.calls, functions)
+        return replace(self, functions={name: replace(count) for name, count in self.functions.items()})
+
+    def cycles_at(self, wait_states: int) -> int:
+        """With that many wait states of flash each taken branch and each word of data from flash waits so long, and an
+        access that is not aligned takes a cycle more."""
+        waits = wait_states * (self.branches + self.flash_reads)
+        return self.cycles + (waits + self.unaligned if wait_states else 0)
 
 
 class Profile:
     """Measures every call of `function` on `machine`, from its first instruction to its return.
 
-    Attach it before the function runs. Raises KeyError when the firmware has no such function.
+    Attach it before the function runs. `accesses` asks for the counts of accesses to memory too, which cost speed.
+    Raises KeyError when the firmware has no such function.
     """
 
-    def __init__(self, machine: Machine, function: str = "vm_run") -> None:
+    def __init__(self, machine: Machine, function: str = "vm_run", accesses: bool = False) -> None:
         self._machine = machine
         self._cost = table_of(machine.chip.core)
         flash = machine.chip.flash
@@ -54,6 +64,8 @@ class Profile:
         self._before = Counts()  # of the snapshot that was put back
         begin = machine.firmware.symbols[function].address
         self._counter = make_counter(machine.engine, self._spans, begin)
+        if accesses:
+            self._counter.watch(flash.base, flash.size)
         machine.on_slice = self._counter.settle
         machine.on_handler = self._counter.suspend
 
@@ -86,6 +98,8 @@ class Profile:
         total.calls += self._counter.calls
         code = [(base, self._machine.engine.read(base, size)) for base, size in self._spans]
         total.add(self._counter.elsewhere, self._counter.elsewhere)
+        total.flash_reads += self._counter.slow_reads
+        total.unaligned += self._counter.unaligned
         before, end = Cost(), 0
         for address, site in self._counter.sites():
             here = self._cost(*self._halfwords(code, address, site.size))
@@ -93,6 +107,7 @@ class Profile:
             cycles = site.executed * here.cycles + site.taken * here.branch + site.skipped - paired
             instructions = site.executed + site.skipped
             total.add(instructions, cycles)
+            total.branches += site.taken
             name = self._machine.firmware.function_at(address)
             total.functions.setdefault(name, Count()).add(instructions, cycles)
             before, end = here, address + site.size

@@ -23,11 +23,13 @@ START_UP = 0.1
 
 
 class EmulatedSession:
-    """See `mcutool.run.Session`. `measure` asks for counts, which cost speed."""
+    """See `mcutool.run.Session`. `measure` asks for counts, which cost speed, `accesses` for those of memory too."""
 
-    def __init__(self, board: Board, on_text: Callable[[bytes], None], measure: bool = False) -> None:
+    def __init__(
+        self, board: Board, on_text: Callable[[bytes], None], measure: bool = False, accesses: bool = False
+    ) -> None:
         self._machine = Machine(board, board.firmware)
-        self._profile = _profile(self._machine) if measure else None
+        self.profile = _profile(self._machine, accesses) if measure else None
         self._line = EmulatedLink(self._machine)
         self._on_text = on_text
         self._started = False
@@ -49,17 +51,17 @@ class EmulatedSession:
         self._line.last_instruction = None if fuel is None else self._machine.instructions + fuel
 
     def begin_measuring(self) -> None:
-        if self._profile:
-            self._profile.clear()
+        if self.profile:
+            self.profile.clear()
 
     def counts(self) -> tuple[int | None, int | None]:
-        if self._profile is None:
+        if self.profile is None:
             return None, None
-        counts = self._profile.counts()
+        counts = self.profile.counts()
         return counts.instructions, counts.cycles
 
 
-def _profile(machine: Machine) -> Profile:
+def _profile(machine: Machine, accesses: bool) -> Profile:
     from mcutool.emulator.profile import Profile  # only a run with counts waits for the counter
 
-    return Profile(machine, MEASURED)
+    return Profile(machine, MEASURED, accesses)
