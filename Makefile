@@ -25,8 +25,9 @@ run: firmware ## flash an emulated board over its serial port, show what the pro
 test: firmware .venv/test-tools ## run all tests
 	$(PYTHON) -m pytest -q -rs -n auto
 
-bench: firmware .venv/test-tools ## print the figures of the benchmarks
+bench: firmware .venv/test-tools ## print the figures of the benchmarks, write them into build/bench
 	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench.startup
 
 SECONDS ?= 60
 ROAD ?= pc

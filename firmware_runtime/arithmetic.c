@@ -148,10 +148,11 @@ uint32_t vm_divided(uint32_t *frame, uint32_t places, uint32_t place, uint32_t h
     const uint64_t dividend = a_negative ? -a : a;
     const uint64_t divisor = b_negative ? -b : b;
     const uint64_t quotient = dividend / divisor;
+    const uint64_t remainder = dividend % divisor;
     uint64_t result = quotient;
     bool negative = a_negative != b_negative;
     if ((how & VM_REMAINDER) != 0) {
-        result = dividend - quotient * divisor;
+        result = remainder;
         negative = a_negative;
     } else if (quotient >> 63 != 0 && a_negative && b_negative) {
         return VM_TRAP_INTEGER_OVERFLOW;

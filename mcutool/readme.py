@@ -45,7 +45,8 @@ OTHERS = {
     "examples/demo.sh": "what `make run` shows",
     "tests/": "a folder for each room; tests/guests runs compilers' output, tests/spec the WebAssembly test suite",
     "tests/bench/": "figures: cycles relative to native code, size of the bytecode (`make bench`); "
-    "startup, fixtures: how long one waits; wasm3: the same on wasm3",
+    "pairs: what is executed most; wasm3: the same on wasm3; further: programs of other people; "
+    "startup, fixtures: how long one waits",
     ".ci/": "run: what continuous integration runs; fresh-machine: the proof on a bare Debian; packages: installs",
     "setup.py": "what the wheel carries besides Python",
 }

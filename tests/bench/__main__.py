@@ -1,109 +1,158 @@
-"""Prints the figures: `python -m tests.bench`."""
+"""Prints the figures of the suite, of wasm3 beside it and of programs that are not ours: `python -m tests.bench`; with
+names of programs, only the suite's figures of those: `python -m tests.bench PROGRAM...`.
+
+All of it also goes into build/bench: figures.json, and bar charts in SVG. Boards are emulated, cycles are modelled.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from elftools.elf.elffile import ELFFile
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from mcutool.devices import boards
-from tests.bench.measure import BOARDS, DOUBLES, PROGRAMS, Comparison, compare, compile_wasm
-
-HEADINGS = ("program", "native cycles", "M4F", "M3", "M0", "native text", "wasm code", "bytecode", "to wasm")
-WORKERS = 2
-Measured = dict[str, dict[str, Comparison]]
-"""Program, board -> what was counted."""
+from tests.bench import further, plot, tables, wasm3
+from tests.bench.fetch import BUILD
+from tests.bench.figures import Figure, Suite, cycles, groups, record, size, slow_programs, waiting
+from tests.bench.measure import BOARDS, LEVELS, PROGRAMS, WAIT_STATES, measure
 
 
-def geometric_mean(numbers: list[float]) -> float:
-    """The mean that fits ratios."""
-    product = 1.0
-    for number in numbers:
-        product *= number
-    return product ** (1 / len(numbers))
+class Campaign:
+    """Everything that is counted, on all processors; what needs a package index is left out where none answers."""
+
+    def __init__(self, names: list[str], with_others: bool, directory: Path) -> None:
+        self.suite: Suite = {}
+        self.further: Suite = {}
+        self.wasm3: dict[str, wasm3.Interpreted] = {}
+        self.version = ""
+        self.missing: list[str] = []
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            interpreter = pool.submit(wasm3.Wasm3, directory) if with_others else None
+            tasks = {(n, level): pool.submit(measure, PROGRAMS[n], level, directory) for n in names for level in LEVELS}
+            others = self._start_further(pool, directory) if with_others else {}
+            for (name, level), task in track(tasks.items(), "counting", transient=True):
+                self.suite.setdefault(name, {})[level] = task.result()
+            if interpreter is not None:
+                self._count_wasm3(pool, interpreter, names, directory)
+            self.further = {name: {"O2": task.result()} for name, task in others.items()}
+
+    def _start_further(self, pool: ProcessPoolExecutor, directory: Path) -> dict[str, Future]:
+        own = directory / "further"  # some are called as programs of the suite are
+        own.mkdir()
+        try:
+            found = further.programs()
+        except subprocess.CalledProcessError:
+            self.missing.append("programs of other people")
+            return {}
+        return {name: pool.submit(measure, program, "O2", own) for name, program in found.items()}
+
+    def _count_wasm3(self, pool: ProcessPoolExecutor, building: Future, names: list[str], directory: Path) -> None:
+        try:
+            built: wasm3.Wasm3 = building.result()
+        except subprocess.CalledProcessError:
+            self.missing.append("wasm3")
+            return
+        tasks = {name: pool.submit(built.count, PROGRAMS[name], directory) for name in names}
+        self.wasm3 = {name: task.result() for name, task in track(tasks.items(), "wasm3", transient=True)}
+        self.version = built.version
+
+    def wrong(self) -> list[str]:
+        """What has not computed the same on all roads."""
+        measured = [m for levels in (*self.suite.values(), *self.further.values()) for m in levels.values()]
+        found = [f"{m.program} -{m.level}" for m in measured if not m.agrees]
+        return found + [f"{name} on wasm3" for name in wasm3.wrong(self.suite, self.wasm3)]
 
 
-def speed_table(measured: Measured) -> Table:
-    """A row a program, and the means; cycles relative to native code, on ARMv6-M instructions."""
-    table = Table(title="run() on emulated boards relative to gcc -O2: modelled cycles; on the M0, instructions")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "program" else "right")
-    for name, on in measured.items():
-        first = on[BOARDS[0]]
-        sizes = (first.native.code, first.wasm_code, first.bytecode.code)
-        table.add_row(
-            name, f"{first.native.cycles:,}", *(f"{ratio(on, board):.2f}" for board in BOARDS),
-            *(f"{size:,}" for size in sizes), f"{first.expansion:.2f}",
-        )  # fmt: skip
-    table.add_section()
-    groups = {"integer, f32": [n for n in measured if n not in DOUBLES], "f64": [n for n in measured if n in DOUBLES]}
-    for title, names in groups.items():
-        means = [geometric_mean([ratio(measured[name], board) for name in names]) for board in BOARDS]
-        expansion = geometric_mean([measured[name][BOARDS[0]].expansion for name in names])
-        table.add_row(f"mean, {title}", "", *(f"{mean:.2f}" for mean in means), "", "", "", f"{expansion:.2f}")
-    return table
+def show(console: Console, done: Campaign) -> None:
+    """All tables."""
+    for on in BOARDS:
+        console.print(tables.of_speed(done.suite, on))
+    for level in LEVELS:
+        console.print(tables.of_size(done.suite, level))
+    console.print(tables.of_waiting(done.suite))
+    if done.wasm3:
+        console.print(wasm3.table(done.suite, done.wasm3, done.version))
+        console.print(wasm3.remark(done.wasm3))
+    if done.further:
+        console.print(further.table(done.further, done.suite))
+    console.print(tables.of_firmware())
+    for where, slow in slow_programs(done.suite).items():
+        console.print(f"above 16 times native, {where}: {', '.join(slow)}")
+    console.print("Every board is emulated and every number of cycles is modelled; wait states are a rough model.")
 
 
-def ratio(on: dict[str, Comparison], board: str) -> float:
-    """What the bytecode costs relative to native code."""
-    return on[board].dilution if board == "mps2-m0" else on[board].slowdown
+def everything(done: Campaign) -> dict[str, Any]:
+    """For programs: counts, figures and means."""
+    told: dict[str, Any] = {"about": "emulated boards, modelled cycles", "suite": record(done.suite)}
+    if done.wasm3:
+        means = {
+            figure.heading: {title: figure.mean(programs) for title, programs in groups(done.suite).items()}
+            for figure in wasm3.figures(done.wasm3)
+        }
+        programs = {name: asdict(theirs) for name, theirs in done.wasm3.items()}
+        told["wasm3"] = {"version": done.version, "programs": programs, "geometric_mean": means}
+    if done.further:
+        told["further"] = {
+            "programs": {name: asdict(levels["O2"]) for name, levels in done.further.items()},
+            "geometric_mean": {f.heading: f.mean(done.further.values()) for f in further.FIGURES},
+            "to_the_suite": {
+                title: dict(zip(BOARDS.values(), ratios, strict=True))
+                for title, ratios in further.apart(done.further, done.suite).items()
+            },
+        }
+    return told
 
 
-def measure_all(directory: Path) -> Measured:
-    """Every program on every board, two at a time."""
-    tasks = [(name, directory, board) for name in PROGRAMS for board in BOARDS]
-    with ThreadPoolExecutor(WORKERS) as workers:
-        counted = track(workers.map(lambda task: compare(*task), tasks), total=len(tasks), description="counting")
-        measured: Measured = {name: {} for name in PROGRAMS}
-        for (name, _, board), comparison in zip(tasks, counted, strict=True):
-            measured[name][board] = comparison
-    return measured
+def charts(done: Campaign) -> dict[str, str]:
+    """SVG by file name."""
+    suite, cores = done.suite, list(BOARDS.values())
+    speeds = [Figure(core, partial(cycles, "O2", on, 0)) for on, core in BOARDS.items()]
+    sizes = [size(level)[0] for level in LEVELS]
+    counting = next(iter(groups(suite).values()))
+    waits = {core: [figure.mean(counting) for figure in waiting(on)] for on, core in BOARDS.items()}
+    found = {
+        "cycles": plot.bars("modelled cycles relative to native code, -O2", cores, _rows(speeds, suite), 16),
+        "size": plot.bars("bytes of bytecode, functions relative to wasm code", list(LEVELS), _rows(sizes, suite), 1),
+        "wait-states": plot.bars("mean of modelled cycles by wait states", list(map(str, WAIT_STATES)), waits),
+    }
+    if done.wasm3:
+        both = wasm3.figures(done.wasm3)[:2]
+        title = f"modelled cycles on the M4F relative to native code: wasm3 {done.version} and mcutool"
+        found["wasm3"] = plot.bars(title, [figure.heading for figure in both], _rows(both, suite))
+    if done.further:
+        title = "programs of other people: modelled cycles relative to native code, -O2"
+        found["further"] = plot.bars(title, cores, _rows(further.FIGURES, done.further), 16)
+    return found
 
 
-def firmware_table() -> Table:
-    """Flash and RAM of each runtime that has been built."""
-    table = Table(title="runtime of each board, bytes")
-    for heading in ("board", "core", "flash", "static RAM"):
-        table.add_column(heading, justify="left" if heading in ("board", "core") else "right")
-    for board in boards():
-        if board.firmware.exists():
-            flash, ram = sizes(board.firmware)
-            table.add_row(board.name, board.chip.core.name, f"{flash:,}", f"{ram:,}")
-    return table
+def _rows(figures: list[Figure], suite: Suite) -> dict[str, list[float]]:
+    return {name: [figure.ratio(levels) for figure in figures] for name, levels in suite.items()}
 
 
-def sizes(elf: Path) -> tuple[int, int]:
-    """Bytes in flash (code, constants, initial data) and in RAM (data, bss) of a linked firmware, stacks and arena
-    not counted."""
-    flash = ram = 0
-    with elf.open("rb") as file:
-        for section in ELFFile(file).iter_sections():
-            if section["sh_flags"] & 2:  # SHF_ALLOC
-                flash += section["sh_size"] if section["sh_type"] != "SHT_NOBITS" else 0
-                ram += section["sh_size"] if section["sh_flags"] & 1 and section.name in (".data", ".bss") else 0
-    return flash, ram
-
-
-def main() -> int:
-    console = Console(width=110)
-    with tempfile.TemporaryDirectory() as directory:
-        for name in PROGRAMS:
-            compile_wasm(name, Path(directory))
-        measured = measure_all(Path(directory))
-    console.print(speed_table(measured))
-    console.print(firmware_table())
-    counted = [c for on in measured.values() for c in on.values()]
-    wrong = sorted({c.name for c in counted if c.native.checksum != c.bytecode.checksum})
-    if wrong:
-        console.print(f"checksums differ from the native program's: {', '.join(wrong)}")
-    return 1 if wrong else 0
+def main(names: list[str]) -> int:
+    console = Console(width=tables.WIDTH)
+    with tempfile.TemporaryDirectory() as folder:
+        done = Campaign(names or list(PROGRAMS), not names, Path(folder))
+    show(console, done)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / "figures.json").write_text(json.dumps(everything(done), indent=1), encoding="utf-8")
+    for name, chart in charts(done).items():
+        (BUILD / f"{name}.svg").write_text(chart, encoding="utf-8")
+    for what in done.missing:
+        console.print(f"left out, since no package index gave the sources: {what}")
+    if done.wrong():
+        console.print(f"checksums differ: {', '.join(done.wrong())}")
+    return 1 if done.wrong() or done.missing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -36,8 +36,8 @@ class Place:
 def interpreter() -> Path:
     """The counting interpreter; compiled once a process."""
     path = Path(tempfile.mkdtemp(prefix="mcutool-counts-")) / "vm"
-    flags = ["-std=gnu11", "-O2", "-include", HERE / "counts.h", HERE / "counts.c"]
-    subprocess.run(["gcc", *flags, *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
+    counting: list[str | Path] = ["-include", HERE / "counts.h", HERE / "counts.c"]
+    subprocess.run(["gcc", "-std=gnu11", "-O2", *counting, *SOURCES, "-lm", "-o", path], cwd=RUNTIME, check=True)
     return path
 
 
@@ -50,13 +50,13 @@ def count(image: bytes, argument: int) -> tuple[int, list[Place]]:
         file.write(image)
         file.flush()
         done = subprocess.run(
-            [interpreter(), file.name, str(ARENA)], capture_output=True, text=True, check=True,
+            [interpreter(), file.name, str(ARENA)], capture_output=True, text=True, check=True, timeout=60,
             input=f"call {module['instantiate']:x} 0\ncall {run:x} 1 {argument:x}\n",
         )  # fmt: skip
     _, answer, *lines = done.stdout.splitlines()
-    status, checksum = answer.split()
+    status, checksum, *_ = answer.split()
     if status != "ok":
-        raise RuntimeError(f"run({argument}) trapped: {answer}")
+        raise RuntimeError(f"run({argument}) ended with {answer}")
     executed = {int(place, 16): int(number, 16) for place, number in map(str.split, lines)}
     return int(checksum, 16), places(parsed, executed)
 

@@ -1,5 +1,5 @@
 """Prints which instructions, pairs and triples of them programs execute most, and which take most bytes of code:
-`python -m tests.bench.pairs [--top N] [PROGRAM...]`, else of all programs of the mean that counts.
+`python -m tests.bench.pairs [--top N] [--level Os] [PROGRAM...]`, else of all programs of the mean that counts.
 
 Pairs and triples are those that one instruction could do: nothing branches into them, and nothing but the last leaves
 them. A share is that of a program's executed instructions, or of its bytes of code, then the mean over the programs,
@@ -27,7 +27,7 @@ from mcutool.devices import board
 from mcutool.isa import Row
 from mcutool.pipeline import build_image
 from tests.bench.dispatches import Place, count
-from tests.bench.measure import BOARDS, DOUBLES, PROGRAMS, compile_wasm
+from tests.bench.measure import BOARDS, LEVELS, PROGRAMS, compile_wasm
 
 TITLES = {1: "instructions", 2: "pairs", 3: "triples"}
 Names = tuple[str, ...]
@@ -80,7 +80,7 @@ def _feeds(first: Place, second: Place) -> bool:
 @cache
 def _reads_result(row: Row) -> bool:
     """Whether the slot `d` is also read, as in `d += i`."""
-    return re.search(r"\bd\b", row.meaning.removeprefix("d = ")) is not None
+    return re.search(r"\bd\b", re.sub(r"\bd = |PUT\(d\)", "", row.meaning)) is not None
 
 
 def shares(places: list[Place], length: int) -> Shares:
@@ -124,10 +124,10 @@ def _means(of: list[dict[Names, float]]) -> Counter[Names]:
     return total
 
 
-def measure(name: str, directory: Path) -> list[Place]:
+def measure(name: str, level: str, directory: Path) -> list[Place]:
     """The instructions of a program with their counts."""
-    image = build_image(compile_wasm(name, directory), board(BOARDS[0])).image
-    return count(image, PROGRAMS[name])[1]
+    wasm = compile_wasm(PROGRAMS[name], level, directory)
+    return count(build_image(wasm, board(next(iter(BOARDS)))).image, PROGRAMS[name].argument)[1]
 
 
 def main() -> int:
@@ -135,11 +135,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.pairs", description=about)
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="a file of tests/bench/programs without .c")
     parser.add_argument("--top", type=int, default=40, help="rows a table; default %(default)s")
+    parser.add_argument("--level", choices=LEVELS, default="O2", help="clang's optimisation; default %(default)s")
     options = parser.parse_args()
-    names = options.programs or [name for name in PROGRAMS if name not in DOUBLES]
+    names = options.programs or [name for name, program in PROGRAMS.items() if program.kind != "f64"]
     console = Console(width=150)
     with tempfile.TemporaryDirectory() as folder:
-        counted = {name: measure(name, Path(folder)) for name in track(names, "counting", transient=True)}
+        shown = track(names, "counting", transient=True)
+        counted = {name: measure(name, options.level, Path(folder)) for name in shown}
     for length in TITLES:
         of = {name: shares(places, length) for name, places in counted.items()}
         console.print(table(of, length, False, options.top))

@@ -1,6 +1,7 @@
 """Prints how long a person waits for the quick commands, warm: `python -m tests.bench.startup [ROUNDS]`.
 
-Each command is a new process. The first round fills the caches of Python and of the system and does not count.
+Each command is a new process. The first round fills the caches of Python and of the system and does not count. Two of
+them translate modules of about 30 and 3 KB of code, which are programs of the suite linked together.
 """
 
 from __future__ import annotations
@@ -11,17 +12,57 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from mcutool.wasm.reader import read_module
+from tests.bench.measure import CLANG, PROGRAMS
+
 ROOT = Path(__file__).resolve().parents[2]
-BUDGETS = {
-    "--help": 0.3, "boards": 0.3, "boards stm32f405": 0.3, "ports": 0.3, "run --help": 0.3,
-"run examples/hello.wasm": 1.0,
-}  # fmt: skip
-"""Seconds that each command may take."""
+SMALL_MODULE = ("json", "base64", "crc32")
+
+
+@dataclass(frozen=True)
+class Command:
+    """Words behind `mcutool`, how the table calls them, and the seconds that they may take."""
+
+    title: str
+    words: list[str]
+    budget: float
+
+
+QUICK = [
+    *(Command(words, words.split(), 0.3) for words in
+      ("--help", "boards", "boards stm32f405", "ports", "run --help")),
+    Command("run examples/hello.wasm", ["run", "examples/hello.wasm"], 1.0),
+]  # fmt: skip
+
+
+def builds(folder: Path) -> list[Command]:
+    """Translations of a large and a small module, which are made in the folder."""
+    made = []
+    for title, names, budget in (("large", list(PROGRAMS), 1.5), ("small", list(SMALL_MODULE), 0.5)):
+        wasm = link(names, folder / f"{title}.wasm")
+        code = read_module(wasm.read_bytes()).code_size
+        words = ["build", str(wasm), "-o", str(wasm.with_suffix(".mcu"))]
+        made.append(Command(f"build: {code:,} bytes of code", words, budget))
+    return made
+
+
+def link(names: list[str], wasm: Path) -> Path:
+    """Programs of the suite as one module that exports the `run` of each under its program's name."""
+    objects = []
+    for name in names:
+        objects.append(wasm.with_name(f"{wasm.stem}-{name}.o"))
+        source = PROGRAMS[name].sources[0]
+        subprocess.run([*CLANG[:4], "-O2", "-c", f"-Drun=run_{name}", source, "-o", objects[-1]], check=True)
+    exports = [f"-Wl,--export=run_{name}" for name in names]
+    options = [option for option in CLANG if option != "-Wl,--export=run"]
+    subprocess.run([*options, "-Wl,-z,stack-size=1024", *exports, *objects, "-o", wasm], check=True)
+    return wasm
 
 
 def measure(words: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -29,7 +70,7 @@ def measure(words: list[str], environment: dict[str, str]) -> tuple[float, float
     before, start = os.times(), time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "mcutool", *words], cwd=ROOT, env=environment, check=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wall, after = time.perf_counter() - start, os.times()
     return wall, after.children_user + after.children_system - before.children_user - before.children_system
@@ -44,12 +85,12 @@ def main(rounds: int) -> int:
     late = []
     with tempfile.TemporaryDirectory() as folder:  # where Python keeps what it has compiled, whatever the user's habit
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-        for command, budget in BUDGETS.items():
-            _, *runs = [measure(command.split(), environment) for _ in range(rounds + 1)]
+        for command in [*QUICK, *builds(Path(folder))]:
+            _, *runs = [measure(command.words, environment) for _ in range(rounds + 1)]
             walls, processor = [wall for wall, _ in runs], statistics.median(seconds for _, seconds in runs)
-            late += [command] if statistics.median(walls) > budget else []
-            numbers = (statistics.median(walls), min(walls), processor, budget)
-            table.add_row(command, *(f"{number:.2f}" for number in numbers))
+            late += [command.title] if statistics.median(walls) > command.budget else []
+            numbers = (statistics.median(walls), min(walls), processor, command.budget)
+            table.add_row(command.title, *(f"{number:.2f}" for number in numbers))
     console = Console(width=100)
     console.print(table)
     console.print(f"over budget: {', '.join(late)}" if late else "all within their budgets")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from mcutool.devices import board
+from mcutool.isa import BY_NAME
 from mcutool.pipeline import build_image
 from mcutool.wasm.text import assemble
 from tests.bench import dispatches, pairs
 
-LOOP = assemble("""(module (func (export "run") (param $n i32) (result i32) (local $sum i32)
+LOOP = assemble("""(module (func (export "run") (param $n i32) (result i32) (local $sum i64)
     (loop $again
-        (local.set $sum (i32.mul (i32.xor (local.get $sum) (local.get $n)) (i32.const 77777)))
+        (local.set $sum (i64.div_u (i64.rotl (local.get $sum) (local.get $sum)) (i64.const 7777777777)))
         (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-    (local.get $sum)))""")
+    (i32.wrap_i64 (local.get $sum))))""")
 
 
 def _counted(argument: int) -> tuple[int, list[dispatches.Place]]:
@@ -20,21 +21,25 @@ def _counted(argument: int) -> tuple[int, list[dispatches.Place]]:
 
 def test_a_loop_is_counted() -> None:
     checksum, places = _counted(10)
-    expected = 0
-    for n in range(10, 0, -1):
-        expected = (expected ^ n) * 77777 & 0xFFFFFFFF
-    assert checksum == expected
+    assert checksum == 0
     executed = {place.decoded.row.name: place.executed for place in places}
-    assert executed["i32.xor"] == executed["i32.mul"] == executed["i32.add_br_nz"] == 10
+    assert executed["i64.rotl"] == executed["i64.div_u"] == executed["i32.add_br_nz"] == 10
     assert executed["return"] == 1
-    assert [place.decoded.row.name for place in places if place.is_target][1:] == ["i32.xor"]
+    assert [p.decoded.row.name for p in places if p.is_target and p.executed == 10] == ["i64.rotl"]
 
 
 def test_a_pair_does_not_cross_a_target() -> None:
-    shares = pairs.shares(_counted(10)[1], 2)
-    total = sum(place.executed for place in _counted(10)[1])
-    assert shares.executed["i32.xor", "i32.mul"] == shares.linked["i32.xor", "i32.mul"] == 10 / total
-    assert all(names[1] != "i32.xor" and names[0] != "i32.add_br_nz" for names in shares.executed)
+    places = _counted(10)[1]
+    shares = pairs.shares(places, 2)
+    total = sum(place.executed for place in places)
+    assert shares.executed["i64.rotl", "i64.div_u"] == shares.linked["i64.rotl", "i64.div_u"] == 10 / total
+    assert all(names[0] != "i32.add_br_nz" for names in shares.executed)
+
+
+def test_what_writes_a_slot_that_the_next_one_reads() -> None:
+    names = ("i32.add.short", "i32.load", "i32.add", "i32.add_br_nz")
+    rows = {name: pairs._reads_result(BY_NAME[name]) for name in names}
+    assert rows == {"i32.add.short": True, "i32.load": False, "i32.add": False, "i32.add_br_nz": True}
 
 
 def test_shares_of_single_instructions_sum_to_one() -> None:

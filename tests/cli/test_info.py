@@ -33,7 +33,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[Board]:
 @pytest.fixture(scope="module")
 def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bench")
-    return [compile_wasm(name, folder) for name in PROGRAMS]
+    return [compile_wasm(program, "O2", folder) for program in PROGRAMS.values()]
 
 
 def check(board: devices.Board, session: EmulatedSession, wasm: Path, task: run.Task) -> None:

@@ -1,0 +1,1 @@
+/* The further programs include it and take nothing of it. */
