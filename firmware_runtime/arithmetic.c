@@ -79,16 +79,21 @@ uint64_t vm_f64_sqrt(uint64_t bits) {
 
 /* Numbers of one sign are in the order of their bits, negative ones in the reverse. Zeros of both signs are in order
  * too: -0 is the lesser. */
-uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted) {
-    if ((a & ~F64_SIGN) > F64_INFINITY) {
-        return a | F64_QUIET;
+#define LESSER(name, type, width, infinity, quiet)                                           \
+    type name(type a, type b, bool inverted) {                                               \
+        const type sign = (type)1 << (width - 1);                                            \
+        if ((a & ~sign) > (infinity)) {                                                      \
+            return a | (quiet);                                                              \
+        }                                                                                    \
+        if ((b & ~sign) > (infinity)) {                                                      \
+            return b | (quiet);                                                              \
+        }                                                                                    \
+        const bool below = ((a & b & sign) != 0) != ((int##width##_t)a < (int##width##_t)b); \
+        return below != inverted ? a : b;                                                    \
     }
-    if ((b & ~F64_SIGN) > F64_INFINITY) {
-        return b | F64_QUIET;
-    }
-    const bool below = ((a & b & F64_SIGN) != 0) != ((int64_t)a < (int64_t)b);
-    return below != (inverted != 0) ? a : b;
-}
+
+LESSER(vm_f32_lesser, uint32_t, 32, 0x7f800000u, 0x400000u)
+LESSER(vm_f64_lesser, uint64_t, 64, F64_INFINITY, F64_QUIET)
 
 /* The saturated integer of `bits`, and the kind of trap of the form that does not saturate. */
 static uint32_t truncate(uint64_t number, uint32_t bits, bool is_signed, uint64_t *result) {

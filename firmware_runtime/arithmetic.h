@@ -167,18 +167,19 @@ static inline uint32_t vm_f32_sqrt(uint32_t bits) {
 }
 
 /* The lesser of two, or the greater; the first NaN, made quiet. */
-uint64_t vm_f64_lesser(uint64_t a, uint64_t b, uint64_t inverted);
+uint32_t vm_f32_lesser(uint32_t a, uint32_t b, bool inverted);
+uint64_t vm_f64_lesser(uint64_t a, uint64_t b, bool inverted);
 
-#define VM_CHOICE(name, inverted)                                                                     \
-    static inline uint64_t vm_f64_##name(uint64_t a, uint64_t b) {                                    \
-        return vm_f64_lesser(a, b, inverted);                                                         \
-    }                                                                                                 \
-    static inline uint32_t vm_f32_##name(uint32_t a, uint32_t b) {                                    \
-        return vm_f32_demote_f64(vm_f64_##name(vm_f64_promote_f32(a), vm_f64_promote_f32(b)));        \
+#define VM_CHOICE(name, type)                                         \
+    static inline type vm_##name##_min(type a, type b) {              \
+        return vm_##name##_lesser(a, b, false);                       \
+    }                                                                 \
+    static inline type vm_##name##_max(type a, type b) {              \
+        return vm_##name##_lesser(a, b, true);                        \
     }
 
-VM_CHOICE(min, 0)
-VM_CHOICE(max, 1)
+VM_CHOICE(f32, uint32_t)
+VM_CHOICE(f64, uint64_t)
 
 #define VM_CONVERSION(name, type, integer)                                 \
     static inline uint32_t vm_f32_convert_##name(type bits) {           \
