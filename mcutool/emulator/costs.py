@@ -24,7 +24,8 @@ class Cost:
     """What an instruction costs, and how it takes part in the pairing of loads.
 
     `cycles` when it executes; `branch` more when it continues elsewhere; one less directly behind a load whose result
-    (`result`, a register number of the load before) is not among the `address` registers, if it `pairs`.
+    (`result`, a register number of the load before) is not among the `address` registers, if it `pairs`. What always
+    goes where a register or memory says has no `branch`: it costs the same when that is directly behind it.
     """
 
     cycles: int = 1
@@ -63,8 +64,15 @@ def _store_indexed(*address: int) -> Cost:
     return Cost(2, pairs=True, address=address)
 
 
+def _goes_to_register(code: int) -> bool:
+    """BX, BLX; MOV and ADD into PC."""
+    return code & 0xFF00 == 0x4700 or code & 0xFD87 == 0x4487
+
+
 def _narrow(code: int) -> Cost:
     """16-bit instructions."""
+    if _goes_to_register(code):
+        return Cost(3, branch=0)
     base, index, low = code >> 3 & 7, code >> 6 & 7, code & 7
     if code >> 11 == 0b01001:  # LDR literal
         return _load(code >> 8 & 7, 15)
@@ -112,6 +120,8 @@ def _single_transfer(first: int, second: int) -> Cost:
         return _store_indexed(base, *index) if by_register else ONE
     if register == 15 and size != 2:
         return ONE
+    if register == 15:
+        return Cost(4, branch=0, pairs=True, address=(base, *index))
     return _load(register, base, *index)
 
 
@@ -153,5 +163,7 @@ def cost_small(first: int, second: int) -> Cost:
     if first >> 12 == 0b1100 or first & 0xF600 == 0xB400:
         extra = first >> 8 & 1 if first >> 12 == 0b1011 else 0
         return Cost(1 + (first & 0xFF).bit_count() + extra, branch=1)
+    if _goes_to_register(first):
+        return Cost(2, branch=0)
     memory = first >> 11 == 0b01001 or first >> 12 in (0b0101, 0b0110, 0b0111, 0b1000, 0b1001)
     return Cost(2) if memory else SMALL

@@ -121,6 +121,8 @@ def test_a_snapshot_holds_the_counts_and_the_last_branches(build, monkeypatch, l
 TABLE = [
     ("bx lr", 1, 3),
     ("nop; bx lr", 2, 4),
+    ("mov r1, pc; adds r1, #3; bx r1; bx lr", 4, 1 + 1 + 3 + 3),
+    ("mov r1, pc; adds r1, #7; push {r1}; ldr pc, [sp], #4; bx lr", 5, 1 + 1 + 2 + 4 + 3),
     ("ldr r0, [sp]; bx lr", 2, 5),
     ("ldr r0, [sp]; ldr r1, [sp, #4]; bx lr", 3, 6),
     ("mov r1, sp; ldr r1, [r1]; ldr r2, [r1]; bx lr", 4, 1 + 2 + 2 + 3),
@@ -147,6 +149,7 @@ TABLE = [
 ]
 SMALL_TABLE = [
     ("bx lr", 1, 2),
+    ("mov r1, pc; add r1, #2; mov pc, r1; bx lr", 4, 1 + 1 + 2 + 2),
     ("push {r4, lr}; ldr r0, [sp]; str r0, [sp]; pop {r4, pc}", 4, 3 + 2 + 2 + 4),
     ("movs r0, #0; beq 1f; nop; 1: bne 1f; mov r0, r0; 1: bx lr", 5, 1 + 2 + 1 + 1 + 2),
     ("mov r3, lr; bl 1f; mov lr, r3; bx lr; 1: bx lr", 5, 1 + 3 + 2 + 1 + 2),
