@@ -124,7 +124,8 @@ def _summary(row: Row, ways: list[Way]) -> tuple[int, ...]:
 
 
 class _Walk:
-    """All ways through one handler, which lies in the function at `inside` and moves on by `length` bytes."""
+    """All ways through one handler, which begins in the function at `inside` and moves on by `length` bytes; handlers
+    may share their ends."""
 
     def __init__(self, handlers: Estimates, inside: range, length: int) -> None:
         self._handlers, self._inside, self._length = handlers, inside, length
@@ -136,14 +137,16 @@ class _Walk:
 
     def _from(self, address: int, before: Cost, slots: int, way: Way, seen: frozenset[int]) -> Iterator[Way]:
         """`slots`: how many instructions of an IT block are left; `seen`: where this way has been."""
-        while address in self._inside:
+        while True:
             if address in seen:
                 raise Unknown
             seen |= {address}
             first, second = self._handlers.instruction(address)
             here = self._handlers.cost(first, second)
             flow = flow_of(address, first, second)
-            self.calls |= flow.calls and flow.target not in self._inside
+            if flow.calls and flow.target not in self._inside:
+                self.calls = True
+                return
             cycles = here.cycles - pair(before, here)
             advances = way.advances or advance(first, second) == self._length
             branched = Way(way.least + cycles + here.branch, way.most + cycles + here.branch, advances)

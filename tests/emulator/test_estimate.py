@@ -68,7 +68,7 @@ def slots_for(row: Row, values: dict[str, int]) -> tuple[int, ...]:
 def with_operands(row: Row, numbers: dict[str, int]) -> list[int]:
     given = {letter: SLOTS[letter] for letter in row.slot_types}
     given |= {letter: numbers.get(letter, 0) for letter in fields(row) if letter not in row.slot_types}
-    return encode(row, [3, 3], **given) if "n" in fields(row) else encode(row, **given)
+    return encode(row, [5, 5], **given) if "n" in fields(row) else encode(row, **given)
 
 
 def is_conditional(row: Row) -> bool:
@@ -115,7 +115,7 @@ def test_every_handler_in_assembly_is_told_of(board: str) -> None:
         if row.name in ("halt", "trap") or not (is_assembled(row) or has_fpu and needs_fpu(row)):
             assert told == (), f"{row.name} ends in C"
         else:
-            assert len(told) == 1 + is_conditional(row), row.name
+            assert len(told) == 1 + is_conditional(row) or row.calls and told == (), row.name
 
 
 @pytest.mark.parametrize("board", ["mps2-m0", *THREADED])
