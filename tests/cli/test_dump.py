@@ -151,28 +151,28 @@ b0():
 ; allocated
 function instantiate [] -> []
 b0():
-    0x00000  v7@s1:i32 = i32.const i=3
-    0x00000  global.set g=0, v7@s1
+    0x00000  v7@s2:i32 = i32.const i=3
+    0x00000  global.set g=0, v7@s2
     0x00000  v8@s0:i32 = i32.const i=0
-    0x00000  v9@s2:i32 = i32.const i=1
-    0x00000  table.init x=0, t=0, v8@s0, v8@s0, v9@s2
+    0x00000  v9@s1:i32 = i32.const i=1
+    0x00000  table.init x=0, t=0, v8@s0, v8@s0, v9@s1
     0x00000  elem.drop x=0
-    0x00000  v10@s2:i32 = i32.const i=16
-    0x00000  memory.init x=0, v10@s2, v8@s0, v7@s1
+    0x00000  v10@s1:i32 = i32.const i=16
+    0x00000  memory.init x=0, v10@s1, v8@s0, v7@s2
     0x00000  data.drop x=0
     0x00000  return
     frame of 3 slots
 
 ; bytecode
 instantiate:
-       0  const.short #3, s1
-       1  global.set s1, global[0]
+       0  const.short #3, s2
+       1  global.set s2, global[0]
        3  const.short #0, s0
-       4  const.short #1, s2
-       5  table.init s0, s0, s2, #0, table[0]
+       4  const.short #1, s1
+       5  table.init s0, s0, s1, #0, table[0]
       10  elem.drop #0
-      12  i32.const s2, #16
-      14  memory.init s0, s2, s1, #0
+      12  i32.const s1, #16
+      14  memory.init s0, s1, s2, #0
       18  data.drop #0
       20  return
 
@@ -197,14 +197,14 @@ double: ; function 1, frame of 7 slots
        9  0004                    return                                       ; 0x6b
 
 instantiate: ; function 2, frame of 3 slots
-      11  3115                    const.short #3, s1                           ; 0x0
-      12  0120 0000               global.set s1, global[0]                     ; 0x0
+      11  3215                    const.short #3, s2                           ; 0x0
+      12  0220 0000               global.set s2, global[0]                     ; 0x0
       14  0015                    const.short #0, s0                           ; 0x0
-      15  1215                    const.short #1, s2                           ; 0x0
-      16  13ff 0000 0002 0000 ... table.init s0, s0, s2, #0, table[0]          ; 0x0
+      15  1115                    const.short #1, s1                           ; 0x0
+      16  13ff 0000 0001 0000 ... table.init s0, s0, s1, #0, table[0]          ; 0x0
       21  14ff 0000               elem.drop #0                                 ; 0x0
-      23  0216 0010               i32.const s2, #16                            ; 0x0
-      25  0bff 0002 0001 0000     memory.init s0, s2, s1, #0                   ; 0x0
+      23  0116 0010               i32.const s1, #16                            ; 0x0
+      25  0bff 0001 0002 0000     memory.init s0, s1, s2, #0                   ; 0x0
       29  0cff 0000               data.drop #0                                 ; 0x0
       31  0004                    return                                       ; 0x0
 """
