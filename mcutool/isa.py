@@ -30,6 +30,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 ISA_VERSION = 1
+"""Version 1 is frozen: firmware that was built once goes on meaning the same. Rows that come later stand behind these,
+with the version that brought them (tests/isa/test_frozen.py)."""
 LINK_SLOTS = 2
 """Slots below a frame that hold its return link: distance to the caller's frame, return address."""
 CROSS_LINK_SLOTS = 5
