@@ -28,21 +28,21 @@ from mcutool.devices import Board  # noqa: E402
 
 OBJDUMP = "arm-none-eabi-objdump"
 
-# What an indirect call can reach, by the caller: patterns of names. None: the code stays in the caller.
-INDIRECT = {
-    "vm_host_call": "(wasi|mcu|env)_.*",
-    "smp_poll": "smp_(image|runtime)_(state|upload|erase|info|call|input|start|status|global)|os_.*",
-    "smp_runtime_start": "host_add_.*",
-    "add_strings": "host_add_.*",
-    "call_escaped": "call_.*",
-    **dict.fromkeys(
-        [f"vm_unary_{to}_{of}" for to in ("i32", "i64") for of in ("i32", "i64")] + ["vm_binary_i32", "vm_binary_i64"],
-        "vm_(f32|f64|rotl|rotr|clz|ctz|popcnt|extend).*",
-    ),
-    "after_library": "op_.*",
-    "interpret": None,
-    "__aeabi_ddiv": None,
-    "__aeabi_fdiv": None,
+# What an indirect call can reach, by the caller: every function whose address lies in a table, or functions by name.
+# No name: the code stays in the caller.
+TABLES = {
+    "vm_host_call": "host_functions",
+    "smp_poll": "commands",
+    "call_escaped": "escaped_table",
+    "vm_apply": "functions",
+    "after_library": "primary_table",
+}
+NAMED = {
+    "smp_runtime_start": ("host_add_argument", "host_add_environment"),
+    "add_strings": ("host_add_argument", "host_add_environment"),
+    "interpret": (),
+    "__aeabi_ddiv": (),
+    "__aeabi_fdiv": (),
 }
 # How handlers in assembly go on to the next one. The stack is then as it was when they began, so that they count once,
 # below what goes to the first.
@@ -195,6 +195,7 @@ class CallGraph:
     """Who calls whom in an ELF, at what depth. `excluded`: what is not called in the state that is looked at."""
 
     def __init__(self, elf: Path, excluded: frozenset[str] = frozenset()) -> None:
+        self.elf = elf
         self.functions = disassemble(elf)
         self.excluded = excluded
         self._found: dict[int, Depth] = {}
@@ -257,13 +258,30 @@ class CallGraph:
     def _reached(self, function: Function, i: Instruction) -> list[int]:
         if NEXT_HANDLER.fullmatch(i.operands) and function.name != TO_NEXT_HANDLER:
             return []
-        if function.name not in INDIRECT:
+        if function.name in TABLES:
+            found = self._in_table(TABLES[function.name])
+        elif function.name in NAMED:
+            found = [self.address(name) for name in NAMED[function.name]]
+        else:
             raise SystemExit(f"{function.name}, {i.address:#x}: {i.name} {i.operands}: whom does it call?")
-        pattern = INDIRECT[function.name]
-        return [
-            address for address, f in self.functions.items()
-            if pattern and re.fullmatch(pattern, f.name) and f.name not in self.excluded and f is not function
-        ]  # fmt: skip
+        return [address for address in found if self.functions[address].name not in self.excluded]
+
+    def _in_table(self, name: str) -> list[int]:
+        """The functions that a constant table of the ELF names, in whatever it consists of."""
+        found = {word & ~1 for word in constant(self.elf, name) if word & 1 and word > 1} & self.functions.keys()
+        if not found:
+            raise SystemExit(f"the table {name} names no function")
+        return sorted(found)
+
+
+def constant(elf: Path, name: str) -> tuple[int, ...]:
+    """The words of a constant of the ELF."""
+    with elf.open("rb") as file:
+        image = ELFFile(file)
+        table, text = image.get_section_by_name(".symtab"), image.get_section_by_name(".text")
+        assert isinstance(table, SymbolTableSection) and text is not None
+        [symbol] = table.get_symbol_by_name(name) or []
+        return struct.unpack_from(f"<{symbol['st_size'] // 4}I", text.data(), symbol["st_value"] - text["sh_addr"])
 
 
 def waiting_commands() -> frozenset[str]:
@@ -274,18 +292,10 @@ def waiting_commands() -> frozenset[str]:
     return frozenset(handlers["true"] - handlers["false"])
 
 
-def interrupt_handlers(elf: Path) -> set[int]:
+def interrupt_handlers(graph: CallGraph) -> set[int]:
     """The addresses in the vector table, without those from which there is no way back."""
-    with elf.open("rb") as file:
-        image = ELFFile(file)
-        table = image.get_section_by_name(".symtab")
-        assert isinstance(table, SymbolTableSection)
-        symbols = {symbol.name: symbol for symbol in table.iter_symbols()}
-        vectors, text = symbols["vectors"], image.get_section_by_name(".text")
-        start = vectors["st_value"] - text["sh_addr"]
-        words = struct.unpack_from(f"<{vectors['st_size'] // 4}I", text.data(), start)
-        ends = {symbols[name]["st_value"] & ~1 for name in ENDS_ALL}
-    return {word & ~1 for word in words[1:] if word} - ends
+    ends = {graph.address(name) for name in ENDS_ALL}
+    return {word & ~1 for word in constant(graph.elf, "vectors")[1:] if word} - ends
 
 
 @dataclass(frozen=True)
@@ -309,7 +319,7 @@ class Bound:
 def bound(board: Board, elf: Path) -> Bound:
     """What the C stack of a board's firmware is never deeper than. All interrupts have one priority, so one counts."""
     running = CallGraph(elf, waiting_commands())
-    handlers = [running.worst(running.functions[address].name) for address in interrupt_handlers(elf)]
+    handlers = [running.worst(running.functions[address].name) for address in interrupt_handlers(running)]
     frame = EXCEPTION_FRAME_WITH_FLOAT if board.chip.core.fpu else EXCEPTION_FRAME
     return Bound(
         running.worst("reset_entry"),
