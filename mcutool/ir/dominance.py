@@ -49,8 +49,8 @@ class Dominators:
             changed = False
             for number in range(1, len(self.order)):
                 known = [source for source in sources[number] if parent[source] >= 0]
-                nearest = known[0]
-                for source in known[1:]:
+                nearest = known[-1]
+                for source in known[-2::-1]:  # from below: what has been climbed need not be climbed again
                     nearest = _meet(parent, nearest, source)
                 if parent[number] != nearest:
                     parent[number], changed = nearest, True
