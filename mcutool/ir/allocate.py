@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from mcutool.ir.dominance import loop_depths
 from mcutool.ir.liveness import Lifetimes
@@ -22,6 +23,8 @@ from mcutool.ir.nodes import LEAVING, TAIL_CALLS, Block, Edge, Function, Instruc
 
 SCRATCH_SLOTS = 8
 """Slots that carry the operands and the result of one instruction whose values are out of reach."""
+SLOT_GROUP = 64
+"""Slots that are looked at together in a function that needs many."""
 PASSED_ON = frozenset(("i32.wrap_i64", "i64.extend_i32_u", "copy"))
 """Operations whose result best lies where the operand lay."""
 IN_PLACE_WEIGHT = 3
@@ -136,6 +139,7 @@ class _Allocator:
         self.target = target
         self.result = Allocation(target, scratch=scratch)
         self.occupied: dict[int, int] = {}
+        self.crowded: dict[int, int] = {}
         if scratch is not None:
             self.occupied = dict.fromkeys(range(scratch, scratch + SCRATCH_SLOTS), -1)
         self.wanted: dict[Value, list[tuple[Instruction | None, int]]] = {}
@@ -274,10 +278,14 @@ class _Allocator:
     def _place(self, class_: _Class) -> None:
         slot = next((slot for slot in self._wishes(class_) if self._is_free(slot, class_)), None)
         if slot is None:
-            slot = 0
-            while not self._is_free(slot, class_):
-                slot += 1
+            slot = next(slot for slot in self._candidates(class_) if self._is_free(slot, class_))
         self._take(slot, class_)
+
+    def _candidates(self, class_: _Class) -> Iterator[int]:
+        """Slots from the lowest on, without groups that have no slot left at some time."""
+        for group in count():
+            if not self.crowded.get(group, 0) & class_.lifetime:
+                yield from range(group * SLOT_GROUP, (group + 1) * SLOT_GROUP)
 
     def _is_free(self, slot: int, class_: _Class) -> bool:
         get, lifetime = self.occupied.get, class_.lifetime
@@ -286,8 +294,18 @@ class _Allocator:
     def _take(self, slot: int, class_: _Class) -> None:
         for number in range(slot, slot + class_.slots):
             self.occupied[number] = self.occupied.get(number, 0) | class_.lifetime
+            self._count_crowded(number // SLOT_GROUP)
         for value in class_.members:
             self.result.slot[value] = slot
+
+    def _count_crowded(self, group: int) -> None:
+        """Note when all slots of a group are taken."""
+        crowded = -1
+        for number in range((group + 1) * SLOT_GROUP - 1, group * SLOT_GROUP - 1, -1):
+            crowded &= self.occupied.get(number, 0)
+            if not crowded:
+                break
+        self.crowded[group] = crowded
 
     # calls
 
