@@ -34,7 +34,10 @@ TARGET = Target(
         "throw": 0,
         "throw_ref": 0,
     },
-    in_place={name: (0, 1) if name in layout.COMMUTATIVE else (0,) for name in layout.IN_PLACE},
+    in_place={
+        name: tuple("abc".index(row.same[1]) for row in rows if row.same is not None)
+        for name, rows in layout.SHORTER.items()
+    },
 )
 HOISTED_CONSTANTS = 24
 """How many constants of a function may wait in slots outside its loops."""

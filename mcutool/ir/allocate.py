@@ -27,8 +27,8 @@ SLOT_GROUP = 64
 """Slots that are looked at together in a function that needs many."""
 PASSED_ON = frozenset(("i32.wrap_i64", "i64.extend_i32_u", "copy"))
 """Operations whose result best lies where the operand lay."""
-IN_PLACE_WEIGHT = 3
-"""How much more it counts to be named by a row that works in place, which is shorter in low slots."""
+SHORT_WEIGHT = 3
+"""How much more it counts to be named by a row that is shorter in low slots."""
 LOOP_WEIGHT = 0.1
 """How much more a name counts for each loop around it: little, since it takes no more room there."""
 LENGTH_EXPONENT = 0.25
@@ -38,7 +38,8 @@ LENGTH_EXPONENT = 0.25
 @dataclass(frozen=True)
 class Target:
     """`reach`: how many slots an operand can name; `links`: slots that a call needs below the callee's frame, by
-    operation; `in_place`: rows that are shorter when the result lies where an operand did, and which operands may."""
+    operation; `in_place`: rows that are shorter in low slots, and which of their operands the result has to replace
+    for that, if any."""
 
     reach: int
     links: dict[str, int]
@@ -171,13 +172,15 @@ class _Allocator:
         for block in self.function.blocks:
             in_loops = 1 + LOOP_WEIGHT * depths[block]
             for instruction in block.everything:
-                weight = in_loops * (IN_PLACE_WEIGHT if self._is_in_place(instruction) else 1)
+                weight = in_loops * (SHORT_WEIGHT if self._may_be_short(instruction) else 1)
                 for value in [*instruction.operands, *instruction.results]:
                     weights[self.class_of[value]] += weight
         return {c: weight / c.lifetime.bit_count() ** LENGTH_EXPONENT for c, weight in weights.items()}
 
-    def _is_in_place(self, instruction: Instruction) -> bool:
-        numbers = self.target.in_place.get(instruction.op, ())
+    def _may_be_short(self, instruction: Instruction) -> bool:
+        numbers = self.target.in_place.get(instruction.op)
+        if not numbers:
+            return numbers is not None
         return any(self.class_of[instruction.operands[n]] is self.class_of[instruction.result] for n in numbers)
 
     # joining

@@ -80,3 +80,20 @@ def test_a_target_without_such_rows_joins_nothing() -> None:
     function, rows = compiled(text, allocate.Target(256, select.TARGET.links, {}))
     assert rows == []
     assert copies(function) == 0
+
+
+def test_low_slots_go_to_rows_that_are_short_there() -> None:
+    """Two values that are named equally often, one of them by rows that are shorter in low slots."""
+    text = """(func (result i32) (local i32 i32)
+      (local.set 0 (i32.load8_u (i32.const 0)))
+      (local.set 1 (i32.load8_u (i32.const 4)))
+      (i32.store16 offset=300 (local.get 0) (local.get 0))
+      (i32.store offset=300 (local.get 1) (local.get 1))
+      (i32.const 7))"""
+    function = build.build(load(bytes(assemble(f"(module (memory 1) {text})"))))[0]
+    passes.optimise(function)
+    select.select(function)
+    first, second = (i.result for i in function.entry.instructions if i.op.startswith("i32.load8_u"))
+    for row, low in (("i32.store16", first), ("i32.store", second)):
+        allocation = allocate.allocate(function, allocate.Target(256, select.TARGET.links, {row: ()}))
+        assert allocation.slot[low] == min(allocation.slot[first], allocation.slot[second])
