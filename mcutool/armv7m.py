@@ -162,6 +162,7 @@ BEHIND = {
     "i32.div_u": _trap("8", "divide_by_zero"),
     "i32.rem_s": _trap("8", "divide_by_zero"),
     "i32.rem_u": _trap("8", "divide_by_zero"),
+    **dict.fromkeys(("f32.min", "f32.max"), "8: vadd.f32 s0, s0, s1; vmov r1, s0; b 1b"),  # a NaN, made quiet
 }
 
 _FLOAT_IN = "vmov s0, s1, r1, r2"
@@ -169,6 +170,13 @@ _COMPARED = f"{_FLOAT_IN}; vcmp.f32 s0, s1; vmrs APSR_nzcv, fpscr"
 FLOAT_BODIES = {
     **{f"f32.{n}": f"{_FLOAT_IN}; v{n}.f32 s0, s0, s1; vmov r1, s0" for n in ("add", "sub", "mul", "div")},
     **{f"f32.{n}.short": f"{_FLOAT_IN}; v{n}.f32 s0, s0, s1; vmov r1, s0" for n in ("add", "sub", "mul")},
+    "f32.abs": "bic r1, r1, #0x80000000",
+    "f32.neg": "eor r1, r1, #0x80000000",
+    "f32.sqrt": "vmov s0, r1; vsqrt.f32 s0, s0; vmov r1, s0",
+    "f32.convert_i32_s": "vmov s0, r1; vcvt.f32.s32 s0, s0; vmov r1, s0",
+    "f32.convert_i32_u": "vmov s0, r1; vcvt.f32.u32 s0, s0; vmov r1, s0",
+    "f32.min": f"{_COMPARED}; bvs 8f; it eq; orreq r1, r1, r2; it gt; movgt r1, r2; 1:",
+    "f32.max": f"{_COMPARED}; bvs 8f; it eq; andeq r1, r1, r2; it mi; movmi r1, r2; 1:",
     "f32.mul_add": f"{_FLOAT_IN}; vmul.f32 s0, s0, s1; vmov s1, r12; vadd.f32 s0, s0, s1; vmov r1, s0",
     "f32.eq": f"{_COMPARED}; {_truth('eq', 'ne')}",
     "f32.ne": f"{_COMPARED}; {_truth('ne', 'eq')}",

@@ -575,6 +575,14 @@ for _name, _meaning, _sentence in [
 ]:
     _row(f"i64.{_name}", "x:da", "i64 i64", _meaning, _sentence)
 
+
+def _function(name: str, form: str, types: str, sentence: str) -> None:
+    """A row that is a function of C on the bits of floats."""
+    page = "" if name in _IN_ASSEMBLY else "x:"
+    meaning = f"d = vm_{name.replace('.', '_')}({', '.join(form[1:])})"
+    _row(name, page + form, types, meaning, sentence, calls=not page)
+
+
 # f32 and f64 --------------------------------------------------------------------------------------------------------
 
 _row("f32.add.short", "da.short", "f32 f32", "d += a", "Adds in place.", calls=True)
@@ -605,6 +613,10 @@ for _type in ("f32", "f64"):
         result="i32",
         calls=True,
     )
+_IN_ASSEMBLY = frozenset(
+    f"f32.{name}" for name in ("abs", "neg", "sqrt", "min", "max", "convert_i32_s", "convert_i32_u")
+)
+"""Functions that a core with an FPU has instructions for; they stand on the first page."""
 for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
     for _name, _sentence in [
         ("abs", "Clears the sign."),
@@ -615,14 +627,14 @@ for _type, _integer in [("f32", "i32"), ("f64", "i64")]:
         ("nearest", "Rounds to the nearest, ties to even."),
         ("sqrt", "Square root."),
     ]:
-        _row(f"{_type}.{_name}", "x:da", f"{_integer} {_integer}", f"d = vm_{_type}_{_name}(a)", _sentence)
+        _function(f"{_type}.{_name}", "da", f"{_integer} {_integer}", _sentence)
     for _name, _sentence in [
         ("copysign", "a with the sign of b."),
         ("min", "The lesser, -0 < +0, NaN wins."),
         ("max", "The greater, NaN wins."),
     ]:
         _types = f"{_integer} {_integer} {_integer}"
-        _row(f"{_type}.{_name}", "x:dab", _types, f"d = vm_{_type}_{_name}(a, b)", _sentence)
+        _function(f"{_type}.{_name}", "dab", _types, _sentence)
 
 for _integer in ("i32", "i64"):
     for _float in ("f32", "f64"):
@@ -638,7 +650,7 @@ for _float, _bits in (("f32", "i32"), ("f64", "i64")):
     for _integer in ("i32", "i64"):
         for _sign, _sentence in (("s", "Converts, signed."), ("u", "Converts, unsigned.")):
             _name = f"convert_{_integer}_{_sign}"
-            _row(f"{_float}.{_name}", "x:da", f"{_bits} {_integer}", f"d = vm_{_float}_{_name}(a)", _sentence)
+            _function(f"{_float}.{_name}", "da", f"{_bits} {_integer}", _sentence)
 _row("f32.demote_f64", "x:da", "i32 i64", "d = vm_f32_demote_f64(a)", "Narrows.")
 _row("f64.promote_f32", "x:da", "i64 i32", "d = vm_f64_promote_f32(a)", "Widens.")
 

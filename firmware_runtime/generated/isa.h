@@ -290,7 +290,14 @@ enum vm_trap {
     X(f32_eq, 0xd3) \
     X(f32_ne, 0xd4) \
     X(f32_lt, 0xd5) \
-    X(f32_le, 0xd6)
+    X(f32_le, 0xd6) \
+    X(f32_abs, 0xdf) \
+    X(f32_neg, 0xe0) \
+    X(f32_sqrt, 0xe1) \
+    X(f32_min, 0xe2) \
+    X(f32_max, 0xe3) \
+    X(f32_convert_i32_s, 0xe4) \
+    X(f32_convert_i32_u, 0xe5)
 
 /* name, opcode: functions are called everywhere */
 #define ISA_CALLED(X) \
@@ -349,15 +356,10 @@ enum vm_trap {
 /* the end of the escape page */
 #define ISA_FUNCTIONS(X) \
     X(popcnt32) \
-    X(f32_abs) \
-    X(f32_neg) \
     X(f32_ceil) \
     X(f32_floor) \
     X(f32_trunc) \
     X(f32_nearest) \
-    X(f32_sqrt) \
-    X(f32_convert_i32_s) \
-    X(f32_convert_i32_u) \
     X(f32_convert_i64_s) \
     X(f32_convert_i64_u) \
     X(f32_demote_f64) \
@@ -380,20 +382,18 @@ enum vm_trap {
     X(f64_convert_i64_s) \
     X(f64_convert_i64_u) \
     X(f32_copysign) \
-    X(f32_min) \
-    X(f32_max) \
     X(rotl64) \
     X(rotr64) \
     X(f64_copysign) \
     X(f64_min) \
     X(f64_max)
 #define ISA_FIRST_FUNCTION 50u
-#define ISA_FIRST_I32_I64 60u
-#define ISA_FIRST_I64_I32 63u
-#define ISA_FIRST_I64_I64 66u
-#define ISA_FIRST_I32_I32_I32 81u
-#define ISA_FIRST_I64_I64_I64 84u
-#define ISA_ESCAPED_ROWS 89u
+#define ISA_FIRST_I32_I64 55u
+#define ISA_FIRST_I64_I32 58u
+#define ISA_FIRST_I64_I64 61u
+#define ISA_FIRST_I32_I32_I32 76u
+#define ISA_FIRST_I64_I64_I64 77u
+#define ISA_ESCAPED_ROWS 82u
 #define OP_HALT 0x01
 #define OP_LEAVE_CROSS 0x02
 #define OP_LEAVE_TAIL 0x2dff
