@@ -160,8 +160,8 @@ def run(command: list[str], directory: Path) -> None:
         raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
 
 
-def link(board: Board, elf: Path, sources: list[str], without: Collection[str] = ()) -> str:
-    """Builds an ELF of sources for a board, without some of isa.FEATURES; the linker's map. Raises Error."""
+def link(board: Board, elf: Path, sources: list[str], macros: Collection[str]) -> str:
+    """Builds an ELF of sources for a board, with more macros; the linker's map. Raises Error."""
     core = board.chip.core
     with TemporaryDirectory() as name:
         work = Path(name)
@@ -169,7 +169,7 @@ def link(board: Board, elf: Path, sources: list[str], without: Collection[str] =
         (work / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
-        flags += [f"-DVM_WITH_{feature.upper()}=0" for feature in without]
+        flags += [f"-D{macro}" for macro in macros]
         objects = []
         for level in ("-O2", "-Os"):
             names = [source for source in sources if (source in HOT[core.dispatch]) == (level == "-O2")]
@@ -179,11 +179,17 @@ def link(board: Board, elf: Path, sources: list[str], without: Collection[str] =
         return (work / "map").read_text(encoding="utf-8")
 
 
+def absent(features: Collection[str]) -> list[str]:
+    """Macros for a firmware without some of isa.FEATURES."""
+    return [f"VM_WITH_{feature.upper()}=0" for feature in features]
+
+
 def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:
     """The board's ELF in the folder `output`, without some of isa.FEATURES. Raises Error."""
     output.mkdir(parents=True, exist_ok=True)
     elf = output / f"{board.name}.elf"
-    link(board, elf, firmware_sources(board), without)
+    in_ram = ["VM_HANDLERS_IN_RAM"] if "handlers" in board.chip.ram_map else []
+    link(board, elf, firmware_sources(board), [*absent(without), *in_ram])
     return elf
 
 
@@ -241,7 +247,7 @@ def core_size(board: Board, without: Collection[str] = ()) -> CoreSize:
     """The core for a board's processor. Raises Error."""
     parts, ram = dict.fromkeys(PARTS, 0), 0
     with TemporaryDirectory() as name:
-        contributions = linked(link(board, Path(name) / "core.elf", [*CORE, BARE], without))
+        contributions = linked(link(board, Path(name) / "core.elf", [*CORE, BARE], absent(without)))
     for section, file, size in contributions:
         part = next(part for part, pattern in PARTS.items() if re.match(pattern, f"{file} {section}"))
         parts[part] += size if section.startswith(IN_FLASH) else 0

@@ -32,7 +32,7 @@ static const void *const *attention_table;
 INTERPRETER __attribute__((noinline, used)) static void interpret(void) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
-    static const void *const primary_table[256] = {
+    static const void *IN_RAM primary_table[256] = {
         [0 ... 255] = &&op_illegal,
         ISA_PLAIN(LABEL) ISA_CALLING(LABEL) ISA_FLOAT(LABEL) ISA_CALLED(LABEL)[ISA_ESCAPE] = &&op_escape,
     };

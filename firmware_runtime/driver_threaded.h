@@ -20,7 +20,8 @@ _Static_assert(offsetof(struct vm, pc) == 0 && offsetof(struct vm, frame) == 4 &
                    offsetof(struct vm, fast_limit) == 16 && offsetof(struct vm, table) == 20,
                "assembly uses these offsets");
 
-static const handler primary_table[256], attention_table[256];
+static IN_RAM handler primary_table[256];
+static const handler attention_table[256];
 
 __attribute__((naked)) static void leave(void) {
     __asm("str r4, [r10, #0]\n"
@@ -220,7 +221,7 @@ INTERPRETER __attribute__((naked)) static void op_attention(uint32_t w) {
           "b after_library\n");
 }
 
-static const handler primary_table[256] = {
+static IN_RAM handler primary_table[256] = {
     [0 ... 255] = op_illegal,
     ISA_PLAIN(ENTRY) ISA_CALLING(ENTRY) ISA_FLOAT(ENTRY) ISA_CALLED(ENTRY)[ISA_ESCAPE] = op_escape,
 };

@@ -179,6 +179,13 @@ static inline void set_pair(uint32_t *slot, uint64_t value) {
 
 #define INTERPRETER __attribute__((section(".interpreter")))
 
+/* Where the table is that each instruction reads: flash with wait states is slow to read. */
+#ifdef VM_HANDLERS_IN_RAM
+#define IN_RAM
+#else
+#define IN_RAM const
+#endif
+
 /* The exception handler changes the table's register where the interrupted code is the interpreter's. The frame that
  * the core has pushed holds the program counter at 24. */
 #define SWITCH_TABLE(load)                \

@@ -158,7 +158,7 @@ class Chip:
     flash: Flash
     ram: tuple[Ram, ...]
     map: FlashMap
-    ram_map: dict[str, int]  # bytes, by purpose; what is left of the main RAM is the module arena
+    ram_map: dict[str, int]  # bytes, by purpose (`handlers` only to keep their table there); the arena has the rest
     uart: Uart
     gpio: Gpio | None = None
     tick: Tick | None = None
