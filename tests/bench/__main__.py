@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.bench import further, plot, tables, wasm3
-from tests.bench.fetch import BUILD
+from tests.bench.fetch import BUILD, fetch
 from tests.bench.figures import Figure, Suite, cycles, groups, record, size, slow_programs, waiting
 from tests.bench.measure import BOARDS, LEVELS, PROGRAMS, WAIT_STATES, measure
 
@@ -31,37 +31,34 @@ class Campaign:
 
     def __init__(self, names: list[str], with_others: bool, directory: Path) -> None:
         self.suite: Suite = {}
-        self.further: Suite = {}
         self.wasm3: dict[str, wasm3.Interpreted] = {}
         self.version = ""
         self.missing: list[str] = []
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            interpreter = pool.submit(wasm3.Wasm3, directory) if with_others else None
-            tasks = {(n, level): pool.submit(measure, PROGRAMS[n], level, directory) for n in names for level in LEVELS}
-            others = self._start_further(pool, directory) if with_others else {}
-            for (name, level), task in track(tasks.items(), "counting", transient=True):
-                self.suite.setdefault(name, {})[level] = task.result()
-            if interpreter is not None:
-                self._count_wasm3(pool, interpreter, names, directory)
-            self.further = {name: {"O2": task.result()} for name, task in others.items()}
-
-    def _start_further(self, pool: ProcessPoolExecutor, directory: Path) -> dict[str, Future]:
         own = directory / "further"  # some are called as programs of the suite are
         own.mkdir()
-        try:
-            found = further.programs()
-        except subprocess.CalledProcessError:
-            self.missing.append("programs of other people")
-            return {}
-        return {name: pool.submit(measure, program, "O2", own) for name, program in found.items()}
+        found = further.programs() if with_others and self._fetched(further.REQUIREMENTS) else {}
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            building = (
+                pool.submit(wasm3.Wasm3, directory) if with_others and self._fetched(wasm3.REQUIREMENTS) else None
+            )
+            tasks = {(n, level): pool.submit(measure, PROGRAMS[n], level, directory) for n in names for level in LEVELS}
+            others = {name: pool.submit(measure, program, "O2", own) for name, program in found.items()}
+            for (name, level), task in track(tasks.items(), "counting", transient=True):
+                self.suite.setdefault(name, {})[level] = task.result()
+            if building is not None:
+                self._count_wasm3(pool, building.result(), directory)
+            self.further: Suite = {name: {"O2": task.result()} for name, task in others.items()}
 
-    def _count_wasm3(self, pool: ProcessPoolExecutor, building: Future, names: list[str], directory: Path) -> None:
+    def _fetched(self, requirements: Path) -> bool:
         try:
-            built: wasm3.Wasm3 = building.result()
+            fetch(requirements)
         except subprocess.CalledProcessError:
-            self.missing.append("wasm3")
-            return
-        tasks = {name: pool.submit(built.count, PROGRAMS[name], directory) for name in names}
+            self.missing.append(requirements.stem)
+            return False
+        return True
+
+    def _count_wasm3(self, pool: ProcessPoolExecutor, built: wasm3.Wasm3, directory: Path) -> None:
+        tasks = {name: pool.submit(built.count, PROGRAMS[name], directory) for name in self.suite}
         self.wasm3 = {name: task.result() for name, task in track(tasks.items(), "wasm3", transient=True)}
         self.version = built.version
 
@@ -148,7 +145,7 @@ def main(names: list[str]) -> int:
     for name, chart in charts(done).items():
         (BUILD / f"{name}.svg").write_text(chart, encoding="utf-8")
     for what in done.missing:
-        console.print(f"left out, since no package index gave the sources: {what}")
+        console.print(f"left out, since pip did not fetch it: tests/bench/{what}.txt")
     if done.wrong():
         console.print(f"checksums differ: {', '.join(done.wrong())}")
     return 1 if done.wrong() or done.missing else 0

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -193,7 +194,7 @@ def function_sizes(image: bytes) -> list[int]:
 
 def count_native(elf: Path, on: str) -> Native:
     """Run a bare ELF to its end."""
-    machine, counts = run_bare(elf, on)
+    machine, counts = run_bare(elf, on, accesses=True)
     around = sum(machine.firmware.symbols[name].size for name in AROUND)
     text, library = code_sizes(Path(f"{elf}.map").read_text(encoding="utf-8"))
     return Native(text - around, library, _cost(word(machine, elf, "result"), counts))
@@ -211,10 +212,10 @@ def code_sizes(link_map: str) -> tuple[int, int]:
     return text, library
 
 
-def run_bare(elf: Path, on: str) -> tuple[Machine, Counts]:
-    """The board when a bare ELF has ended, and what its call of `run` took."""
+def run_bare(elf: Path, on: str, accesses: bool = False) -> tuple[Machine, Counts]:
+    """The board when a bare ELF has ended, and what its call of `run` took; see Profile about `accesses`."""
     machine = Machine(board(on), elf)
-    profile = Profile(machine, "run", accesses=True)
+    profile = Profile(machine, "run", accesses)
     reason = machine.run(instructions=100_000_000)
     if reason is not Reason.EXIT:
         raise RuntimeError(f"{elf.name} did not end: {reason.name}")
@@ -245,9 +246,15 @@ def firmware_sizes(elf: Path) -> tuple[int, int]:
     return flash, ram
 
 
+@cache
+def _session(on: str) -> EmulatedSession:
+    """An emulated board that has started; one program after the other runs on it."""
+    return EmulatedSession(board(on), lambda text: None, measure=True, accesses=True)
+
+
 def count_bytecode(built: Built, argument: int, on: str) -> Bytecode:
     """Call `run` as `mcutool run` does."""
-    session = EmulatedSession(board(on), lambda text: None, measure=True, accesses=True)
+    session = _session(on)
     outcome = run.run(session, built, board(on), run.Task(invoke="run", arguments=(str(argument),)), None)
     if outcome.exit_code:
         raise RuntimeError(f"run({argument}) on {on}: {outcome.trap or outcome.error}")

@@ -103,9 +103,10 @@ def table(of: dict[str, Shares], length: int, by_bytes: bool, top: int) -> Table
     """The sequences with the largest mean share."""
     order = "bytes of code" if by_bytes else "execution"
     shown = Table(title=f"{TITLES[length]}, by {order}; per cent, mean of {len(of)} programs")
-    for heading in (TITLES[length], "executed", "linked", "bytes", "programs", "most in"):
+    kinds = ("executed", "linked", "bytes") if length > 1 else ("executed", "bytes")
+    for heading in (TITLES[length], *kinds, "programs", "most in"):
         shown.add_column(heading, justify="left" if heading in (TITLES[length], "most in") else "right", no_wrap=True)
-    means = {kind: _means([getattr(s, kind) for s in of.values()]) for kind in ("executed", "linked", "bytes")}
+    means = {kind: _means([getattr(s, kind) for s in of.values()]) for kind in kinds}
     for names, _ in islice(means["bytes" if by_bytes else "executed"].most_common(), top):
         own = {name: (s.bytes if by_bytes else s.executed).get(names, 0.0) for name, s in of.items()}
         most = max(own, key=lambda name: own[name])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from mcutool import run
 from mcutool.devices import board
+from mcutool.emulator.firmware import read_firmware
+from mcutool.emulator.session import EmulatedSession
 from mcutool.isa import BY_NAME
 from mcutool.pipeline import build_image
 from mcutool.wasm.text import assemble
@@ -26,6 +29,17 @@ def test_a_loop_is_counted() -> None:
     assert executed["i64.rotl"] == executed["i64.div_u"] == executed["i32.add_br_nz"] == 10
     assert executed["return"] == 1
     assert [p.decoded.row.name for p in places if p.is_target and p.executed == 10] == ["i64.rotl"]
+
+
+def test_each_dispatch_enters_a_handler() -> None:
+    session = EmulatedSession(board("mps2-an386"), lambda text: None, measure=True)
+    task = run.Task(invoke="run", arguments=("10",))
+    assert run.run(session, build_image(LOOP, board("mps2-an386")), board("mps2-an386"), task, None).exit_code == 0
+    assert session.profile is not None
+    symbols = read_firmware(board("mps2-an386").firmware).symbols.values()
+    handlers = {symbol.address for symbol in symbols if symbol.name.startswith("op_")}
+    entered = sum(site.executed for address, site in session.profile._counter.sites() if address in handlers)
+    assert entered == sum(place.executed for place in _counted(10)[1]) + 1  # the stub that ends the call
 
 
 def test_a_pair_does_not_cross_a_target() -> None:
