@@ -33,8 +33,8 @@ def test_roads_agree(name: str, level: str, boards: tuple[str, ...], tmp_path: P
     measured = measure.measure(program, level, tmp_path, boards)
     assert measured.agrees
     assert measured.translated.checksum == _on_wasmtime(tmp_path / level / f"{name}.wasm", program.argument)
-    for on in boards:  # a budget: whoever lowers the figures may lower this
-        assert 1 < measured.bytecode[on].cost.cycles[0] / measured.native[on].cost.cycles[0] < 30
+    for on in boards:  # a budget: whoever lowers the figures may lower this; ours does f32 and f64 faster than libgcc
+        assert 0.5 < measured.bytecode[on].cost.cycles[0] / measured.native[on].cost.cycles[0] < 30
 
 
 # --- The figures ------------------------------------------------------------------------------------------------------
