@@ -275,13 +275,15 @@ class CallGraph:
 
 
 def constant(elf: Path, name: str) -> tuple[int, ...]:
-    """The words of a constant of the ELF."""
+    """The words of a constant of the ELF, in flash or among what start-up copies into RAM."""
     with elf.open("rb") as file:
         image = ELFFile(file)
-        table, text = image.get_section_by_name(".symtab"), image.get_section_by_name(".text")
-        assert isinstance(table, SymbolTableSection) and text is not None
+        table = image.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
         [symbol] = table.get_symbol_by_name(name) or []
-        return struct.unpack_from(f"<{symbol['st_size'] // 4}I", text.data(), symbol["st_value"] - text["sh_addr"])
+        section = image.get_section(symbol["st_shndx"])
+        place = symbol["st_value"] - section["sh_addr"]
+        return struct.unpack_from(f"<{symbol['st_size'] // 4}I", section.data(), place)
 
 
 def waiting_commands() -> frozenset[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_runtime.build import BARE, CORE, core_size, link, sizes
+from firmware_runtime.build import BARE, CORE, absent, core_size, link, sizes
 from mcutool import devices, program
 from mcutool.isa import FEATURES
 
@@ -29,7 +29,7 @@ def test_every_byte_of_the_core_is_counted(tmp_path: Path) -> None:
     """The parts and their surroundings are the whole ELF, which holds nothing of the firmware around the core."""
     board = devices.board("mps2-an386")
     elf = tmp_path / "core.elf"
-    link(board, elf, [*CORE, BARE], FEATURES)
+    link(board, elf, [*CORE, BARE], absent(FEATURES))
     whole = sum(sizes(elf).get(name, 0) for name in (".text", ".data"))
     surroundings = whole - core_size(board, FEATURES).flash
     assert 0 < surroundings < 350  # vectors, start, one host function and its strings
