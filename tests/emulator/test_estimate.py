@@ -115,7 +115,8 @@ def test_every_handler_in_assembly_is_told_of(board: str) -> None:
         if row.name in ("halt", "trap") or not (is_assembled(row) or has_fpu and needs_fpu(row)):
             assert told == (), f"{row.name} ends in C"
         else:
-            assert len(told) == 1 + is_conditional(row) or row.calls and told == (), row.name
+            varies = is_conditional(row) or row.name in ("f32.min", "f32.max")  # the least, and the most with a NaN
+            assert len(told) == 1 + varies or row.calls and told == (), row.name
 
 
 @pytest.mark.parametrize("board", ["mps2-m0", *THREADED])

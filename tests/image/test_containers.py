@@ -5,6 +5,7 @@ What our writers write, our readers and binutils read.
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_an_elf_gets_one_more_segment_and_keeps_the_rest(board: devices.Board, t
     (tmp_path / "f.elf").write_bytes(after)
     assert symbols(tmp_path / "f.elf") == symbols(board.firmware)
     headers = readelf("-lS", tmp_path / "f.elf")
-    assert f".module           PROGBITS        {address:08x}" in headers and "05     .module" in headers
+    assert f".module           PROGBITS        {address:08x}" in headers and re.search(r"\d\d     \.module", headers)
 
 
 def readelf(option: str, file: Path) -> str:

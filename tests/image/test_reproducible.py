@@ -22,7 +22,7 @@ from mcutool.ir import nodes
 for kind in (nodes.Value, nodes.Instruction, nodes.Edge, nodes.Block):  # in a set they stand in any order
     kind.__hash__ = lambda node: hash(str(id(node)))
 
-for path in sorted(Path(sys.argv[1]).glob("*.wasm")):
+for path in sorted(Path(sys.argv[1]).rglob("*.wasm")):
     built = program.build(path.read_bytes(), devices.board("stm32f405"), rodata="flash", refuse=False)
     print(path.stem, hashlib.sha256(built.to_bytes()).hexdigest())
 """
@@ -34,8 +34,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("modules")
     for example in (ROOT / "examples").glob("*.wasm"):
         shutil.copy(example, folder)
-    for name in PROGRAMS:
-        compile_wasm(name, folder)
+    for program_ in PROGRAMS.values():
+        compile_wasm(program_, "O2", folder)
     return folder
 
 
