@@ -31,6 +31,7 @@ from mcutool.image.containers import WRITERS, read_segments, to_binary
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
 CHUNK = 0x10000  # bytes of memory that snapshots share or do not
+ZEROS = bytes(CHUNK)  # what most of a large RAM is: kept once, so that comparing with it does not wait for memory
 SLICE = 1_000_000  # instructions; between slices Ctrl-C works
 UNSET = bytes.fromhex("a55a3cc3")  # RAM at power-on: anything but the zeroes that a program must not rely on
 UNSET_BYTES = 0x40000  # of each RAM; more would cost time and memory for every machine
@@ -370,7 +371,7 @@ class Machine:
     def snapshot(self) -> Snapshot:
         """Everything, between two instructions; the host's side (callbacks, probes) is not part of it."""
         last = self._last_memory
-        memory = {at: last[at] if last.get(at) == data else data for at, data in self._memory()}
+        memory = {at: _shared(data, last.get(at)) for at, data in self._memory()}
         self._last_memory = memory
         facts = (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
                  self._floating_point, dict(self.pins.outputs), dict(self.pins.inputs))  # fmt: skip
@@ -442,6 +443,11 @@ def _model(models: dict[str, Any], kind: str, what: str) -> Any:
             next_action=f"it has: {', '.join(models)}; how to write another: CONTRIBUTING.md, A chip",
         )
     return models[kind]
+
+
+def _shared(data: bytes, last: bytes | None) -> bytes:
+    """The same bytes, as an object that is there already if possible."""
+    return ZEROS if data == ZEROS else data if last is None or last != data else last
 
 
 def _lane(word: int, address: int, size: int) -> int:
