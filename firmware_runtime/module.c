@@ -75,7 +75,9 @@ bool module_next_call(struct vm_trace *trace) {
     return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && vm_next_call(&vm, trace);
 }
 
+/* What is written there lies over the frames of a trap, so nobody walks these any more, not even who just prints them. */
 uint32_t *module_slots(void) {
+    last_trap = VM_TRAP_NONE;
     return vm_arguments(&vm);
 }
 
@@ -231,7 +233,7 @@ static bool went_wrong(void) {
 /* Whether there is a program and nothing against its start. */
 APART static bool load_installed(void) {
     const char *detail;
-    if (state == MODULE_LOADED || !may_start()) { /* loaded: a request came while the banner was printed */
+    if (state == MODULE_LOADED || !may_start() || state == MODULE_LOADED) { /* a request came while something was printed */
         return false;
     }
     const char *wrong = module_load(&detail);

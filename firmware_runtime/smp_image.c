@@ -143,9 +143,10 @@ static enum smp_result take_chunk(const uint8_t *bytes, uint32_t size) {
     return SMP_OK;
 }
 
-/* The program was unloaded: the arena is free to work in. */
+/* Hashes in the arena, which is free: a chunk has unloaded the program, or there was none and this does. */
 static void put_match(struct cbor_writer *reply) {
     upload.active = false;
+    module_unload();
     if (upload.digest_size == SHA256_SIZE) {
         const uint8_t *digest = sha256((struct sha256 *)module_arena(), slot, upload.length);
         cbor_put_bool(reply, "match", memcmp(digest, upload.digest, SHA256_SIZE) == 0);

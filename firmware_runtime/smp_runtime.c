@@ -72,6 +72,7 @@ static void put_call_result(struct cbor_writer *reply) {
 
 enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_writer *reply) {
     (void)reply;
+    uint32_t function, results; /* those of the call before stay what they were when this one is refused */
     const uint8_t *arguments = NULL;
     uint32_t size = 0;
     if (module_state() == MODULE_NONE) {
@@ -85,11 +86,13 @@ enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_
         return SMP_BUSY;
     }
     cbor_find_bytes(&request->payload, "a", &arguments, &size);
-    if (!cbor_find_unsigned(&request->payload, "f", &call.function) ||
-        !cbor_find_unsigned(&request->payload, "n", &call.results) || size % SLOT_BYTES != 0 ||
-        size / SLOT_BYTES > module_slot_room() || call.results > module_slot_room()) {
+    if (!cbor_find_unsigned(&request->payload, "f", &function) ||
+        !cbor_find_unsigned(&request->payload, "n", &results) || size % SLOT_BYTES != 0 ||
+        size / SLOT_BYTES > module_slot_room() || results > module_slot_room()) {
         return SMP_INVALID;
     }
+    call.function = function;
+    call.results = results;
     if (size > 0) {
         memcpy(module_slots(), arguments, size);
     }

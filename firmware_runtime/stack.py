@@ -31,11 +31,11 @@ OBJDUMP = "arm-none-eabi-objdump"
 # What an indirect call can reach, by the caller: every function whose address lies in a table, or functions by name.
 # No name: the code stays in the caller.
 TABLES = {
-    "vm_host_call": "host_functions",
-    "smp_poll": "commands",
-    "call_escaped": "escaped_table",
-    "vm_apply": "functions",
-    "after_library": "primary_table",
+    "vm_host_call": ("host_functions",),
+    "smp_poll": ("commands",),
+    "call_escaped": ("escaped_table",),
+    "vm_apply": ("functions",),
+    "after_library": ("primary_table", "attention_table"),
 }
 NAMED = {
     "smp_runtime_start": ("host_add_argument", "host_add_environment"),
@@ -259,7 +259,7 @@ class CallGraph:
         if NEXT_HANDLER.fullmatch(i.operands) and function.name != TO_NEXT_HANDLER:
             return []
         if function.name in TABLES:
-            found = self._in_table(TABLES[function.name])
+            found = [address for table in TABLES[function.name] for address in self._in_table(table)]
         elif function.name in NAMED:
             found = [self.address(name) for name in NAMED[function.name]]
         else:

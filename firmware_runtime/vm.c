@@ -56,14 +56,14 @@ HOT uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_fun
 static APART bool begin_call(struct vm *vm, uint32_t index) {
     const struct image_function *function = &vm->functions[index];
     uint32_t *callee = vm_arguments(vm);
-    if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
-        vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
-        return false;
-    }
     callee[-1] = VM_TO_LINK(vm, vm->code);
     callee[-2] = 0;
     vm->frame = callee;
     vm->pc = vm->code;
+    if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
+        vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
+        return false;
+    }
     if (function->module == IMAGE_NONE) {
         vm->trap = vm_host_call(vm, callee, function->code);
         return false;
@@ -431,14 +431,17 @@ uint32_t vm_throw_reference(struct vm *vm, uint32_t reference, const uint16_t *s
 
 /// Linear memory ///
 
-/* Whether [address, address + size) lies in the window. */
-static bool backed(const struct vm *vm, uint32_t address, uint32_t size) {
-    const uint32_t offset = address - vm->window_low;
-    return address >= vm->window_low && offset <= vm->window_size && size <= vm->window_size - offset;
-}
-
 static uint64_t declared_size(const struct vm_memory *memory) {
     return (uint64_t)memory->pages << memory->declared->page_log2;
+}
+
+/* Whether [address, address + size) lies in the window. Nothing may lie anywhere in what is declared, its end included. */
+static bool backed(const struct vm *vm, uint32_t address, uint32_t size) {
+    if (size == 0) {
+        return vm->memory != NULL && address <= declared_size(vm->memory);
+    }
+    const uint32_t offset = address - vm->window_low;
+    return address >= vm->window_low && offset <= vm->window_size && size <= vm->window_size - offset;
 }
 
 void *vm_memory(struct vm *vm, uint32_t address, uint32_t length) {

@@ -129,3 +129,16 @@ def test_what_a_memory_grows_by_is_reached_and_nothing_more(board: str) -> None:
                 kind = "memory_out_of_bounds" if place + width > end else "not_backed"
                 wanted = 0 if fits else TRAP_NUMBERS[kind]
                 assert (outcome.slots[2], outcome.trap) == (low + size, wanted), (name, low, size, more, place)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_nothing_may_be_moved_anywhere_in_what_is_declared(board: str) -> None:
+    """Core specification, memory.copy and memory.fill: only the end of a range must not pass the memory's."""
+    core = BareCore(board)
+    core.set_memory(1024, bytes(16), 2048)
+    for name in ("memory.copy", "memory.fill"):
+        core.load(USE + encode(BY_NAME[name], a=0, b=1, c=2) + HALT)
+        for place in (0, 1, 1023, 1040, 2048):
+            assert core.run(0, (place, place, 0)).trap == 0, (name, place)
+        assert core.run(0, (2049, 0, 0)).trap == TRAP_NUMBERS["memory_out_of_bounds"], name
+        assert core.run(0, (1, 1, 1)).trap == TRAP_NUMBERS["not_backed"], name

@@ -25,9 +25,6 @@ struct word {
 struct block {
     uint32_t values[4];
 } SOURCE;
-struct aligned_word {
-    uint32_t value;
-} __attribute__((may_alias));
 
 static bool aligned(const void *address) {
     return ((uintptr_t)address & 3) == 0;
