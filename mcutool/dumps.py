@@ -88,8 +88,9 @@ def allocated(what: tuple[Function, Allocation]) -> str:
     """The function, each value with the slot that it lies in."""
     function, allocation = what
     slots = {str(value.number): slot for value, slot in allocation.slot.items()}
-    text = re.sub(r"\bv(\d+)\b", lambda m: f"{m[0]}@s{slots[m[1]]}" if m[1] in slots else m[0], selected(function))
-    return f"{text}\n    frame of {allocation.frame_slots} slots"
+    head, _, blocks = selected(function).partition("\n")  # the name may look like a value
+    blocks = re.sub(r"\bv(\d+)\b", lambda m: f"{m[0]}@s{slots[m[1]]}" if m[1] in slots else m[0], blocks)
+    return f"{head}\n{blocks}\n    frame of {allocation.frame_slots} slots"
 
 
 def bytecode(what: CompiledFunction) -> str:

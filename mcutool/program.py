@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mcutool import cache, maps
 from mcutool.built import Built
@@ -62,7 +62,6 @@ def build(
     With a `dump` it is built again: the stages are what was asked for. Refusals are not remembered.
     """
 
-
     def translate() -> Built:
         from mcutool.pipeline import build_image
 
@@ -97,6 +96,8 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
     from mcutool.image.check import complaints
 
     wishes = [options.get(size) for size in ("memory", "heap", "stack")]
+    if options.get("dump"):
+        raise UsageError(f"{path} is an image, past all stages", next_action="name its module; or see: mcutool disasm")
     if any(wish is not None for wish in wishes) or options.get("rodata") == "flash":
         raise UsageError(f"{path} is an image, whose sizes are fixed", next_action="give them when it is built")
     image = parse(data)
@@ -158,7 +159,7 @@ def check_size(image: bytes, board: Board) -> None:
         )
 
 
-def printer(stage: str | None) -> Callable[[str, object], None] | None:
+def printer(stage: str | None, output: TextIO) -> Callable[[str, object], None] | None:
     """A dump for `build` that prints one stage. Raises UsageError when there is no such stage."""
     if stage is None:
         return None
@@ -169,7 +170,7 @@ def printer(stage: str | None) -> Callable[[str, object], None] | None:
 
     def show(reached: str, what: object) -> None:
         if (text := shown(stage, reached, what)) is not None:
-            print(printable(text))
+            print(printable(text), file=output)
 
     return show
 

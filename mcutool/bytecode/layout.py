@@ -15,7 +15,7 @@ from functools import cached_property
 
 from mcutool.encoding import decode, encode, fields, walk
 from mcutool.errors import Unsupported
-from mcutool.ir.allocate import Allocation, offsets_of, slots_of
+from mcutool.ir.allocate import SCRATCH_SLOTS, Allocation, offsets_of, slots_of
 from mcutool.ir.copies import Copy, sequentialise
 from mcutool.ir.nodes import TAIL_CALLS, Block, Function, Instruction, Value
 from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, RELOCATIONS, SLOT_LETTERS, TRAP_NUMBERS, Row
@@ -379,17 +379,17 @@ class _Emitter:
 
     def _note_site(self, block: Block) -> None:
         """The last call of the block is the one whose exceptions its terminator's edges catch."""
-        call = next(i for i in reversed(block.instructions) if i.is_call)
+        call = block.last_call
         clauses = block.terminator.immediates
         blocks = [edge.target for edge in block.edges[len(block.edges) - len(clauses) :]]
-        self.sites[call] = [(target, *clause) for target, clause in zip(blocks, clauses, strict=True)]
+        self.sites[call] = [(target, tag, wish) for target, (tag, wish, _) in zip(blocks, clauses, strict=True)]
         self.caught_at.update(dict.fromkeys(blocks, self.allocation.base[call]))
 
     def _body(self, block: Block) -> list[_Piece]:
         self.pieces = []
         if block is self.function.entry:
             self.offset = block.terminator.offset
-            self._copies([Copy(self.slot[v], home, v.slots) for v, home in offsets_of(block.parameters)])
+            self._copies(self._homes([Copy(self.slot[v], home, v.slots) for v, home in offsets_of(block.parameters)]))
         step = self.steps[block] = self._step(block)
         for instruction in block.instructions:
             self.offset = instruction.offset
@@ -408,6 +408,21 @@ class _Emitter:
         elif block.terminator.op in TAIL_CALLS:
             self._tail_call(block.terminator)
         return self.pieces
+
+    def _homes(self, copies: list[Copy]) -> list[Copy]:
+        """Copies of parameters from where the caller left them. What lies in the scratch slots, which are to carry the
+        others, moves beyond the frame first, and from there on."""
+        scratch, beyond = self.allocation.scratch, self.allocation.frame_slots
+        if scratch is None:
+            return copies
+        moved = {scratch + number: beyond + number for number in range(SCRATCH_SLOTS)}
+        parts = [Copy(c.to + part, c.source + part) for c in copies for part in range(c.slots)]
+        parked = [part.source for part in parts if part.source in moved]
+        if parked:
+            self.allocation.frame_slots += SCRATCH_SLOTS
+        for source in parked:
+            self._simple("slot.store", a=source, z=moved[source])
+        return [Copy(part.to, moved.get(part.source, part.source)) for part in parts]
 
     def _step(self, block: Block) -> Instruction | None:
         """The addition that counts the loop which the block's branch closes, when it can wait for the branch."""

@@ -344,7 +344,8 @@ class _Selector:
                 return ".near", list(total.operands), [total.immediates[0]]
             if total.op == "i32.add":
                 return ".sum", list(total.operands), []
-            if total.op == "i32.mul_imm_add" and total.immediates[0][1] == _ACCESS[name]:
+            is_scaled = total.op == "i32.mul_imm_add" and total.immediates[0][1] == _ACCESS[name]
+            if is_scaled and f"{name}.scaled" in BY_NAME:
                 return ".scaled", total.operands[::-1], []
         return "", [address], [("e", offset)]
 
@@ -378,7 +379,7 @@ class _Selector:
             if factor.op in ("i32.mul", "f32.mul") and factor.op.startswith(type_):
                 self._emit(f"{type_}.mul_add", [*factor.operands, self._operand(addend)], results)
                 return True
-            if factor.op in PRODUCTS:
+            if type_ == "i32" and factor.op in PRODUCTS:
                 number = factor.immediates[0][1]
                 number = number if factor.op == "i32.mul_imm" else 1 << number
                 if number in fields(BY_NAME["i32.mul_imm_add"])["i"].limits:

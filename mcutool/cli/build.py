@@ -2,7 +2,7 @@
 
 examples:
   mcutool build app.wasm                                        # app.mcu, for an emulated Cortex-M4F
-  mcutool build app.wasm -o blinky.mcu --board microbit --stack 2k# with 2 KB of stack in linear memory
+  mcutool build app.wasm -o blinky.mcu --board microbit --stack 2k # with 2 KB of stack in linear memory
   mcutool build app.wat --dump optimised                        # what each function became; or all stages
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from mcutool import devices
@@ -27,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_sizes(parser)
     parser.add_argument("--dump", metavar="STAGE", help=f"print the program after that stage: {DUMPS}")
-    parser.add_argument("--json", action="store_true", help="print the report as one object")
+    parser.add_argument("--json", action="store_true", help="print the report as one object; stages go to stderr")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def execute(options: argparse.Namespace) -> int:
 
     board = devices.board(options.board)
     output = Path(options.output or Path(options.app).with_suffix(".mcu"))
-    dump = program.printer(options.dump)
+    dump = program.printer(options.dump, sys.stderr if options.json else sys.stdout)
     with Stages(wanted=options.dump is None) as stages:
         built = program.load(options.app, board, dump=dump, on_progress=stages, **sizes(options))
     program.save(built, output)

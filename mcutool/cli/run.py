@@ -7,7 +7,7 @@ examples:
   mcutool run app.wasm                                          # until it ends, on an emulated Cortex-M4F
   mcutool run app.wasm --board microbit --json                  # with counts, on an emulated micro:bit
   mcutool run app.wasm --invoke add -1 0x10                     # call an export
-  mcutool run app.wasm --env LEVEL=2 --timeout 5 -- first --second# a variable, a limit, arguments
+  mcutool run app.wasm --env LEVEL=2 --timeout 5 -- first --second # a variable, a limit, arguments
   mcutool run app.wasm --board stm32f405 --port /dev/ttyUSB0    # on a real board
 """
 

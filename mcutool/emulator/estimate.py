@@ -59,7 +59,7 @@ def estimates(board: Board) -> Estimates:
     """Those of the board's firmware. Raises UsageError when it is not built or has no handlers that we can read."""
     try:
         return _estimates(board.firmware, board.chip.core)
-    except (OSError, KeyError, ELFError, struct.error) as error:
+    except (OSError, KeyError, ValueError, ELFError, struct.error) as error:
         raise UsageError(f"{board.firmware.name} shows no handlers: {error}", next_action="build it again") from error
 
 

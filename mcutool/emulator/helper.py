@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def build(target: Path) -> bool:
 def _places() -> Iterator[Path]:
     """Where the library may lie or be built: beside this file (as in the wheel), else in the user's cache."""
     yield LIBRARY
-    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcutool" / LIBRARY.name
+    with suppress(RuntimeError):  # a user without a home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcutool" / LIBRARY.name
 
 
 @cache

@@ -56,11 +56,13 @@ class Allocation:
     base: dict[Instruction, int] = field(default_factory=dict)
     frame_slots: int = 0
     scratch: int | None = None
+    arriving: dict[Instruction, int] = field(default_factory=dict)
+    """Slots that an exception may bring out of a call."""
     _spare: int | None = None
 
     def area(self, call: Instruction) -> int:
-        """One past the last slot of arguments, index and results of a call."""
-        return self.base[call] + max(slots_of(call.operands), slots_of(call.results))
+        """Slots for arguments and index of a call, for its results, or for an exception that comes out of it."""
+        return max(slots_of(call.operands), slots_of(call.results), self.arriving.get(call, 0))
 
     def spare(self) -> int:
         """A slot for breaking cycles of copies."""
@@ -139,6 +141,9 @@ class _Allocator:
         self.lifetimes = lifetimes
         self.target = target
         self.result = Allocation(target, scratch=scratch)
+        for block in function.blocks:
+            if block.terminator.op == "unwind":
+                self.result.arriving[block.last_call] = max(slots for _, _, slots in block.terminator.immediates)
         self.occupied: dict[int, int] = {}
         self.crowded: dict[int, int] = {}
         if scratch is not None:
@@ -330,12 +335,12 @@ class _Allocator:
     def _past_scratch(self, base: int, call: Instruction) -> int:
         """Beyond the scratch slots when the area would reach into them."""
         scratch = self.result.scratch
-        end = base + max(slots_of(call.operands), slots_of(call.results))
+        end = base + self.result.area(call)
         return base if scratch is None or end <= scratch else max(base, scratch + SCRATCH_SLOTS)
 
     def _measure(self) -> None:
         ends = [slot + value.slots for value, slot in self.result.slot.items()]
-        ends += [self.result.area(call) for call in self.result.base]
+        ends += [base + self.result.area(call) for call, base in self.result.base.items()]
         terminators = [block.terminator for block in self.function.blocks]
         ends += [slots_of(terminator.operands) for terminator in terminators if terminator.op in LEAVING]
         ends.append(slots_of(self.function.entry.parameters))

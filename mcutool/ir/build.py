@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
+from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value, slots
 from mcutool.wasm import module as wasm
 from mcutool.wasm.opcodes import OPCODES
 from mcutool.wasm.types import NUMBER_TYPES
@@ -275,10 +275,15 @@ class _Builder:
             return
         edges = [Edge(self._pad(*clause)) for clause in clauses]
         after = self.function.new_block()
-        immediates = [(tag, with_reference) for tag, with_reference, _ in clauses]
+        immediates = [(tag, with_reference, self._arriving(tag, with_reference)) for tag, with_reference, _ in clauses]
         self._terminate("unwind", [], [Edge(after)] * goes_on + edges, *immediates)
         if goes_on:
             self._start(after)
+
+    def _arriving(self, tag: int | None, with_reference: bool) -> int:
+        """Slots that an exception takes where it is caught, wanted or not."""
+        types = () if tag is None else self.context.tag_types[tag].parameters
+        return sum(map(slots, types)) + with_reference
 
     def _pad(self, tag: int | None, with_reference: bool, target: _Frame) -> Block:
         """The block in which an exception arrives; it takes its values to the label."""

@@ -11,7 +11,8 @@ is encoded. Operations carry WebAssembly's names; our own are:
     tail_call, tail_call_indirect, tail_call_ref
                      end a block too: the callee returns to our caller
     unwind           ends a block whose last call may throw; edges: one to go on unless it is a throw, then one for each
-                     handler, whose tag (None: any) and wish for a reference are the immediates; without arguments
+                     handler, whose tag (None: any), wish for a reference and slots of both are the immediates; without
+                     arguments
     caught           begins a handler: the values of the exception, then the reference to it
     unreachable      with the name of a trap
 """
@@ -111,6 +112,11 @@ class Block:
     @property
     def edges(self) -> list[Edge]:
         return self.terminator.edges
+
+    @property
+    def last_call(self) -> Instruction:
+        """The one whose exceptions the edges of `unwind` catch."""
+        return next(instruction for instruction in reversed(self.instructions) if instruction.is_call)
 
     @property
     def everything(self) -> Iterator[Instruction]:

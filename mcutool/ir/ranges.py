@@ -15,7 +15,7 @@ from functools import cache
 from mcutool.ir.nodes import Block, Edge, Function, Instruction, Value
 
 Range = tuple[int, int]
-"""Least and most, both possible."""
+"""Least and most that are not ruled out."""
 ROUNDS_UNTIL_WIDENED = 3
 """How often a parameter may change before what grows is taken for anything."""
 LAST_ROUND = 8

@@ -256,3 +256,10 @@ def test_the_frame_holds_the_call_areas() -> None:
     )
     calls = [d for _, d, _ in disassemble(functions[0].halfwords) if d and d.row.name == "call_host"]
     assert functions[0].frame_slots >= calls[0].operands["k"] + 4
+
+
+def test_an_exception_that_nobody_wants_has_room_in_the_frame_that_catches_it() -> None:
+    types = " ".join(["i64"] * 100)
+    catch = f"(block $h (result {types}) (try_table (catch $e $h) (throw_ref (global.get $x))) (unreachable))"
+    text = f"(tag $e (param {types})) (global $x (mut exnref) (ref.null exn)) (func {catch} {'drop ' * 100})"
+    assert compiled(text)[1][0].frame_slots >= 200

@@ -96,6 +96,26 @@ def test_parameters_have_no_limit_of_their_own(tmp_path):
     assert answer(text, tmp_path, 5) == ("ok", [expected])
 
 
+@pytest.mark.parametrize("narrow", range(247, 257))
+def test_parameters_leave_the_slots_that_carry_others(narrow, tmp_path):
+    """Parameters around slot 256, some of two slots, one of them wanted most."""
+    types = ["i32"] * narrow + ["i64"] * 5
+    values = [number * 1_000_003 + 17 for number in range(len(types))]
+    terms = [
+        f"(i32.mul {f'(local.get {n})' if t == 'i32' else f'(i32.wrap_i64 (local.get {n}))'} (i32.const {2 * n + 3}))"
+        for n, t in enumerate(types)
+    ]
+    total = terms[0]
+    for term in terms[1:]:
+        total = f"(i32.add {total} {term})"
+    wanted = f"(global.set $g (local.get {min(249, narrow - 1)}))" * 60
+    arguments = " ".join(f"({t}.const {value})" for t, value in zip(types, values, strict=True))
+    text = f"""(global $g (mut i32) (i32.const 0)) (func (export "f") (param i32) (result i32) (call $sum {arguments}))
+        (func $sum (param {" ".join(types)}) (result i32) {wanted} {total})"""
+    expected = sum(value * (2 * n + 3) for n, value in enumerate(values)) & 0xFFFFFFFF
+    assert answer(text, tmp_path, stack_slots=2000) == ("ok", [expected])
+
+
 def empty_function(frame_slots: int) -> CompiledFunction:
     """A function of that frame that only returns."""
     function = Function("f", FunctionType((), ()))

@@ -97,3 +97,24 @@
 (assert_return (invoke "i32.store 8 on" (i32.const 1048) (i32.const 0x0a0b0c0d)))
 (assert_return (invoke "i32.store8 8 on" (i32.const 1049) (i32.const 0xee)))
 (assert_return (invoke "i32.load" (i32.const 1056)) (i32.const 0x0a0bee0d))
+
+;; What looks like a product inside a sum is one of another type: 2^x by its exponent's bits.
+(module
+  (func (export "shifted bits and a number") (param i32 f32) (result f32)
+    (f32.add (f32.reinterpret_i32 (i32.shl (local.get 0) (i32.const 3))) (local.get 1)))
+  (func (export "multiplied bits and a number") (param i32 f32) (result f32)
+    (f32.add (f32.reinterpret_i32 (i32.mul (local.get 0) (i32.const 8))) (local.get 1))))
+(assert_return (invoke "shifted bits and a number" (i32.const 133169152) (f32.const 2)) (f32.const 3))
+(assert_return (invoke "multiplied bits and a number" (i32.const 133169152) (f32.const 2)) (f32.const 3))
+
+;; A shift by what turns out to be nothing, before a byte is loaded: each condition is known from the one before.
+(module
+  (memory 1)
+  (data (i32.const 5) "\2a")
+  (func (export "a byte") (param i32 i32) (result i32) (local i32 i32 i32 i32 i32)
+    (if (i32.eqz (local.get 2)) (then (local.set 3 (i32.const 0))) (else (local.set 3 (i32.const 1))))
+    (if (i32.eqz (local.get 3)) (then (local.set 4 (i32.const 0))) (else (local.set 4 (i32.const 1))))
+    (if (i32.eqz (local.get 4)) (then (local.set 5 (i32.const 0))) (else (local.set 5 (i32.const 1))))
+    (if (i32.eqz (local.get 5)) (then (local.set 6 (i32.const 0))) (else (local.set 6 (i32.const 1))))
+    (i32.load8_u (i32.add (i32.shl (local.get 0) (local.get 6)) (local.get 1)))))
+(assert_return (invoke "a byte" (i32.const 2) (i32.const 3)) (i32.const 42))
