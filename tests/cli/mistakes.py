@@ -142,6 +142,7 @@ MISTAKES = [
             "resized an image", "run add.mcu --memory 100",
             2, "add.mcu is an image, whose sizes are fixed", "when it is built",
         ),
+        ("asked an image for its stages", "build add.mcu --dump ir", 2, "past all stages", "mcutool disasm"),
         (
             "took a larger board's image", "run memory_1m.mcu --board microbit",
             8, "bytes of RAM, microbit has", "microbit",
