@@ -8,6 +8,8 @@
 #include "platform.h"
 #include "vm.h"
 
+#include <string.h>
+
 #define MOST_PLACES 16
 #define MOST_BAD_STARTS 3
 #define NOTE_FAULT 0x80u /* beside the number of bad starts */
@@ -75,10 +77,14 @@ bool module_next_call(struct vm_trace *trace) {
     return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && vm_next_call(&vm, trace);
 }
 
-/* What is written there lies over the frames of a trap, so nobody walks these any more, not even who just prints them. */
-uint32_t *module_slots(void) {
-    last_trap = VM_TRAP_NONE;
+const uint32_t *module_results(void) {
     return vm_arguments(&vm);
+}
+
+/* They lie over the frames of a trap, so nobody walks these any more, not even who just prints them. */
+void module_set_arguments(const uint8_t *bytes, uint32_t size) {
+    last_trap = VM_TRAP_NONE;
+    memcpy(vm_arguments(&vm), bytes, size);
 }
 
 uint32_t module_slot_room(void) {

@@ -27,11 +27,12 @@ void module_unload(void);
    all went wrong is not started. */
 void module_run(void);
 
-/* Runs one function of the loaded bundle; gives the trap kind. Arguments and results lie in module_slots. */
+/* Runs one function of the loaded bundle; gives the trap kind. Only while nothing runs. */
 uint32_t module_call(uint32_t function);
 
-/* Where arguments go, and how many slots there are. Only while nothing runs. */
-uint32_t *module_slots(void);
+/* Its arguments, as many bytes as the slots hold at the most, and its results, which lie there too. */
+void module_set_arguments(const uint8_t *bytes, uint32_t size);
+const uint32_t *module_results(void);
 uint32_t module_slot_room(void);
 
 /* In an interrupt: the running program calls platform_poll before its next instruction. */

@@ -62,7 +62,7 @@ static void put_backtrace(struct cbor_writer *reply) {
 
 static void put_call_result(struct cbor_writer *reply) {
     if (call.trap == VM_TRAP_NONE) {
-        cbor_put_string(reply, "r", CBOR_BYTES, module_slots(), call.results * SLOT_BYTES);
+        cbor_put_string(reply, "r", CBOR_BYTES, module_results(), call.results * SLOT_BYTES);
     } else {
         cbor_put_unsigned(reply, "t", call.trap);
         cbor_put_unsigned(reply, "x", module_exit_status());
@@ -94,7 +94,7 @@ enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_
     call.function = function;
     call.results = results;
     if (size > 0) {
-        memcpy(module_slots(), arguments, size);
+        module_set_arguments(arguments, size);
     }
     memcpy(call.header, request->header, sizeof call.header);
     call.state = CALL_WANTED;

@@ -38,7 +38,7 @@ def c_name(row: Row) -> str:
 
 
 def group(row: Row) -> str:
-    """Which part of handlers.inc holds the row."""
+    """Which part of handlers.inc holds the row; those that are functions have no handler of their own."""
     if row.function:
         return "FUNCTION"
     if row.escaped:

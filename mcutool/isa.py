@@ -225,8 +225,12 @@ TRAP_NUMBERS = {trap.name: trap.number for trap in TRAPS}
 _rows: list[Row] = []
 
 
-def _row(name: str, form: str, types: str, meaning: str, sentence: str, calls: bool = False, feature: str = "") -> None:
-    _rows.append(Row(name, 0, form, types, meaning, sentence, calls, feature=feature))
+def _row(
+    name: str, form: str, types: str, meaning: str, sentence: str, calls: bool = False, feature: str = "",
+    since: int = 1,
+) -> None:  # fmt: skip
+    """Append a row; opcodes are given at the end."""
+    _rows.append(Row(name, 0, form, types, meaning, sentence, calls, since, feature))
 
 
 def _binary(type_: str, form: str, rows: dict[str, tuple[str, str]], result: str = "", calls: bool = False) -> None:

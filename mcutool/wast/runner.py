@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcutool import fit, values
 from mcutool.devices import Board
@@ -109,6 +109,16 @@ def _spectest() -> Module:
     return load(bytes(assemble(SPECTEST)))
 
 
+T = TypeVar("T")
+
+
+def _named(modules: dict[str | None, T], name: str | None, command: Command) -> T:
+    """The module of that name, the last one for None. Raises ScriptError when there is none."""
+    if name not in modules:
+        raise ScriptError(f"line {command.line}: there is no module {name!r}")
+    return modules[name]
+
+
 class Plan:
     """Every instance that the script makes, found before anything runs, and the image that holds them."""
 
@@ -121,10 +131,7 @@ class Plan:
         self.linker = Linker(fit.LARGEST_STACK // 4, TABLE_ROOM)
         self.registered["spectest"] = self._compile("spectest", _spectest())
         for command in commands:
-            try:
-                self._look_at(command)
-            except KeyError as error:
-                raise ScriptError(f"line {command.line}: there is no module {error}") from None
+            self._look_at(command)
         self._share_ram(board)
         self.image = self.linker.finish()
 
@@ -144,11 +151,11 @@ class Plan:
             if command.instantiate:
                 self._instantiate(command, command.source, command.source.name)
         elif isinstance(command, InstantiateModule):
-            self._instantiate(command, self._definitions[command.definition], command.name)
+            self._instantiate(command, _named(self._definitions, command.definition, command), command.name)
         elif isinstance(command, AssertModule) and command.failure == "uninstantiable":
             self.instances[id(command)] = self._make(command.source)
         elif isinstance(command, Register):
-            self.registered[command.name] = self._names[command.module]
+            self.registered[command.name] = _named(self._names, command.module, command)
 
     def _instantiate(self, command: Command, source: Source, name: str | None) -> None:
         instance = self._make(source)
