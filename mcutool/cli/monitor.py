@@ -44,9 +44,19 @@ def execute(options: argparse.Namespace) -> int:
     port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)
     known = _map(Path(options.map)) if options.map else None
     screen = monitor.Screen(_show)
-    client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=screen.show)
+    is_fresh = not options.reset
+
+    def hear(data: bytes) -> None:
+        """What the board said before it took the request to restart is of the time before."""
+        nonlocal is_fresh
+        is_fresh = is_fresh or client.has_reply
+        if is_fresh:
+            screen.show(data)
+
+    client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=hear)
     if options.reset:
         client.reset()
+        is_fresh = True
     typed = feeding.LiveInput(sys.stdin.buffer)
 
     @cache

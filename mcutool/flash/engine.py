@@ -349,6 +349,11 @@ class SmpClient:
         """How many requests were made; repetitions are not counted."""
         return self._sequence
 
+    @property
+    def has_reply(self) -> bool:
+        """Whether a reply has come that nobody has taken yet."""
+        return bool(self._replies)
+
     def state(self) -> object:
         """Where the conversation stands, to be put back with `restore` when an emulated board is put back too."""
         return self._sequence, copy.copy(self._lines), copy.copy(self._replies)

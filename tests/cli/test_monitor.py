@@ -92,6 +92,27 @@ def test_a_program_that_never_ends_makes_way_and_a_trap_is_told_with_names(port:
     assert monitor.process.wait(PATIENCE) == 130
 
 
+class LateWords(SerialLink):
+    """A port on which a program still speaks that ran before."""
+
+    late = b"[trap of before]\r\n"
+
+    def read(self, timeout: float) -> bytes:
+        late, self.late = self.late, b""
+        return late or super().read(timeout)
+
+
+def test_what_was_said_before_a_restart_is_not_shown(
+    port: str, built: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["flash", str(built / "divides.mcu"), "--port", port]) == 0
+    monkeypatch.setattr("mcutool.flash.link.SerialLink", LateWords)
+    command = ["monitor", "--port", port, "--map", str(built / "divides.map.json")]
+    assert main([*command, "--reset", "--until", "trap", "--timeout", "20"]) == 0
+    said = capfd.readouterr().out
+    assert "divide by zero" in said and "of before" not in said
+
+
 def test_a_program_on_a_port_is_stopped_when_its_time_is_over(
     port: str, built: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
