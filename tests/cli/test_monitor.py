@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def test_what_was_said_before_a_restart_is_not_shown(
 ) -> None:
     assert main(["flash", str(built / "divides.mcu"), "--port", port]) == 0
     monkeypatch.setattr("mcutool.flash.link.SerialLink", LateWords)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     command = ["monitor", "--port", port, "--map", str(built / "divides.map.json")]
     assert main([*command, "--reset", "--until", "trap", "--timeout", "20"]) == 0
     said = capfd.readouterr().out
