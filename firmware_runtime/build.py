@@ -312,7 +312,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         require_compiler()
-        boards = [devices.board(name) for name in options.board] or list(devices.boards())
+        boards = [devices.board(name) for name in options.board] or list(devices.runtime_boards())
         if options.core:
             print(report_core(boards))
             return 0

@@ -346,7 +346,7 @@ def report(board: Board, elf: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    boards = [devices.board(name) for name in arguments] or devices.boards()
+    boards = [devices.board(name) for name in arguments] or devices.runtime_boards()
     for board in boards:
         print(report(board, ROOT / "mcutool" / "firmware" / f"{board.name}.elf"))
     return 0

@@ -15,12 +15,12 @@ import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcutool.errors import UsageError, choose_from
+from mcutool.errors import Unsupported, UsageError, choose_from
 
 _PACKAGE = Path(__file__).resolve().parent
 # A wheel carries the descriptions inside the package, a checkout has them at its top level.
@@ -58,11 +58,23 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Sector(Span):
+    """What one erase sets. `number` counts from the start of flash, `erase_us` is as in Sectors."""
+
+    number: int
+    erase_us: int
+
+
+@dataclass(frozen=True)
 class Sectors:
-    """`count` neighbouring sectors of `size` bytes; written as [size, count]."""
+    """`count` neighbouring sectors of `size` bytes; written as [size, count, erase_us].
+
+    `erase_us` is how long erasing one of them takes, typically, in microseconds; 0 for memory without that delay.
+    """
 
     size: int
     count: int
+    erase_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,14 +88,15 @@ class Flash:
     sectors: tuple[Sectors, ...]
     erased: int = 0xFF
     registers: int = 0  # address of the controller, 0 when it has none
+    program_us: int = 0  # how long programming one write unit takes, typically
 
-    def sector_spans(self) -> Iterator[Span]:
+    def sector_spans(self) -> Iterator[Sector]:
         """Every sector, from the start of flash."""
-        offset = 0
+        number = offset = 0
         for run in self.sectors:
             for _ in range(run.count):
-                yield Span(offset, run.size)
-                offset += run.size
+                yield Sector(offset, run.size, number, run.erase_us)
+                number, offset = number + 1, offset + run.size
 
 
 @dataclass(frozen=True)
@@ -137,32 +150,55 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class BootRom:
-    """The vendor's bootloader in ROM."""
+class Loader:
+    """One way to fill the chip's flash without its runtime.
 
-    protocol: str
-    product_id: int
-    ram_reserved: int  # bytes at the start of RAM that it uses itself
+    A bootloader in the chip's ROM, one in its flash, or the drive that another chip of the board shows.
+    """
+
+    protocol: str  # as mcutool/flash/registry.py and plug-ins name it
+    product_id: int = 0  # what it says the chip is, 0 when the protocol does not ask
+    ram_reserved: int = 0  # bytes at the start of RAM that it uses itself
+    offset: int = 0  # the first byte of flash that it writes, counted from the start of flash; below it lies itself
+    volume: str = ""  # the label of the drive that it shows
+    identity: str = ""  # what it says of itself: the Board-ID of INFO_UF2.TXT, the text after SAM-BA's version
+    usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its own port or drive, in hexadecimal
+    touch: bool = False  # a running program enters it when its USB port is opened with 1200 baud and closed
+    enter: str = ""  # how a person enters it; empty when the board's `boot` says it
+
+
+@dataclass(frozen=True)
+class ControlLines:
+    """What the serial port's DTR and RTS do on this board, as words for one step after the other.
+
+    "dtr on", "rts off" set a line as the PC sees it (an adapter's outputs are inverted), "wait 100" waits that many
+    milliseconds.
+    """
+
+    enter: tuple[str, ...] = ()  # into the bootloader
+    leave: tuple[str, ...] = ()  # out of it, before the program is started
+    reset: tuple[str, ...] = ()  # a restart of the program
 
 
 @dataclass(frozen=True)
 class Chip:
-    """One chip: `targets/chips/NAME.toml`, with its resource page (flash map and RAM map)."""
+    """One chip: `targets/chips/NAME.toml`, with its resource page (flash map and RAM map) where it has a runtime."""
 
     name: str
     vendor: str
     core: Core
-    port: str  # firmware_runtime/port/PORT
+    port: str  # firmware_runtime/port/PORT; empty for a chip that has no runtime yet, only its flash is filled
     priority_bits: int
     irqs: int
     flash: Flash
     ram: tuple[Ram, ...]
-    map: FlashMap
-    ram_map: dict[str, int]  # bytes, by purpose (`handlers` only to keep their table there); the arena has the rest
     uart: Uart
+    map: FlashMap = FlashMap(Span(0, 0), Span(0, 0), Span(0, 0))
+    # Bytes of RAM by purpose (`handlers` only to keep their table there); the module arena has the rest.
+    ram_map: dict[str, int] = field(default_factory=dict)
     gpio: Gpio | None = None
     tick: Tick | None = None
-    bootrom: BootRom | None = None
+    bootrom: Loader | None = None
     random: bool = False
     uf2_family: int = 0  # in Microsoft's list of UF2 families, 0 when the chip is not there
 
@@ -187,6 +223,11 @@ class Chip:
         return sum(ram.size for ram in self.ram)
 
     @property
+    def has_runtime(self) -> bool:
+        """Whether our firmware runs on it."""
+        return bool(self.port)
+
+    @property
     def arena_offset(self) -> int:
         """Where in the main RAM the module arena begins, in bytes."""
         return sum(self.ram_map.values()) if self.runtime_ram is self.main_ram else 0
@@ -194,7 +235,7 @@ class Chip:
     @property
     def arena_size(self) -> int:
         """Bytes of RAM left for a module."""
-        return self.main_ram.size - self.arena_offset
+        return self.main_ram.size - self.arena_offset if self.has_runtime else 0
 
 
 @dataclass(frozen=True)
@@ -242,10 +283,22 @@ class Board:
     emulated: bool = True
     silicon: bool = False  # whether anybody has run it on hardware
     usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its serial port, in hexadecimal
+    loader: tuple[Loader, ...] = ()  # bootloaders beside the one in the chip's ROM, the one to prefer first
+    control_lines: ControlLines | None = None  # absent where the serial port's DTR and RTS are not connected
+
+    @property
+    def loaders(self) -> tuple[Loader, ...]:
+        """Every way to fill the flash without the runtime, the one to prefer first."""
+        return (*([self.chip.bootrom] if self.chip.bootrom else []), *self.loader)
 
     @property
     def firmware(self) -> Path:
-        """The built runtime, an ELF file; raises UsageError when it has not been built."""
+        """The built runtime, an ELF file; raises UsageError when it is not built, Unsupported when there is none."""
+        if not self.chip.has_runtime:
+            raise Unsupported(
+                f"there is no runtime for {self.name} yet",
+                next_action="its flash can be filled with raw files: mcutool flash RAW.elf|.hex|.bin|.uf2",
+            )
         path = firmware_folder() / f"{self.name}.elf"
         if not path.exists():
             raise UsageError(
@@ -272,13 +325,17 @@ def _record(kind: type, value: Any, where: str) -> Any:
         value = dict(zip(names, value, strict=False))
     if not isinstance(value, dict):
         raise DescriptionError(f"{where}: expected a table, found {value!r}")
-    required = [field.name for field in fields if field.default is dataclasses.MISSING]
+    required = [field.name for field in fields if _is_required(field)]
     if unknown := sorted(value.keys() - set(names)):
         raise DescriptionError(f"{where}: unknown key {unknown[0]!r}", next_action=choose_from(unknown[0], names))
     if missing := [repr(name) for name in required if name not in value]:
         raise DescriptionError(f"{where}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -319,7 +376,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
 
 # --- Named checks: each returns a complaint, or nothing ---------------------------------------------------------------
 
-ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m")
+ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m", "armv8-m.main")
 ADAPTERS = ("", "USB to 3.3 V UART", "USB to RS-232")
 
 
@@ -334,9 +391,9 @@ def dispatch_suits_the_core(core: Core) -> str:
     return "" if core.dispatch == wanted else f"dispatch is {core.dispatch!r}, {core.architecture} needs {wanted!r}"
 
 
-def fpu_needs_armv7e_m(core: Core) -> str:
-    """Of the architectures we know only ARMv7E-M can have a floating-point unit."""
-    return "an FPU on " + core.architecture if core.fpu and core.architecture != "armv7e-m" else ""
+def fpu_suits_the_architecture(core: Core) -> str:
+    """ARMv6-M and ARMv7-M have no floating-point unit."""
+    return "an FPU on " + core.architecture if core.fpu and core.architecture in ("armv6-m", "armv7-m") else ""
 
 
 def sectors_cover_the_flash(chip: Chip) -> str:
@@ -391,7 +448,24 @@ def ram_map_fits(chip: Chip) -> str:
 
 def arena_is_left(chip: Chip) -> str:
     """The RAM map leaves something for a module."""
-    return "" if chip.arena_size > 0 else f"the RAM map takes all {chip.main_ram.size} bytes of {chip.main_ram.name}"
+    if chip.arena_size > 0 or not chip.has_runtime:
+        return ""
+    return f"the RAM map takes all {chip.main_ram.size} bytes of {chip.main_ram.name}"
+
+
+def runtime_has_its_maps(chip: Chip) -> str:
+    """A chip with a port of the runtime says where everything of it lies, one without says nothing of it."""
+    missing = [name for name, there in (("map", chip.map.runtime.size), ("ram_map", chip.ram_map)) if not there]
+    if chip.has_runtime:
+        return f"{missing[0]} is missing" if missing else ""
+    return "" if len(missing) == 2 else "it has a map, and no port"
+
+
+def loaders_begin_with_a_sector(board: Board) -> str:
+    """The part of flash that a bootloader writes begins with a sector."""
+    edges = {sector.offset for sector in board.chip.flash.sector_spans()}
+    wrong = [loader.offset for loader in board.loaders if loader.offset not in edges]
+    return f"no sector begins at {wrong[0]:#x}" if wrong else ""
 
 
 def interrupts_exist(chip: Chip) -> str:
@@ -405,8 +479,9 @@ def led_polarity_is_known(board: Board) -> str:
 
 
 def led_hangs_on_the_chip(board: Board) -> str:
-    """A light needs a pin, and a pin a GPIO port."""
-    return "" if board.led is None or board.chip.gpio else f"{board.chip.name} has no gpio"
+    """A light needs a pin, and a pin a GPIO port, where a runtime is to switch it."""
+    missing = board.led and board.chip.has_runtime and not board.chip.gpio
+    return f"{board.chip.name} has no gpio" if missing else ""
 
 
 def console_reaches_the_pc(board: Board) -> str:
@@ -427,14 +502,31 @@ def bootloader_can_be_entered(board: Board) -> str:
     return ""
 
 
+def loaders_can_be_entered(board: Board) -> str:
+    """Of every bootloader that is not in the chip's ROM a person is told how to enter it."""
+    silent = [loader.protocol for loader in board.loader if not loader.enter]
+    return f"the loader {silent[0]!r} does not say how it is entered" if silent else ""
+
+
+CONTROL_STEP = re.compile(r"(dtr|rts) (on|off)|wait \d{1,5}")
+
+
+def control_lines_are_understood(board: Board) -> str:
+    """The words of `control_lines` are those that ControlLines lists."""
+    lines = board.control_lines or ControlLines()
+    wrong = [step for step in (*lines.enter, *lines.leave, *lines.reset) if not CONTROL_STEP.fullmatch(step)]
+    return f"control_lines has {wrong[0]!r}" if wrong else ""
+
+
 def usb_identities_are_hexadecimal(board: Board) -> str:
     """VENDOR:PRODUCT, four lower-case digits each."""
-    wrong = [identity for identity in board.usb if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
+    identities = [*board.usb, *(identity for loader in board.loaders for identity in loader.usb)]
+    wrong = [identity for identity in identities if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
     return f"usb has {wrong[0]!r}" if wrong else ""
 
 
 CHECKS: dict[type, list[Callable[[Any], str]]] = {
-    Core: [architecture_is_known, dispatch_suits_the_core, fpu_needs_armv7e_m],
+    Core: [architecture_is_known, dispatch_suits_the_core, fpu_suits_the_architecture],
     Chip: [
         sectors_cover_the_flash,
         map_starts_with_the_runtime,
@@ -444,6 +536,7 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         rams_have_no_overlap,
         ram_map_fits,
         arena_is_left,
+        runtime_has_its_maps,
         interrupts_exist,
     ],
     Board: [
@@ -451,6 +544,9 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         led_hangs_on_the_chip,
         console_reaches_the_pc,
         bootloader_can_be_entered,
+        loaders_begin_with_a_sector,
+        loaders_can_be_entered,
+        control_lines_are_understood,
         usb_identities_are_hexadecimal,
     ],
 }
@@ -481,6 +577,11 @@ def boards() -> tuple[Board, ...]:
     """Every board, by name; raises DescriptionError for the first file that is wrong."""
     found = [_load(Board, path, {"chip": chip}) for path in sorted((_ROOT / "boards").glob("*.toml"))]
     return tuple(sorted(found, key=lambda board: board.name))
+
+
+def runtime_boards() -> tuple[Board, ...]:
+    """The boards that our firmware runs on."""
+    return tuple(board for board in boards() if board.chip.has_runtime)
 
 
 def board(name: str) -> Board:

@@ -87,7 +87,7 @@ def _named(option: str) -> list[str]:
     from mcutool.errors import Error
 
     if option == "all":
-        return [board.name for board in devices.boards() if board.emulated and board.firmware.exists()]
+        return [board.name for board in devices.runtime_boards() if board.emulated and board.firmware.exists()]
     try:
         return [devices.board(name).name for name in option.split(",")]
     except Error as error:

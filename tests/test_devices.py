@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcutool import devices
-from mcutool.devices import CHECKS, Board, Chip, Core, DescriptionError, FlashMap, Sectors, Span
+from mcutool.devices import CHECKS, Board, Chip, ControlLines, Core, DescriptionError, FlashMap, Loader, Sectors, Span
 from mcutool.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,9 +30,9 @@ def remapped(**spans: Span) -> Chip:
 
 
 BROKEN: dict[str, Any] = {
-    "architecture_is_known": replace(F405.core, architecture="armv8-m"),
+    "architecture_is_known": replace(F405.core, architecture="armv9-m"),
     "dispatch_suits_the_core": replace(F405.core, dispatch="goto"),
-    "fpu_needs_armv7e_m": replace(F405.core, architecture="armv7-m"),
+    "fpu_suits_the_architecture": replace(F405.core, architecture="armv7-m"),
     "sectors_cover_the_flash": replace(F405, flash=replace(F405.flash, sectors=(Sectors(0x4000, 4),))),
     "map_starts_with_the_runtime": remapped(runtime=Span(0x4000, 0x4000)),
     "map_is_in_flash": remapped(slot=Span(0xE0000, 0x40000)),
@@ -40,12 +40,16 @@ BROKEN: dict[str, Any] = {
     "map_is_in_whole_sectors": remapped(state=Span(0x10000, 0x8000)),
     "rams_have_no_overlap": replace(F405, ram=F405.ram * 2),
     "ram_map_fits": replace(F405, ram_map={"c_stack": 1 << 20}),
+    "runtime_has_its_maps": replace(F405, port=""),
     "arena_is_left": replace(F405, ram_map={"c_stack": F405.ram[0].size}),
     "interrupts_exist": replace(F405, irqs=1),
     "led_polarity_is_known": replace(BOARD, led=devices.Led(1, "bright", "PA1")),
     "led_hangs_on_the_chip": replace(BOARD, chip=replace(F405, gpio=None)),
     "console_reaches_the_pc": replace(BOARD, console=replace(BOARD.console, adapter="")),
     "bootloader_can_be_entered": replace(BOARD, boot_jumper=""),
+    "loaders_begin_with_a_sector": replace(BOARD, loader=(Loader("uf2", offset=1, enter="press reset twice"),)),
+    "loaders_can_be_entered": replace(BOARD, loader=(Loader("uf2"),)),
+    "control_lines_are_understood": replace(BOARD, control_lines=ControlLines(reset=("dtr up",))),
     "usb_identities_are_hexadecimal": replace(BOARD, usb=("D28:204",)),
 }
 

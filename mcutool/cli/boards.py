@@ -41,7 +41,7 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "chip": chip.name,
         "core": chip.core.name,
         "runtime": board.has_firmware,
-        "flash_protocols": ([chip.bootrom.protocol] if chip.bootrom else []) + ["smp"],
+        "flash_protocols": [loader.protocol for loader in board.loaders] + ["smp"] * chip.has_runtime,
         "emulated": board.emulated,
         "flash_free": chip.map.slot.size,
         "ram_free": chip.arena_size,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mcutool.devices import Flash, Sector
 from mcutool.emulator.clock import Clock
 from mcutool.emulator.registers import Device
 
@@ -66,16 +67,26 @@ class FlashController(Device):
 
     STATE: tuple[str, ...] = ("busy_until",)
 
-    def __init__(
-        self, clock: Clock, cells: FlashArray, sectors: list[tuple[int, int]], stall: Callable[[int], None]
-    ) -> None:
-        self.clock, self.cells, self.sectors, self._stall = clock, cells, sectors, stall
+    def __init__(self, clock: Clock, cells: FlashArray, memory: Flash, stall: Callable[[int], None]) -> None:
+        self.clock, self.cells, self._stall = clock, cells, stall
+        self.sectors = list(memory.sector_spans())
+        self.program_us = memory.program_us
         self.busy_until = 0
         self.reset()
 
-    def occupy(self, seconds: float) -> None:
-        """Be busy from now on for that long."""
-        self.busy_until = self.clock.now + self.clock.cycles(seconds)
+    def erase(self, sectors: list[Sector]) -> None:
+        """Erase sectors and be busy as long as that takes."""
+        for sector in sectors:
+            self.cells.erase(sector.offset, sector.size)
+        self._occupy(sum(sector.erase_us for sector in sectors))
+
+    def program(self, offset: int, size: int, value: int) -> None:
+        """Clear bits of one write unit and be busy as long as that takes."""
+        self.cells.program(offset, value.to_bytes(size, "little"))
+        self._occupy(self.program_us)
+
+    def _occupy(self, microseconds: int) -> None:
+        self.busy_until = self.clock.now + self.clock.cycles(microseconds / 1e6)
         self._stall(self.busy_until)
 
     @property
@@ -93,8 +104,6 @@ class Stm32f4Flash(FlashController):
     KEYS = (0x45670123, 0xCDEF89AB)
     DONE, ALIGNMENT_ERROR, SIZE_ERROR, SEQUENCE_ERROR, BUSY = 1, 1 << 5, 1 << 6, 1 << 7, 1 << 16
     PROGRAM, ERASE_SECTOR, ERASE_ALL, START, LOCKED = 1, 1 << 1, 1 << 2, 1 << 16, 1 << 31
-    PROGRAM_SECONDS = 16e-6
-    ERASE_SECONDS = {16 << 10: 0.25, 64 << 10: 0.55, 128 << 10: 1.0}
     STATE = (*FlashController.STATE, "control", "status", "key_index", "registers")
 
     def reset(self) -> None:
@@ -148,10 +157,8 @@ class Stm32f4Flash(FlashController):
         else:
             self.status |= self.SEQUENCE_ERROR
             return
-        for start, size in chosen:
-            self.cells.erase(start, size)
+        self.erase(chosen)
         self.status |= self.DONE
-        self.occupy(sum(self.ERASE_SECONDS.get(size, 0.25) for _, size in chosen))
 
     def store(self, offset: int, size: int, value: int) -> None:
         if self.control & self.LOCKED or not self.control & self.PROGRAM:
@@ -161,9 +168,8 @@ class Stm32f4Flash(FlashController):
         elif offset % size:
             self.status |= self.ALIGNMENT_ERROR
         else:
-            self.cells.program(offset, value.to_bytes(size, "little"))
+            self.program(offset, size, value)
             self.status |= self.DONE
-            self.occupy(self.PROGRAM_SECONDS)
 
 
 class Nrf51Flash(FlashController):
@@ -171,7 +177,6 @@ class Nrf51Flash(FlashController):
 
     READY, CONFIGURATION, ERASE_PAGE, ERASE_ALL = 0x400, 0x504, 0x508, 0x50C
     WRITE_ENABLED, ERASE_ENABLED = 1, 2
-    PROGRAM_SECONDS, ERASE_SECONDS = 46e-6, 22.3e-3
     STATE = (*FlashController.STATE, "configuration")
 
     def reset(self) -> None:
@@ -188,19 +193,15 @@ class Nrf51Flash(FlashController):
         elif self.configuration != self.ERASE_ENABLED or self.busy:
             return
         elif offset == self.ERASE_PAGE:
-            self._erase([sector for sector in self.sectors if sector[0] <= value < sector[0] + sector[1]])
+            self.erase([sector for sector in self.sectors if sector.offset <= value < sector.end])
         elif offset == self.ERASE_ALL and value & 1:
-            self._erase(self.sectors)
-
-    def _erase(self, chosen: list[tuple[int, int]]) -> None:
-        for start, size in chosen:
-            self.cells.erase(start, size)
-        self.occupy(self.ERASE_SECONDS)
+            self.erase(self.sectors[:1])  # all of it takes as long as a page
+            for sector in self.sectors[1:]:
+                self.cells.erase(sector.offset, sector.size)
 
     def store(self, offset: int, size: int, value: int) -> None:
         if self.configuration == self.WRITE_ENABLED and size == 4 and offset % 4 == 0:
-            self.cells.program(offset, value.to_bytes(4, "little"))
-            self.occupy(self.PROGRAM_SECONDS)
+            self.program(offset, size, value)
 
 
 # Without a controller memory is simply written.

@@ -130,8 +130,7 @@ class Machine:
         self._devices[chip.uart.base] = self.uart
         self.controller: flash.FlashController | None = None
         if controller := flash.FLASH_CONTROLLERS[chip.flash.controller]:
-            sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
-            self.controller = controller(self.clock, self.flash, sectors, self._stall)
+            self.controller = controller(self.clock, self.flash, chip.flash, self._stall)
             self._devices[chip.flash.registers] = self.controller
         if chip.gpio:
             port, count, distance = _model(pins.GPIOS, chip.gpio.kind, "GPIO")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.box import SIMPLE
 from rich.table import Table
 
-from mcutool.devices import boards
+from mcutool.devices import runtime_boards
 from tests.bench.figures import Figure, Levels, Suite, groups, size, speed, waiting
 from tests.bench.measure import BOARDS, WAIT_STATES, firmware_sizes
 
@@ -87,7 +87,7 @@ def of_waiting(suite: Suite) -> Table:
 def of_firmware() -> Table:
     """Flash and RAM of each runtime that has been built."""
     table = new("runtime of each board, bytes", ["board", "core", "flash", "static RAM"], 2)
-    for board in boards():
+    for board in runtime_boards():
         if board.firmware.exists():
             flash, ram = firmware_sizes(board.firmware)
             table.add_row(board.name, board.chip.core.name, f"{flash:,}", f"{ram:,}")

@@ -19,7 +19,7 @@ from mcutool.emulator.machine import Machine
 from mcutool.emulator.sabotage import SABOTAGES, sabotaged, wrong_clock
 
 ROOT = Path(__file__).resolve().parents[2]
-BOARDS = [board.name for board in devices.boards() if board.emulated]
+BOARDS = [board.name for board in devices.runtime_boards() if board.emulated]
 STEPS = [step.name for step in bringup.STEPS]
 
 # The step that fails, its exit code, and what its message tells the fault by.

@@ -36,5 +36,7 @@ def test_every_board_says_everything(board: devices.Board, capsys: pytest.Captur
     assert all(said.values()) and str(board.chip.arena_size) in said["RAM"]
     assert main(["boards", board.name, "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
-    assert told["flash"] > told["flash_free"] > 0 and told["ram"] > told["ram_free"] > 0
-    assert told["console"]["tx"] and told["led"]["active"] in ("high", "low") and told["silicon"] is False
+    assert told["console"]["tx"] and told["silicon"] is False and told["flash"] and told["ram"]
+    if board.chip.has_runtime:
+        assert told["flash"] > told["flash_free"] > 0 and told["ram"] > told["ram_free"] > 0
+        assert told["led"]["active"] in ("high", "low")

@@ -18,7 +18,8 @@ from tests.firmware.machines import Console, Emulated, Qemu
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HELLO = str(EXAMPLES / "hello.wasm")
 SAYS = b"Hello from 32-bit WebAssembly!"
-BOARDS = [board.name for board in devices.boards()]
+BOARDS = [board.name for board in devices.runtime_boards()]
+IN_QEMU = [board for board in devices.runtime_boards() if board.qemu]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_an_empty_chip_runs_the_module(board: str, suffix: str, built: dict[str,
     assert console.client.echo("here") == "here"
 
 
-@pytest.mark.parametrize("board", [board for board in devices.boards() if board.qemu], ids=lambda board: board.name)
+@pytest.mark.parametrize("board", IN_QEMU, ids=lambda board: board.name)
 def test_qemu_runs_the_elf(board: devices.Board, built: dict[str, str], tmp_path: Path) -> None:
     console = Qemu(board, made(tmp_path / "hello.elf", board.name, built[board.name]), None)
     assert SAYS in console.expect(b"[exit 0]")

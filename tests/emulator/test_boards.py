@@ -10,7 +10,7 @@ from mcutool.emulator.machine import Machine
 from mcutool.flash.engine import SmpClient
 from tests.firmware import programs
 
-BOARDS = [board.name for board in devices.boards() if board.emulated]
+BOARDS = [board.name for board in devices.runtime_boards() if board.emulated]
 
 
 @pytest.fixture

@@ -104,6 +104,6 @@ def test_a_mistake_in_a_callback_is_not_swallowed(boot):
         machine.run()
 
 
-@pytest.mark.parametrize("board", devices.boards(), ids=lambda board: board.name)
+@pytest.mark.parametrize("board", devices.runtime_boards(), ids=lambda board: board.name)
 def test_an_empty_flash_is_a_lockup_on_every_core(board: Board) -> None:
     assert Machine(board).run_for(0.001) is Reason.LOCKUP

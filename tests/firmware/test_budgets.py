@@ -14,7 +14,7 @@ CORE_FLASH = {"mps2-an386": 24 * 1024, "mps2-m0": 40 * 1024}
 CORE_RAM = 512
 FIRMWARE_RAM = 2560
 MODULE_RAM = 256
-SMALL = [board.name for board in devices.boards() if board.chip.main_ram.size <= 16 * 1024]
+SMALL = [board.name for board in devices.runtime_boards() if board.chip.main_ram.size <= 16 * 1024]
 
 
 @pytest.mark.parametrize("name", CORE_FLASH)

@@ -16,7 +16,7 @@ from elftools.elf.sections import SymbolTableSection
 from mcutool import devices
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BOARDS = devices.boards()
+BOARDS = devices.runtime_boards()
 ONE_OF_EACH_DRIVER = ["stm32f405", "microbit"]
 NAMES = [board.name for board in BOARDS]
 THREADED = [board.name for board in BOARDS if board.chip.core.dispatch == "threaded"]

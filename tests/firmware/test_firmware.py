@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 ROADS = {"emulated": Emulated, "qemu": Qemu}
 EVERYWHERE = [
-    f"{road} {board.name}" for board in devices.boards() for road in ROADS if road == "emulated" or board.qemu
+    f"{road} {board.name}" for board in devices.runtime_boards() for road in ROADS if road == "emulated" or board.qemu
 ]
 FLASHABLE = [place for place in EVERYWHERE if place != "qemu stm32f405"]
 SOME = ["emulated stm32f405", "emulated microbit", "qemu mps2-an385"]

@@ -11,7 +11,7 @@ from tests.firmware import programs
 from tests.firmware.machines import Emulated
 from tests.firmware.test_build import symbols
 
-NAMES = [board.name for board in devices.boards()]
+NAMES = [board.name for board in devices.runtime_boards()]
 UNDEFINED = b"\x00\xde"  # UDF #0
 
 

@@ -15,7 +15,7 @@ from tests.firmware import programs
 from tests.firmware.machines import Emulated
 from tests.firmware.programs import op
 
-NAMES = [board.name for board in devices.boards()]
+NAMES = [board.name for board in devices.runtime_boards()]
 PAINT = 0xA5
 MOST = 512  # bytes of C stack that a firmware may need
 
@@ -97,7 +97,7 @@ def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name:
 def bounds(firmware: Path) -> dict[str, tuple[int, int]]:
     """Bytes of C stack while a program runs and ever, as they are proved for each board."""
     found = {}
-    for board in devices.boards():
+    for board in devices.runtime_boards():
         bound = stack.bound(board, firmware / f"{board.name}.elf")
         found[board.name] = bound.while_running, bound.total
     return found

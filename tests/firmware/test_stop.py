@@ -20,7 +20,7 @@ from tests.firmware.machines import Emulated, Qemu
 from tests.firmware.programs import host, op
 from tests.firmware.test_build import symbols
 
-BOARDS = devices.boards()
+BOARDS = devices.runtime_boards()
 NAMES = [board.name for board in BOARDS]
 IN_QEMU = [board.name for board in BOARDS if board.qemu]
 GOTO = [board.name for board in BOARDS if board.chip.core.dispatch == "goto"]

@@ -111,7 +111,7 @@ def test_uf2_is_read_back(pieces: list[Segment], family: int) -> None:
     assert all(byte == wanted.get(at, 0xA5) for at, byte in found.items())
 
 
-@pytest.mark.parametrize("board", devices.boards(), ids=lambda board: board.name)
+@pytest.mark.parametrize("board", devices.runtime_boards(), ids=lambda board: board.name)
 def test_an_elf_gets_one_more_segment_and_keeps_the_rest(board: devices.Board, tmp_path: Path) -> None:
     before = board.firmware.read_bytes()
     address, data = board.chip.slot_address, bytes(range(252))

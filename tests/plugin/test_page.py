@@ -47,7 +47,7 @@ def test_the_page_does_what_it_says(folder: Path) -> None:
     done = run(folder, commands.replace("sleep 2 ", f"trap 'kill $!' EXIT; {ready} "))
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.findall(r"(\d+) passed", done.stdout)
-    boards = sum(board.emulated for board in devices.boards())
+    boards = sum(board.emulated for board in devices.runtime_boards())
     assert passed == ["4", "4", str(4 * boards), "4", "3"] and "1 skipped" in done.stdout
     assert 'name="mcu_instructions"' in (folder / "report.xml").read_text()
 
