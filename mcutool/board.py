@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcutool import devices, feeding, places, values
 from mcutool.errors import FuelExhausted, NoAnswer, Trapped, UsageError, WrongChip
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.progress import OnProgress, ignore
 
 if TYPE_CHECKING:

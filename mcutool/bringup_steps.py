@@ -16,9 +16,10 @@ from typing import Any
 from mcutool import __version__, devices, install, smoke
 from mcutool import board as boards
 from mcutool.errors import Error, ImageRefused, NoAnswer, VerificationFailed, WriteFailed, WrongChip
-from mcutool.flash.engine import RomBootloader, SmpClient, check_chip
+from mcutool.flash import registry
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.progress import OnProgress, Progress, ignore
 
 QUICK_FLASH, QUICK_RAM = 8 << 10, 1 << 20
@@ -105,14 +106,11 @@ def identify(bench: Bench) -> str:
     chip = bench.board.chip
     link: Any = Listener(bench.link)
     if chip.bootrom is not None:
-        link.set_parity(True)
-        bootloader = RomBootloader(link, boot_hint=bench.board.boot)
+        bootloader = registry.driver(chip.bootrom.protocol)(link, bench.board, chip.bootrom)
         if bench.install_runtime or bootloader.answers():
-            found = bootloader.identify()
-            check_chip(found, chip)
+            bootloader.connect()
             bench.in_rom = True
-            return f"{chip.name} in its ROM bootloader, product id {found:#05x}"
-        link.set_parity(False)
+            return f"{chip.name} in its ROM bootloader, product id {chip.bootrom.product_id:#05x}"
     information = _ask(bench, link)
     for what, expected in (("board", bench.board.name), ("chip", chip.name), ("core", chip.core.name)):
         if information.get(what) != expected:
@@ -158,7 +156,7 @@ def runtime(bench: Bench) -> str:
     done = "there already"
     if bench.in_rom or bench.install_runtime:
         job = install.prepare(bench.board, None, runtime=True)
-        written = install.install(job, bench.link, on_progress=bench.on_progress)["rom"]
+        written = install.install(job, bench.link, install.Manner(on_progress=bench.on_progress))["rom"]
         done = f"{written['bytes']} bytes through the ROM bootloader, verified, {written['retries']} retries"
     bench.target = boards.Board(bench.board, bench.link, on_progress=bench.on_progress)
     install.check_runtime(bench.target.client, bench.board)

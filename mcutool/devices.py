@@ -163,7 +163,7 @@ class Loader:
     volume: str = ""  # the label of the drive that it shows
     identity: str = ""  # what it says of itself: the Board-ID of INFO_UF2.TXT, the text after SAM-BA's version
     usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its own port or drive, in hexadecimal
-    touch: bool = False  # a running program enters it when its USB port is opened with 1200 baud and closed
+    touch: tuple[str, ...] = ()  # USB identities of programs that enter it when their port is opened with 1200 baud
     enter: str = ""  # how a person enters it; empty when the board's `boot` says it
 
 
@@ -520,7 +520,7 @@ def control_lines_are_understood(board: Board) -> str:
 
 def usb_identities_are_hexadecimal(board: Board) -> str:
     """VENDOR:PRODUCT, four lower-case digits each."""
-    identities = [*board.usb, *(identity for loader in board.loaders for identity in loader.usb)]
+    identities = [*board.usb, *(identity for loader in board.loaders for identity in loader.usb + loader.touch)]
     wrong = [identity for identity in identities if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
     return f"usb has {wrong[0]!r}" if wrong else ""
 

@@ -9,8 +9,8 @@ import queue
 import threading
 from typing import Any, BinaryIO, Protocol
 
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 
 READ = 4096  # bytes
 CHUNK = 64  # bytes in one request; more would keep the line from the program's output for long

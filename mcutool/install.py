@@ -1,45 +1,59 @@
-"""Installing on a board over its serial port: the runtime or a raw file through the ROM, a module through SMP.
+"""Installing on a board: the runtime or a raw file through one of its bootloaders, a module through its runtime.
 
-This file decides what goes where and in which order. It refuses to know protocols (`flash/`), and how a module is
-built (`program.py`).
+This file decides what goes where, through which of a board's loaders, and in which order. It refuses to know protocols
+(`flash/`), and how a module is built (`program.py`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mcutool import devices, maps, program
-from mcutool.devices import Board, Span
-from mcutool.errors import ImageRefused, Unsupported, UsageError, WrongChip
-from mcutool.flash.engine import SmpClient, install_runtime
+from mcutool import devices, flashfile, maps, program
+from mcutool.devices import Board, Loader, Span
+from mcutool.errors import ImageRefused, UsageError, WrongChip, choose_from
+from mcutool.flash import engine, registry
 from mcutool.flash.link import Link
-from mcutool.flash.plan import Plan, plan
+from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
-ROM_PROTOCOLS = {"an3155": install_runtime}
-"""How a plan gets through a bootloader in ROM."""
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to install: `raw` through the ROM bootloader, then `image` into the module slot."""
+    """What to install: `order` through a bootloader, then `image` into the module slot."""
 
     board: Board
-    raw: Plan | None = None
+    order: Order | None = None
     image: bytes | None = None
+
+    @property
+    def needs_port(self) -> bool:
+        """Whether a serial port has to be open for it."""
+        return self.image is not None or (self.order is not None and medium(self.order.loader) == "port")
 
     def describe(self) -> str:
         """The plan for people."""
-        lines = [] if self.raw is None else ["through the ROM bootloader:", str(self.raw)]
+        lines = []
+        if self.order is not None:
+            lines += [f"through {self.order.loader.protocol}, {registry.row(self.order.loader.protocol).sentence}:"]
+            lines += [str(self.order.plan)]
         if self.image is not None:
             slot = self.board.chip.slot_address
             lines.append(f"through SMP: {len(self.image)} bytes into the module slot at {slot:#010x}")
         return "\n".join(lines)
+
+
+def medium(loader: Loader) -> str:
+    """Whether the loader is reached through a "port" or a "drive"."""
+    return registry.row(loader.protocol).medium
 
 
 def identify(link: Link) -> Board:
@@ -62,77 +76,138 @@ def check_runtime(client: SmpClient, board: Board) -> None:
         )
 
 
+# --- what is to be done -----------------------------------------------------------------------------------------
+
+
 def prepare(
-    board: Board, file: str | None, runtime: bool, address: int | None = None, on_progress: OnProgress = ignore
+    board: Board,
+    file: str | None,
+    runtime: bool,
+    address: int | None = None,
+    *,
+    protocol: str | None = None,
+    drive: bool = False,
+    on_progress: OnProgress = ignore,
 ) -> Job:
     """What `mcutool flash FILE --runtime` means for a board, with nothing sent yet.
 
-    Raises UsageError when there is nothing to do or the board has no ROM bootloader that we speak, DoesNotFit when the
-    flash is too small, and what building raises.
+    `protocol` chooses one of the board's loaders, `drive` one that is a drive. Raises UsageError when there is nothing
+    to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
     """
     raw = file is not None and file.endswith(RAW_SUFFIXES)
     if not runtime and file is None:
         raise UsageError("nothing to install", next_action="name a file, or give --runtime")
-    if (runtime or raw) and board.chip.bootrom is None:
-        raise UsageError(
-            f"{board.name} has no serial bootloader in ROM that could install this",
-            next_action=f"how it is done on this board: {board.boot}",
-        )
-    if (runtime or raw) and board.chip.bootrom and board.chip.bootrom.protocol not in ROM_PROTOCOLS:
-        raise Unsupported(
-            f"the bootloader of {board.chip.name} speaks {board.chip.bootrom.protocol}, which mcutool does not",
-            next_action=f"it speaks: {', '.join(ROM_PROTOCOLS)}; how to write another: CONTRIBUTING.md, A protocol",
-        )
     if address is not None and not raw:
         raise UsageError("--address is for raw files, modules have their place", next_action="leave it out")
     if runtime and raw:
         raise UsageError("--runtime and a raw file cannot both be installed", next_action="install one of them")
-    plan_ = _raw_plan(board, str(file), address) if raw else _runtime_plan(board) if runtime else None
+    order = None
+    if raw:
+        order = _order(choose_loader(board, protocol, drive), board, str(file), program.read(str(file)), address)
+    elif runtime:
+        order = _order(choose_loader(board, protocol, drive), board, board.firmware.name, board.firmware.read_bytes())
     if raw or file is None:
-        return Job(board, plan_)
+        return Job(board, order)
     built = program.load(file, board, on_progress=on_progress)
     program.check_size(built.image, board)
     maps.keep(built.image, built.map)
-    return Job(board, plan_, built.image)
+    if order is not None and medium(order.loader) == "drive":  # takes all of it at once
+        return Job(board, _joint_order(order, built.image))
+    return Job(board, order, built.image)
 
 
-def _runtime_plan(board: Board) -> Plan:
-    return plan(board.chip.flash, board.chip.map.runtime, read_segments(board.name, board.firmware.read_bytes()))
+def choose_loader(board: Board, protocol: str | None = None, drive: bool = False) -> Loader:
+    """The board's loader to go through: the first that fits. Raises UsageError, Unsupported."""
+    names = [loader.protocol for loader in board.loaders]
+    if protocol is not None and protocol not in names:
+        raise UsageError(f"{board.name} has no loader {protocol!r}", next_action=choose_from(protocol, names))
+    for loader in board.loaders:
+        if protocol == loader.protocol or (protocol is None and (not drive or medium(loader) == "drive")):
+            registry.row(loader.protocol)
+            return loader
+    kind = "drive" if drive else "serial bootloader"
+    raise UsageError(
+        f"{board.name} has no {kind} that could install this", next_action=f"how it is done on this board: {board.boot}"
+    )
 
 
-def _raw_plan(board: Board, file: str, address: int | None) -> Plan:
+def _order(loader: Loader, board: Board, name: str, data: bytes, address: int | None = None) -> Order:
     flash = board.chip.flash
-    return plan(flash, Span(0, flash.size), read_segments(file, program.read(file), address))
+    segments = read_segments(name, data, address)
+    region = Span(loader.offset, flash.size - loader.offset)
+    return Order(board, loader, name, data, tuple(segments), plan(flash, region, segments))
 
 
-def install(job: Job, link: Link, *, full: bool = False, on_progress: OnProgress = ignore) -> dict[str, Any]:
-    """Do the job over an open link. Returns what was done: bytes and retries by protocol.
+def _joint_order(order: Order, image: bytes) -> Order:
+    """The runtime's order, with the module beside it."""
+    flash = order.board.chip.flash
+    segments = [segment for part in flashfile.contents(order.board, image).values() for segment in part]
+    return dataclasses.replace(order, segments=tuple(segments), plan=plan(flash, Span(0, flash.size), segments))
 
-    `full` rewrites what is in flash already. Raises the errors of `mcutool.flash.engine`.
+
+# --- doing it ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a job is done: `full` writes also what is in flash already, `unprotect` first removes the protection."""
+
+    full: bool = False
+    unprotect: bool = False
+    on_progress: OnProgress = ignore
+
+
+def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path | None = None) -> dict[str, Any]:
+    """Do the job over an open link, or onto the drive at `folder`. Returns what was done: bytes and retries.
+
+    Raises the errors of `mcutool.flash.engine`.
     """
-    done: dict[str, Any] = {"board": job.board.name, "port": link.name, "rom": None, "smp": None}
-    if job.raw is not None:
-        assert job.board.chip.bootrom is not None  # since there is a plan for it
-        install_raw = ROM_PROTOCOLS[job.board.chip.bootrom.protocol]
-        link.set_parity(True)  # what AN3155 asks for
-        bootloader = install_raw(
-            link, job.board.chip, job.raw, boot_hint=job.board.boot, full=full, on_progress=on_progress
-        )
-        link.set_parity(False)
-        done["rom"] = {"bytes": job.raw.size, "retries": bootloader.retries}
+    place = link.name if link else str(folder) if folder else job.order.loader.volume if job.order else ""
+    done: dict[str, Any] = {"board": job.board.name, "port": place, "rom": None, "smp": None}
+    if job.order is not None:
+        done["rom"] = dataclasses.asdict(_fill(job.order, link, manner, folder))
     if job.image is not None:
-        client = SmpClient(link, on_progress=on_progress)
-        check_runtime(client, job.board)
-        client.upload(job.image)
-        client.reset()
-        done["smp"] = {"bytes": len(job.image), "retries": client.retries}
+        assert link is not None
+        done["smp"] = _upload(job.board, job.image, link, manner)
     return done
+
+
+def _fill(order: Order, link: Link | None, manner: Manner, folder: Path | None) -> engine.Outcome:
+    """Fill the flash through the order's loader."""
+    row, driver = registry.row(order.loader.protocol), registry.driver(order.loader.protocol)
+    if row.grain == "sectors":
+        assert link is not None
+        if manner.unprotect:
+            engine.unprotect(driver, link, order)
+        outcome = engine.install(driver, link, order, full=manner.full, on_progress=manner.on_progress)
+    else:
+        taker = driver(link if row.medium == "port" else folder, order.board, order.loader)
+        outcome = taker.install(order, manner.full, manner.on_progress)
+    outcome.verified = outcome.verified or row.verified
+    return outcome
+
+
+def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str, Any]:
+    """A module through the runtime; after a lost line the board says how far it had come."""
+
+    def upload() -> SmpClient:
+        client = SmpClient(link, on_progress=manner.on_progress)
+        check_runtime(client, board)
+        client.upload(image)
+        client.reset()
+        return client
+
+    client, reconnects = engine.despite_lost_lines(upload, link)
+    return {"bytes": len(image), "retries": client.retries, "reconnects": reconnects}
 
 
 def render(done: dict[str, Any]) -> str:
     """What `install` returned, for people."""
     lines = [f"{done['board']} on {done['port']}:"]
-    for key, way in (("rom", "through the ROM bootloader"), ("smp", "into the module slot")):
-        if done[key]:
-            lines.append(f"  {done[key]['bytes']} bytes {way}, verified; {done[key]['retries']} retries")
+    if rom := done["rom"]:
+        unchanged = f", {rom['unchanged']} unchanged" if rom["unchanged"] else ""
+        line = f"  {rom['sectors']} sectors written{unchanged}; verified: {rom['verified']}; {rom['retries']} retries"
+        lines.append(line)
+    if done["smp"]:
+        lines.append(f"  {done['smp']['bytes']} bytes into the module slot, verified; {done['smp']['retries']} retries")
     return "\n".join(lines)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 from mcutool.errors import NoAnswer
 from mcutool.feeding import Feeder, Source
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.isa import TRAPS
 from mcutool.places import Places, render_trap
 

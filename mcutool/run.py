@@ -17,9 +17,9 @@ from mcutool.built import Built
 from mcutool.devices import Board
 from mcutool.errors import DoesNotFit, Error, FuelExhausted, Trapped, UsageError, did_you_mean
 from mcutool.feeding import Feeder, Source
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.image.format import EXPORT_KINDS, LETTERS, Image, parsed, starts
 from mcutool.install import check_runtime
 from mcutool.isa import TRAPS

@@ -1,28 +1,37 @@
-"""Install on a board over its serial port: the runtime, a module, or a raw file for the chip's flash.
+"""Install on a board: the runtime, a module, or a raw file for the chip's flash.
 
-The runtime and raw files (.elf, .hex, .bin, .uf2) go through the ROM bootloader: start the board in it first. A module
-goes to the runtime, which starts it.
+The runtime and raw files (.elf, .hex, .bin, .uf2) go through one of the board's bootloaders, which `mcutool boards
+NAME` lists: over the serial port, or onto a drive. A module goes to the runtime, which starts it. What is in flash
+already is not written again. A line that is lost is waited for.
+
+With --json each line is an object: {"event": "progress" or "warning", ...}, at last {"event": "done" or "error", ...}.
 
 examples:
   mcutool flash app.wasm --port /dev/ttyUSB0                    # to the runtime that answers there
   mcutool flash app.wasm --runtime --board stm32f405            # first the runtime, through the ROM
   mcutool flash app.wasm --board stm32f405 --dry-run            # what would be done
   mcutool flash other.bin --address 0x08000000 --board stm32f405# a raw file
+  mcutool flash other.hex --board nrf52840dk --port /media/me/JLINK # onto a drive
+  mcutool flash app.wasm --board stm32f405 --all                # on every one that is connected
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_port, integer
-from mcutool.cli.progress import Stages
-from mcutool.errors import UsageError
+from mcutool.cli.progress import Events, Lines, Stages
+from mcutool.errors import Error, UsageError
 
 if TYPE_CHECKING:
-    from mcutool.flash.link import Link
+    from mcutool.flash.link import SerialLink
+    from mcutool.install import Job
+
+EMPTY_RESULT = {"event": "error"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,35 +41,125 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     add_baud(parser)
     how = parser.add_argument_group("how")
+    how.add_argument("--protocol", metavar="NAME", help="one of the board's bootloaders (default: its first)")
     how.add_argument("--address", type=integer, metavar="A", help="where a .bin file belongs")
     how.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
     how.add_argument("--full", action="store_true", help="write also what is in flash already")
-    parser.add_argument("--json", action="store_true", help="print one object")
+    how.add_argument("--unprotect", action="store_true", help="remove the chip's protection, which erases it, before")
+    how.add_argument(
+        "--all", action="store_true", help="on every connected board of the kind, or on all of --port P,P..."
+    )
+    parser.add_argument("--json", action="store_true", help="print events, an object a line")
 
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import install
 
     raw = options.file is not None and options.file.endswith(install.RAW_SUFFIXES)
-    if options.board is None and (options.runtime or options.dry_run or raw):
+    if options.board is None and (options.runtime or options.dry_run or options.all or raw):
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
+    if options.all:
+        return _flash_all(options)
     link = None if options.board else _open(options, DEFAULT_BAUD)
     board = devices.board(options.board) if link is None else install.identify(link)
-    with Stages() as stages:
-        job = install.prepare(board, options.file, options.runtime, options.address, stages)
-        if not options.dry_run:
-            link = link or _open(options, board.chip.uart.default_baud)
-            done = install.install(job, link, full=options.full, on_progress=stages)
-            link.close()
-    if options.dry_run:
-        print(json.dumps({"board": board.name, "plan": job.describe()}) if options.json else job.describe())
-    else:
-        print(json.dumps(done) if options.json else install.render(done))
+    reporter: Events | Stages = Events() if options.json else Stages()
+    with reporter as report:
+        job = _job(options, board, report)
+        if options.dry_run:
+            return _show_plan(options, job)
+        done = _install(options, job, link, report)
+    print(json.dumps({"event": "done", **done}) if options.json else install.render(done))
     return 0
 
 
-def _open(options: argparse.Namespace, baud: int) -> Link:
+def _show_plan(options: argparse.Namespace, job: Job) -> int:
+    print(json.dumps({"board": job.board.name, "plan": job.describe()}) if options.json else job.describe())
+    return 0
+
+
+def _job(options: argparse.Namespace, board: devices.Board, on_progress: Any) -> Job:
+    from mcutool import install
+
+    return install.prepare(
+        board, options.file, options.runtime, options.address,
+        protocol=options.protocol, drive=_folder(options) is not None, on_progress=on_progress,
+    )  # fmt: skip
+
+
+def _folder(options: argparse.Namespace) -> Path | None:
+    """The drive that --port names, unless it names a port."""
+    return Path(options.port) if options.port and Path(options.port).is_dir() else None
+
+
+def _install(
+    options: argparse.Namespace, job: Job, link: SerialLink | None, on_progress: Any, port: str | None = None
+) -> dict[str, Any]:
+    from mcutool import install
+
+    manner = install.Manner(options.full, options.unprotect, on_progress)
+    if not job.needs_port:
+        return install.install(job, None, manner, _folder(options))
+    link = link or _open(options, job.board.chip.uart.default_baud, port)
+    try:
+        return install.install(job, link, manner, _folder(options))
+    finally:
+        link.close()
+
+
+def _open(options: argparse.Namespace, baud: int, port: str | None = None) -> SerialLink:
     from mcutool.flash.link import SerialLink, choose_port
 
     known = [identity for board in devices.boards() for identity in board.usb]
-    return SerialLink(options.port or choose_port(known), options.baud or baud)
+    fixed = options.baud is not None
+    return SerialLink(port or options.port or choose_port(known), options.baud or baud, baud_is_fixed=fixed)
+
+
+# --- several boards ---------------------------------------------------------------------------------------------
+
+
+def _flash_all(options: argparse.Namespace) -> int:
+    """The same on several boards at once, a line for each. The exit code is that of the first that failed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mcutool import install
+    from mcutool.cli import error_object
+
+    board = devices.board(options.board)
+    ports = _ports(options, board)
+    reporter: Events | Lines = Events() if options.json else Lines()
+    with reporter as report:
+        job = _job(options, board, report)
+        if options.dry_run:
+            return _show_plan(options, job)
+
+        def flash(port: str) -> tuple[dict[str, Any] | None, Error | None]:
+            try:
+                return _install(options, job, None, report.of(port), port), None
+            except Error as error:
+                return None, error
+
+        with ThreadPoolExecutor(len(ports)) as pool:
+            results = list(pool.map(flash, ports))
+    for port, (done, error) in zip(ports, results, strict=True):
+        if options.json:
+            said = {"event": "done", **done} if done else {"event": "error", "port": port}
+            print(json.dumps(said | ({"error": error_object(error)} if error else {})))
+        elif error:
+            print(f"{port}: {error.message}; next: {error.next_action}")
+        elif done:
+            print(" ".join(install.render(done).split()))
+    return next((error.exit_code for _, error in results if error), 0)
+
+
+def _ports(options: argparse.Namespace, board: devices.Board) -> list[str]:
+    """The ports that --port names, or those of every such board. Raises NoPort."""
+    from mcutool.errors import NoPort
+    from mcutool.flash.link import list_ports
+
+    if options.port:
+        return options.port.split(",")
+    identities = {*board.usb, *(identity for loader in board.loaders for identity in loader.usb)}
+    found = [port.device for port in list_ports() if port.usb and (port.usb in identities or not identities)]
+    if not found:
+        raise NoPort(f"no {board.name} is connected", next_action="connect one, or name the ports: --port P,P")
+    return found

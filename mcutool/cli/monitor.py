@@ -22,7 +22,7 @@ from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, pattern, seconds
 
 if TYPE_CHECKING:
-    from mcutool.flash.engine import SmpClient
+    from mcutool.flash.smp_client import SmpClient
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import feeding, monitor
-    from mcutool.flash.engine import SmpClient
     from mcutool.flash.link import SerialLink, choose_port
+    from mcutool.flash.smp_client import SmpClient
     from mcutool.places import Places
 
     port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)

@@ -1,17 +1,21 @@
-"""What a person sees of work that takes long: a line for each stage on a terminal, one line in all when it is done.
+"""What a person, or a program, sees of work that takes long.
 
-This file decides when there is something to see: on standard error alone, where that is a terminal, and after a while,
-so that quick work neither flickers nor waits for the import of rich. It refuses to know what the stages do.
+A person sees a line for each stage, or for each board, on a terminal, and one line in all when it is done. This file
+decides when there is something to see: on standard error alone, where that is a terminal, and after a while, so that
+quick work neither flickers nor waits for the import of rich. A program reads an object a line. The file refuses to
+know what the stages do.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from mcutool.progress import Progress
+from mcutool.progress import OnProgress, Progress, ignore
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -98,3 +102,83 @@ class Stages:
                 for before in self._bars.tasks[number - 1 : number]:
                     before.completed, before.stop_time = before.total or 0, self._begun[stage]
         self._bars.update(self._bars.task_ids[-1], completed=progress.done, total=progress.total)
+
+
+class Lines:
+    """A line for each of several boards that are worked on at the same time; used in a `with`."""
+
+    def __init__(self) -> None:
+        self._bars: Bars | None = None
+
+    def __enter__(self) -> Lines:
+        if sys.stderr.isatty():
+            from rich import progress as bars
+            from rich.console import Console
+
+            text = bars.TextColumn("{task.fields[port]:<16}{task.description:<10}")
+            self._bars = bars.Progress(
+                text, bars.BarColumn(), bars.TaskProgressColumn(), console=Console(stderr=True), transient=True
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_rest: Any) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, _progress: Progress) -> None:
+        """What is done before the first board is reached is quick."""
+
+    def of(self, port: str) -> OnProgress:
+        """To be given as `on_progress` to the work on this board."""
+        bars = self._bars
+        if bars is None:
+            return ignore
+        task = bars.add_task("", port=port, total=None)
+        return lambda at: bars.update(task, description=at.stage, completed=at.done, total=at.total)
+
+
+class Events:
+    """The same for a program: objects on standard output, one a line; used in a `with`.
+
+    A stage is told when it begins, when it ends, and at every tenth; what would have been a warning is told too.
+    """
+
+    TENTHS = 10
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handler = logging.Handler()
+        self._handler.emit = self._warn  # type: ignore[method-assign]
+
+    def __enter__(self) -> Events:
+        self._handler.setLevel(logging.WARNING)
+        logging.getLogger("mcutool").addHandler(self._handler)
+        return self
+
+    def __exit__(self, *_rest: Any) -> None:
+        logging.getLogger("mcutool").removeHandler(self._handler)
+
+    def __call__(self, progress: Progress) -> None:
+        self.of("")(progress)
+
+    def of(self, port: str) -> OnProgress:
+        """To be given as `on_progress` to the work on this board."""
+        last: tuple[str, int] = ("", -1)
+
+        def tell(at: Progress) -> None:
+            nonlocal last
+            now = at.stage, at.done * self.TENTHS // at.total if at.total else self.TENTHS
+            if now != last:
+                last = now
+                where = {"port": port} if port else {}
+                self._print({"event": "progress", **where, "stage": at.stage, "done": at.done, "total": at.total})
+
+        return tell
+
+    def _warn(self, record: logging.LogRecord) -> None:
+        self._print({"event": "warning", "message": record.getMessage()})
+
+    def _print(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            print(json.dumps(event), flush=True)

@@ -24,9 +24,11 @@ class EmulatedLink:
     """
 
     lossless = True
+    baud_is_fixed = True
 
     def __init__(self, machine: Machine) -> None:
         self.name = f"the emulated {machine.board.name}"
+        self.baud = machine.chip.uart.default_baud
         self.last_instruction: int | None = None
         self._machine = machine
         self._received = bytearray()
@@ -84,6 +86,9 @@ class EmulatedLink:
 
     def set_rts(self, state: bool) -> None:
         """Not connected."""
+
+    def reopen(self, patience: float) -> None:
+        """It is never lost."""
 
     def close(self) -> None:
         self._machine.uart.on_output = lambda data: None

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mcutool.devices import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 
 if TYPE_CHECKING:
     from mcutool.emulator.profile import Profile

@@ -30,6 +30,9 @@ except ImportError:  # Windows has no terminals
 FAILURES = (serial.SerialException, OSError, TerminalError)
 POLL = 0.02  # seconds; changing a port's timeout at every read would renegotiate an rfc2217 connection
 WRITE_TIMEOUT = 10.0
+REAPPEARANCE = 0.1  # seconds between looks for a port that is gone
+TOUCH = 1200  # baud
+TOUCH_SECONDS = 0.5  # Arduino's programs wait 250 ms before they restart
 
 log = logging.getLogger("mcutool")
 
@@ -39,6 +42,8 @@ class Link(Protocol):
 
     name: str
     lossless: bool  # no byte is ever lost or changed on it
+    baud: int
+    baud_is_fixed: bool  # the user has chosen it, or nothing else is possible
 
     def now(self) -> float:
         """Seconds on the clock that timeouts are measured by; an emulated board has its own."""
@@ -56,7 +61,22 @@ class Link(Protocol):
 
     def set_rts(self, state: bool) -> None: ...
 
+    def reopen(self, patience: float) -> None:
+        """Open it again after it was lost, within `patience` seconds; raises Disconnected when it stays away."""
+
     def close(self) -> None: ...
+
+
+def move_lines(link: Link, steps: Iterable[str]) -> None:
+    """Do what the words of devices.ControlLines say, one after the other."""
+    for step in steps:
+        what, _, value = step.partition(" ")
+        if what == "wait":
+            deadline = link.now() + int(value) / 1000
+            while (left := deadline - link.now()) > 0:
+                link.read(left)
+        else:
+            (link.set_dtr if what == "dtr" else link.set_rts)(value == "on")
 
 
 class SerialLink:
@@ -64,21 +84,60 @@ class SerialLink:
 
     lossless = False
 
-    def __init__(self, port: str, baud: int, *, even_parity: bool = False) -> None:
+    def __init__(self, port: str, baud: int, *, even_parity: bool = False, baud_is_fixed: bool = False) -> None:
         self.name = port
+        self.baud, self.baud_is_fixed = baud, baud_is_fixed
+        self._even_parity = even_parity
         self._control_lines_warned = False
-        parity = serial.PARITY_EVEN if even_parity else serial.PARITY_NONE
-        patience = None if "://" in port else WRITE_TIMEOUT  # pyserial has none for its URLs
+        self._identity = None if "://" in port else identity_of(port)
+        self._serial = self._open()
+
+    def _open(self) -> Any:
+        """The port, open. Raises NoPort, PermissionDenied, PortBusy, UsageError."""
+        parity = serial.PARITY_EVEN if self._even_parity else serial.PARITY_NONE
+        patience = None if "://" in self.name else WRITE_TIMEOUT  # pyserial has none for its URLs
         try:
-            self._serial = serial.serial_for_url(
-                port, baudrate=baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True
+            port = serial.serial_for_url(
+                self.name, baudrate=self.baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True
             )
         except ValueError as error:
-            raise UsageError(f"{port}: {error}", next_action="see the ports with: mcutool ports") from error
+            raise UsageError(f"{self.name}: {error}", next_action="see the ports with: mcutool ports") from error
         except (*FAILURES, TypeError, AttributeError) as error:  # the last two when a URL lacks a part
-            raise _open_error(port, error) from error
+            raise _open_error(self.name, error) from error
         with suppress(AttributeError, NotImplementedError, ValueError, *FAILURES):
-            self._serial.set_low_latency_mode(True)
+            port.set_low_latency_mode(True)
+        return port
+
+    def reopen(self, patience: float) -> None:
+        """A board keeps its USB serial number and its place when the system gives its port another name."""
+        self.close()
+        deadline = self.now() + patience
+        while True:
+            try:
+                self.name = device_of(self._identity) if self._identity else self.name
+                self._serial = self._open()
+                return
+            except (NoPort, PortBusy, PermissionDenied) as error:  # the last two while the system sets it up
+                if self.now() >= deadline:
+                    what = f"the connection to {self.name} was lost and did not come back in {patience:.0f} seconds"
+                    raise Disconnected(f"{what}: {error.message}", next_action="plug it in and repeat") from error
+            time.sleep(REAPPEARANCE)
+
+    @property
+    def usb(self) -> str:
+        """VENDOR:PRODUCT of the device behind the port, empty when that is not known."""
+        return self._identity.usb if self._identity else ""
+
+    def touch(self) -> None:
+        """Ask a running program to enter its bootloader, as Arduino's do: 1200 baud, then DTR released.
+
+        The port is closed: it goes away and its bootloader's comes (`reopen`), or a drive does.
+        """
+        with suppress(Disconnected, *FAILURES):
+            self._serial.baudrate = TOUCH
+            self.set_dtr(False)
+        self.close()
+        time.sleep(TOUCH_SECONDS)
 
     def now(self) -> float:
         return time.monotonic()
@@ -94,15 +153,19 @@ class SerialLink:
         self._guarded(lambda: self._serial.write(data))
 
     def set_baud(self, baud: int) -> None:
+        self.baud = baud
         self._guarded(lambda: setattr(self._serial, "baudrate", baud))
 
     def set_parity(self, even: bool) -> None:
         """Even parity or none; a pseudo-terminal has none whatever is asked for, and needs none."""
         try:
             self._serial.parity = serial.PARITY_EVEN if even else serial.PARITY_NONE
+            self._even_parity = even
         except FAILURES as error:
             if not _is_unheard_of(error):
                 raise self._lost(error) from error
+            with suppress(*FAILURES):
+                self._serial.parity = serial.PARITY_NONE
 
     def set_dtr(self, state: bool) -> None:
         self._set_control_line("dtr", state)
@@ -218,6 +281,28 @@ def _may_be_a_board(info: Any) -> bool:
 def _natural(name: str) -> list[tuple[int, str]]:
     """COM3 before COM10."""
     return [(int(digits or 0), text) for text, digits in re.findall(r"(\D+)(\d*)", name)]
+
+
+def identity_of(device: str) -> Port | None:
+    """What is known of the USB device behind a port; None when it is none."""
+    path = os.path.realpath(device)
+    found = (port for port in list_ports() if os.path.realpath(port.device) == path and port.usb)
+    return next(found, None)
+
+
+def device_of(identity: Port) -> str:
+    """The name that the same USB device's port has now. Raises NoPort."""
+    ports = [port for port in list_ports() if port.usb]
+    same = [port for port in ports if identity.serial_number and port.serial_number == identity.serial_number]
+    same += [port for port in ports if identity.location and _place(port) == _place(identity)]
+    if not same:
+        raise NoPort(f"{identity.device} is gone", next_action="plug it in and repeat")
+    return same[0].device
+
+
+def _place(port: Port) -> str:
+    """The hub and its socket, without the interface of the device."""
+    return port.location.partition(":")[0]
 
 
 def choose_port(known_usb: Iterable[str] = ()) -> str:

@@ -3,6 +3,9 @@
 Pure: from the chip's flash and the bytes wanted there to a list that can be printed. Decides the order (the sector
 that the core boots from is erased first and written last, so that a broken installation never half boots) and refuses
 what does not fit before the first erase. Refuses to know protocols and ports.
+
+A sector that holds already what it should is left alone, the first one too: an installation that breaks off while only
+later sectors are renewed leaves a program that may start and break, and a bootloader that can be entered as before.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mcutool.devices import Flash, Span
+from mcutool.devices import Board, Flash, Loader, Sector, Span
 from mcutool.errors import DoesNotFit
 
 Segment = tuple[int, bytes]  # absolute address, contents
@@ -55,16 +58,23 @@ class Plan:
         """Bytes to write."""
         return sum(len(sector.data) for sector in self.sectors)
 
-    def without(self, unchanged: Iterable[SectorWork]) -> Plan:
-        """The plan less what is in flash already; the first sector stays unless there is nothing to do at all."""
-        skip = set(unchanged)
-        changed = [sector for sector in self.sectors if sector not in skip]
-        if not changed:
-            return Plan(())
-        return Plan(tuple(sector for sector in self.sectors if sector in changed or sector is self.sectors[0]))
-
     def __str__(self) -> str:
         return "\n".join(map(str, self.sectors)) or "nothing to do"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a loader of a board is to bring into flash: `segments`, laid over sectors in `plan`.
+
+    They come from the file `name` with the contents `file`, for loaders that take files as they are.
+    """
+
+    board: Board
+    loader: Loader
+    name: str
+    file: bytes
+    segments: tuple[Segment, ...]
+    plan: Plan
 
 
 def plan(flash: Flash, region: Span, segments: Iterable[Segment]) -> Plan:
@@ -76,7 +86,7 @@ def plan(flash: Flash, region: Span, segments: Iterable[Segment]) -> Plan:
     for offset, data in wanted:
         if offset < region.offset or offset + len(data) > region.end:
             raise _does_not_fit(flash, region, offset, data)
-    work = (_sector_work(flash, number, span, wanted) for number, span in enumerate(flash.sector_spans()))
+    work = (_sector_work(flash, sector, wanted) for sector in flash.sector_spans())
     return Plan(tuple(sector for sector in work if sector.data))
 
 
@@ -88,12 +98,12 @@ def _does_not_fit(flash: Flash, region: Span, offset: int, data: bytes) -> DoesN
     )
 
 
-def _sector_work(flash: Flash, number: int, span: Span, wanted: list[Segment]) -> SectorWork:
+def _sector_work(flash: Flash, sector: Sector, wanted: list[Segment]) -> SectorWork:
     contents = bytearray()
     for offset, data in wanted:
-        first, last = max(offset, span.offset), min(offset + len(data), span.end)
+        first, last = max(offset, sector.offset), min(offset + len(data), sector.end)
         if first < last:
-            contents.extend(bytes((flash.erased,)) * (last - span.offset - len(contents)))
-            contents[first - span.offset : last - span.offset] = data[first - offset : last - offset]
+            contents.extend(bytes((flash.erased,)) * (last - sector.offset - len(contents)))
+            contents[first - sector.offset : last - sector.offset] = data[first - offset : last - offset]
     contents.extend(bytes((flash.erased,)) * (-len(contents) % WRITE_ALIGNMENT))
-    return SectorWork(number, flash.base + span.offset, span.size, bytes(contents), flash.erased)
+    return SectorWork(sector.number, flash.base + sector.offset, sector.size, bytes(contents), flash.erased)

@@ -248,7 +248,7 @@ MISTAKES = [
         ),
         (
             "protected the chip", "flash --runtime --board stm32f405 --port protected-board",
-            11, "protected", "vendor's tool",
+            11, "protected", "--unprotect",
         ),
         (
             "wore out the flash", "flash --runtime --board stm32f405 --port worn-board",
@@ -256,7 +256,7 @@ MISTAKES = [
         ),
         (
             "protected sectors", "flash --runtime --board stm32f405 --port write-protected-board",
-            9, "erasing sector 0 at 0x08000000", "vendor's tool",
+            9, "erasing sector 0 at 0x08000000", "--unprotect",
         ),
         (
             "counted on a real board", "run small.wasm --board stm32f405 --port board --fuel 5",

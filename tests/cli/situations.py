@@ -328,6 +328,7 @@ class Cable:
 
     lossless = False
     name = "the cable"
+    baud, baud_is_fixed = BOARD.chip.uart.default_baud, True
     STEP = 0.01  # seconds
 
     def __init__(
@@ -376,6 +377,9 @@ class Cable:
     def set_dtr(self, state: bool) -> None: ...
 
     def set_rts(self, state: bool) -> None: ...
+
+    def reopen(self, patience: float) -> None:
+        raise self._pulled()
 
     def close(self) -> None: ...
 

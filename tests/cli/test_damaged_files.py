@@ -125,8 +125,8 @@ def test_a_board_that_says_anything_is_told(
     Path("x.wat").write_text(saying(NEW), encoding="utf-8")
     for _ in range(CASES):
         cable = Cable(Babbler(dice))
-        monkeypatch.setattr("mcutool.flash.link.SerialLink", lambda port, baud, cable=cable: cable)
-        monkeypatch.setattr("mcutool.run.SerialLink", lambda port, baud, cable=cable: cable)
+        monkeypatch.setattr("mcutool.flash.link.SerialLink", lambda *_, cable=cable, **_how: cable)
+        monkeypatch.setattr("mcutool.run.SerialLink", lambda *_, cable=cable, **_how: cable)
         signal.alarm(LONGEST)
         code = main(command.split())
         signal.alarm(0)

@@ -50,8 +50,14 @@ def test_a_board_is_flashed_from_raw_file_to_program(
     subprocess.run(["arm-none-eabi-objcopy", "-O", "ihex", str(FIRMWARE), str(raw)], check=True)
 
     assert main(["flash", str(raw), "--board", "stm32f405", "--port", port, "--json"]) == 0
-    done = json.loads(capsys.readouterr().out)
-    assert done["smp"] is None and done["rom"]["bytes"] > 30000 and done["port"] == port
+    *events, done = map(json.loads, capsys.readouterr().out.splitlines())
+    assert done["event"] == "done" and done["smp"] is None and done["rom"]["bytes"] > 30000 and done["port"] == port
+    told = [(event["stage"], event["done"] == event["total"]) for event in events if event["event"] == "progress"]
+    assert [stage for stage, finished in told if finished] == ["compare", "erase", "write", "verify"]
+
+    assert main(["flash", str(raw), "--board", "microbit", "--json"]) == 8
+    failed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert failed["event"] == "error" and failed["error"]["class"] == "does_not_fit"
 
     assert main(["flash", HELLO, "--board", "microbit", "--port", port]) == 7
     assert "is stm32f405, not microbit" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mcutool.cli import main
-from mcutool.flash.engine import SmpClient
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 
 ROOT = Path(__file__).resolve().parents[2]
 SPINS = """(module

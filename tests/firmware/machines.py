@@ -10,7 +10,7 @@ from pathlib import Path
 from mcutool.devices import Board
 from mcutool.emulator.machine import Machine
 from mcutool.errors import Disconnected
-from mcutool.flash.engine import SmpClient
+from mcutool.flash.smp_client import SmpClient
 
 PATIENCE = 20.0  # seconds; the computer may be busy
 

@@ -104,6 +104,7 @@ class LoopbackLink:
     """A Link to anything with `feed(bytes) -> bytes`."""
 
     lossless = False
+    baud, baud_is_fixed = 115200, True
 
     def __init__(self, device, noise: float = 0.0, seed: int = 0, kind: str = "flip") -> None:
         self.device = device
@@ -131,6 +132,9 @@ class LoopbackLink:
     def set_dtr(self, state: bool) -> None: ...
 
     def set_rts(self, state: bool) -> None: ...
+
+    def reopen(self, patience: float) -> None:
+        self._received = b""
 
     def close(self) -> None: ...
 

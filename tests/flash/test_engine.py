@@ -6,25 +6,57 @@ import random
 from types import SimpleNamespace
 
 import pytest
-from loopback import F405_SECTORS, LoopbackLink, SmpServer, rom
+from loopback import LoopbackLink, SmpServer, rom
 
-from mcutool.devices import Flash, Sectors, Span
-from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, Protected, VerificationFailed, WriteFailed, WrongChip
+from mcutool import devices
+from mcutool.devices import Span
+from mcutool.errors import (
+    Disconnected,
+    DoesNotFit,
+    ImageRefused,
+    NoAnswer,
+    Protected,
+    VerificationFailed,
+    WriteFailed,
+    WrongChip,
+)
 from mcutool.flash import engine
-from mcutool.flash.plan import plan
+from mcutool.flash.drivers.an3155 import An3155
+from mcutool.flash.plan import Order, Plan, plan
 from mcutool.flash.protocols import an3155
+from mcutool.flash.smp_client import SmpClient
 
 KIB = 1024
 BASE = 0x08000000
-_SECTORS = (Sectors(16 * KIB, 4), Sectors(64 * KIB, 1), Sectors(128 * KIB, 7))
-FLASH = Flash(BASE, sum(F405_SECTORS), "stm32f4", 4, _SECTORS)
+BOARD = devices.board("stm32f405")
+FLASH = BOARD.chip.flash
+LOADER = BOARD.loaders[0]
 RUNTIME = Span(0, 64 * KIB)
-CHIP = SimpleNamespace(name="stm32f405", flash=FLASH, bootrom=SimpleNamespace(product_id=0x413))
 NOISE = 1e-4  # one flipped bit in 10,000 bytes, each way
 
 
 def program(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
+
+
+def install(link, work: Plan, **options) -> engine.Outcome:
+    return engine.install(An3155, link, Order(BOARD, LOADER, "", b"", (), work), **options)
+
+
+class CutLink(LoopbackLink):
+    """A line that is lost after so many bytes sent, and comes back."""
+
+    def __init__(self, device, cuts) -> None:
+        super().__init__(device)
+        self._cuts = list(cuts)
+        self._sent = 0
+
+    def write(self, data: bytes) -> None:
+        self._sent += len(data)
+        if self._cuts and self._sent >= self._cuts[0]:
+            self._cuts.pop(0)
+            raise Disconnected("the connection was lost")
+        super().write(data)
 
 
 def contents(device, size: int) -> bytes:
@@ -35,7 +67,7 @@ def test_install_erases_writes_verifies_and_starts() -> None:
     device, stages = rom(), []
     image = program(20_001)
     work = plan(FLASH, RUNTIME, [(BASE, image)])
-    bootloader = engine.install_runtime(LoopbackLink(device), CHIP, work, on_progress=stages.append)
+    bootloader = install(LoopbackLink(device), work, on_progress=stages.append)
     assert contents(device, len(image)) == image
     assert device.started == BASE
     assert bootloader.retries == 0
@@ -45,21 +77,36 @@ def test_install_erases_writes_verifies_and_starts() -> None:
 def test_what_is_there_already_is_not_written_again() -> None:
     device = rom()
     work = plan(FLASH, RUNTIME, [(BASE, program(40_000))])
-    engine.install_runtime(LoopbackLink(device), CHIP, work)
-    bootloader = engine.RomBootloader(LoopbackLink(device))
+    install(LoopbackLink(device), work)
+    before = device.flash.operations
     device.restart()
-    bootloader.identify()
-    assert bootloader.changes(work).sectors == ()
+    outcome = install(LoopbackLink(device), work)
+    assert outcome.sectors == 0 and outcome.unchanged == 3 and device.flash.operations == before
     device.flash.load(20_000, b"\0")
-    changed = bootloader.changes(work)
-    assert [sector.number for sector in changed.sectors] == [0, 1]  # the boot sector comes with any change
+    device.restart()
+    outcome = install(LoopbackLink(device), work)
+    assert outcome.sectors == 1 and outcome.unchanged == 2 and device.flash.wear[16 * KIB] == 2
+
+
+def test_a_lost_line_is_waited_for_and_what_was_written_stays() -> None:
+    device, image = rom(), program(60_000)
+    link = CutLink(device, cuts=(30_000, 50_000))
+    outcome = install(link, plan(FLASH, RUNTIME, [(BASE, image)]))
+    assert contents(device, len(image)) == image and device.started == BASE
+    assert outcome.reconnects == 2
+    assert max(device.flash.wear.values()) == 3  # the sector in which it broke off, and no other, was begun anew
+
+
+def test_a_line_that_stays_away_is_told() -> None:
+    with pytest.raises(Disconnected):
+        install(CutLink(rom(), cuts=range(5_000, 500_000, 5_000)), plan(FLASH, RUNTIME, [(BASE, program(60_000))]))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_install_on_a_noisy_line(seed: int) -> None:
     device, image = rom(), program(20_000, seed)
     link = LoopbackLink(device, NOISE, seed)
-    engine.install_runtime(link, CHIP, plan(FLASH, RUNTIME, [(BASE, image)]), full=True)
+    install(link, plan(FLASH, RUNTIME, [(BASE, image)]), full=True)
     assert contents(device, len(image)) == image
     assert device.started == BASE
     assert link.waited < 60
@@ -70,7 +117,7 @@ def test_install_on_a_noisy_line(seed: int) -> None:
 def test_install_on_a_very_noisy_line(seed: int, kind: str) -> None:
     device, image = rom(commands=tuple(an3155.COMMANDS)), program(8_000, seed)
     link = LoopbackLink(device, 10 * NOISE, seed, kind)
-    engine.install_runtime(link, CHIP, plan(FLASH, RUNTIME, [(BASE, image)]))
+    install(link, plan(FLASH, RUNTIME, [(BASE, image)]))
     assert contents(device, len(image)) == image
     assert device.started == BASE
     assert link.noise.spoilt > 5
@@ -79,7 +126,7 @@ def test_install_on_a_very_noisy_line(seed: int, kind: str) -> None:
 def test_wrong_chip_is_refused_before_anything_is_erased() -> None:
     device = rom(product_id=0x410)
     with pytest.raises(WrongChip, match="0x410"):
-        engine.install_runtime(LoopbackLink(device), CHIP, plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
+        install(LoopbackLink(device), plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
     assert contents(device, 4) == b"\xff" * 4
 
 
@@ -91,26 +138,26 @@ def test_too_big_is_refused_by_the_plan() -> None:
 def test_no_answer_says_how_to_enter_the_bootloader() -> None:
     silent = SimpleNamespace(feed=lambda data: b"")
     with pytest.raises(NoAnswer) as failure:
-        engine.RomBootloader(LoopbackLink(silent), boot_hint="hold BOOT0").identify()
-    assert "hold BOOT0" in failure.value.next_action
+        An3155(LoopbackLink(silent), BOARD, LOADER).connect()
+    assert "pull BOOT0 high" in failure.value.next_action
 
 
 def test_a_babbling_board_is_no_bootloader() -> None:
     babbling = SimpleNamespace(feed=lambda data: b"hello\r\n")
     with pytest.raises(NoAnswer):
-        engine.RomBootloader(LoopbackLink(babbling)).identify()
+        An3155(LoopbackLink(babbling), BOARD, LOADER).connect()
 
 
 def test_a_protected_chip_is_named_so() -> None:
     device = rom(readout_protected=True)
     with pytest.raises(Protected):
-        engine.install_runtime(LoopbackLink(device), CHIP, plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
+        install(LoopbackLink(device), plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
 
 
 def test_a_write_protected_sector_is_named() -> None:
     device = rom(write_protected={0})
     with pytest.raises(WriteFailed, match="sector 0 at 0x08000000"):
-        engine.install_runtime(LoopbackLink(device), CHIP, plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
+        install(LoopbackLink(device), plan(FLASH, RUNTIME, [(BASE, b"abcd")]))
 
 
 def test_worn_flash_fails_verification() -> None:
@@ -118,13 +165,13 @@ def test_worn_flash_fails_verification() -> None:
     program_flash = device._program_flash
     device._program_flash = lambda address, data: program_flash(address, bytes((data[0] & 0x7F,)) + data[1:])
     with pytest.raises(VerificationFailed, match="sector 0"):
-        engine.install_runtime(LoopbackLink(device), CHIP, plan(FLASH, RUNTIME, [(BASE, b"\xffbcd")]))
+        install(LoopbackLink(device), plan(FLASH, RUNTIME, [(BASE, b"\xffbcd")]))
 
 
 def test_upload_negotiates_its_chunks() -> None:
     server, progress = SmpServer(buffer_size=512), []
     image = program(9_000)
-    client = engine.SmpClient(LoopbackLink(server), on_progress=progress.append)
+    client = SmpClient(LoopbackLink(server), on_progress=progress.append)
     client.upload(image)
     assert server.image == image
     assert server.longest <= 512 - 4
@@ -135,7 +182,7 @@ def test_upload_negotiates_its_chunks() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_upload_on_a_noisy_line(seed: int) -> None:
     server, image = SmpServer(), program(20_000, seed)
-    client = engine.SmpClient(LoopbackLink(server, NOISE, seed))
+    client = SmpClient(LoopbackLink(server, NOISE, seed))
     client.upload(image)
     assert server.image == image
     assert client.echo("still in step") == "still in step"
@@ -145,7 +192,7 @@ def test_upload_on_a_noisy_line(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_upload_on_a_very_noisy_line(seed: int, kind: str) -> None:
     server, image = SmpServer(), program(8_000, seed)
-    engine.SmpClient(LoopbackLink(server, 10 * NOISE, seed, kind)).upload(image)
+    SmpClient(LoopbackLink(server, 10 * NOISE, seed, kind)).upload(image)
     assert server.image == image
 
 
@@ -153,11 +200,11 @@ def test_an_interrupted_upload_goes_on_where_it_stopped() -> None:
     server, image = SmpServer(), program(10_000)
     server.requests_left = 6
     with pytest.raises(NoAnswer):
-        engine.SmpClient(LoopbackLink(server)).upload(image)
+        SmpClient(LoopbackLink(server)).upload(image)
     done = len(server.image)
     assert 0 < done < len(image)
     server.requests_left, server.taken = 1_000, 0
-    engine.SmpClient(LoopbackLink(server)).upload(image)
+    SmpClient(LoopbackLink(server)).upload(image)
     assert server.image == image
     assert server.taken < len(image) - done + 400  # only what was missing, and the first chunk again
 
@@ -165,10 +212,10 @@ def test_an_interrupted_upload_goes_on_where_it_stopped() -> None:
 def test_a_refused_image_gives_the_boards_reason() -> None:
     server = SmpServer(refusal="no room")
     with pytest.raises(ImageRefused, match="no room"):
-        engine.SmpClient(LoopbackLink(server)).upload(b"image")
+        SmpClient(LoopbackLink(server)).upload(b"image")
 
 
 def test_program_output_is_told_from_replies() -> None:
     server, text = SmpServer(chatter=b"tick\r\n"), bytearray()
-    engine.SmpClient(LoopbackLink(server), on_text=text.extend).upload(program(2_000))
+    SmpClient(LoopbackLink(server), on_text=text.extend).upload(program(2_000))
     assert text.startswith(b"tick\r\ntick\r\n") and not text.replace(b"tick\r\n", b"")

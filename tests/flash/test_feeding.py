@@ -12,8 +12,8 @@ from mcutool.board import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.errors import NoAnswer
 from mcutool.feeding import Feeder, WholeInput
-from mcutool.flash import engine
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
 from mcutool.image.format import parse
 from mcutool.pipeline import build_image
 from mcutool.run import Call, Task, entry_of, preparations
@@ -59,7 +59,7 @@ class Lossy:
         self.line = board.link
         self.line.lossless = False  # as a real line
         self.line._machine.uart.outwards = Loss()
-        self.client = engine.SmpClient(self.line, on_text=self.text.extend)
+        self.client = SmpClient(self.line, on_text=self.text.extend)
 
 
 @pytest.fixture

@@ -12,16 +12,15 @@ from loopback import NoisyLink
 from test_serve import Running
 
 import mcutool
-from mcutool import devices
+from mcutool import devices, install
 from mcutool.board import Board
-from mcutool.emulator.firmware import read_firmware
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
 from mcutool.errors import DoesNotFit, NoAnswer, UsageError, WrongChip
-from mcutool.flash import engine
 from mcutool.flash.link import SerialLink
-from mcutool.flash.plan import plan
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import SmpClient
+from mcutool.progress import Progress
 
 NAMES = ["stm32f405", "mps2-an386", "microbit"]
 STM32F405 = devices.board("stm32f405")
@@ -58,7 +57,7 @@ def test_the_firmware_says_who_it_is_and_takes_an_upload(name: str) -> None:
 
 
 def test_an_upload_on_a_noisy_line(board: Board) -> None:
-    noisy = engine.SmpClient(NoisyLink(board.link, 1e-4, seed=5))
+    noisy = SmpClient(NoisyLink(board.link, 1e-4, seed=5))
     noisy.upload(DATA)
     assert noisy.retries > 0
     assert slot(board, machine_of(board), len(DATA)) == DATA
@@ -67,8 +66,8 @@ def test_an_upload_on_a_noisy_line(board: Board) -> None:
 def test_an_upload_that_was_cut_off_goes_on(board: Board) -> None:
     size = board.client.buffer_size()
     reply = board.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, **smp.upload_chunk(DATA, 0, size))
-    progress: list[engine.Progress] = []
-    again = engine.SmpClient(board.link, on_progress=progress.append)
+    progress: list[Progress] = []
+    again = SmpClient(board.link, on_progress=progress.append)
     again.upload(DATA)
     assert next(step.done for step in progress if step.done) >= reply["off"] > 0
     assert slot(board, machine_of(board), len(DATA)) == DATA
@@ -104,10 +103,8 @@ def test_another_board_is_noticed() -> None:
 
 def test_from_the_bootloader_to_a_module_over_one_pseudo_terminal(tmp_path: Path) -> None:
     running = Running("pty", tmp_path)
-    link = SerialLink(running.port.url, 115200, even_parity=True)
-    work = plan(STM32F405.chip.flash, STM32F405.chip.map.runtime, read_firmware(STM32F405.firmware).segments)
-    engine.install_runtime(link, STM32F405.chip, work, boot_hint=STM32F405.boot)
-    link.set_parity(False)
+    link = SerialLink(running.port.url, 115200)
+    install.install(install.prepare(STM32F405, None, runtime=True), link)
     board = Board(STM32F405, link)
     board.expect(b"bytes for modules")
     board.client.upload(DATA)

@@ -17,12 +17,18 @@ from mcutool.emulator.machine import Machine
 from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server
 from mcutool.errors import Disconnected, NoAnswer, NoPort, PortBusy
 from mcutool.flash import engine
+from mcutool.flash.drivers.an3155 import An3155
 from mcutool.flash.link import SerialLink
-from mcutool.flash.plan import plan
+from mcutool.flash.plan import Order, plan
 
 BOARD = devices.board("stm32f405")
 IMAGE = random.Random(0).randbytes(20_000)
+LOADER = BOARD.loaders[0]
 WORK = plan(BOARD.chip.flash, BOARD.chip.map.runtime, [(BOARD.chip.flash.base, IMAGE)])
+
+
+def install(link: SerialLink) -> engine.Outcome:
+    return engine.install(An3155, link, Order(BOARD, LOADER, "", IMAGE, (), WORK))
 
 
 class Running:
@@ -57,8 +63,8 @@ def terminal(tmp_path: Path) -> Iterator[Running]:
 
 
 def test_our_engine_installs_over_a_port(running: Running) -> None:
-    link = SerialLink(running.port.url, 115200, even_parity=True)
-    engine.install_runtime(link, BOARD.chip, WORK)
+    link = SerialLink(running.port.url, 115200)
+    install(link)
     link.close()
     assert running.machine.flash[: len(IMAGE)] == IMAGE
     assert running.machine.flash.violations == []
@@ -69,8 +75,8 @@ def test_control_lines_lead_into_the_bootloader(tmp_path: Path) -> None:
     running = Running("rfc2217", tmp_path)
     running.board.boot0 = False
     running.board.reset()
-    link = SerialLink(running.port.url, 115200, even_parity=True)
-    assert engine.RomBootloader(link).identify() == 0x413
+    link = SerialLink(running.port.url, 115200)
+    An3155(link, BOARD, LOADER).connect()
     assert running.board.in_rom
     link.close()
     running.stop()
@@ -105,11 +111,11 @@ def test_a_missing_port_is_named() -> None:
 def test_a_line_that_goes_away_is_told(tmp_path: Path) -> None:
     running = Running("pty", tmp_path)
     link = SerialLink(running.port.url, 115200)
-    bootloader = engine.RomBootloader(link)
-    bootloader.identify()
+    bootloader = An3155(link, BOARD, LOADER)
+    bootloader.connect()
     running.stop()
     with pytest.raises(Disconnected, match="was lost"):
-        bootloader.install(WORK)
+        engine.write(bootloader, WORK)
     link.close()
 
 
@@ -119,7 +125,7 @@ def test_a_board_that_runs_is_no_bootloader(tmp_path: Path) -> None:
     running.board.reset()
     link = SerialLink(running.port.url, 115200)
     with pytest.raises(NoAnswer) as failure:
-        engine.install_runtime(link, BOARD.chip, WORK, boot_hint=BOARD.boot)
+        install(link)
     assert BOARD.boot in failure.value.next_action
     link.close()
     running.stop()
@@ -137,7 +143,7 @@ def test_a_signal_removes_the_link_and_saves_the_flash(tmp_path: Path, number: i
     assert process.stdout is not None
     assert process.stdout.readline() == f"ready: {link}\n"
     port = SerialLink(str(link), 115200)
-    engine.install_runtime(port, BOARD.chip, WORK)
+    install(port)
     port.close()
     process.send_signal(number)
     assert process.wait(10) == 0

@@ -116,11 +116,15 @@ def _counted(name: str) -> Exchange[bytes]:
 # --- getting into step ----------------------------------------------------------------------------------------
 
 
-def synchronise() -> Exchange[None]:
-    """The first byte after reset. NACK is as good as ACK: the ROM was in step already and took 7F for a command."""
+def synchronise() -> Exchange[bool]:
+    """The first byte after reset, from which the ROM takes the line's rate. True when it was the first one.
+
+    NACK is as good as ACK: the ROM was in step already and took 7F for a command.
+    """
     answer = (yield Step(bytes((SYNC,)), 1, ANSWER))[0]
     if answer not in (ACK, NACK):
         raise Garbled(f"synchronisation: {answer:#04x}")
+    return answer == ACK
 
 
 def resynchronise() -> Exchange[None]:

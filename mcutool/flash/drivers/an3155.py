@@ -1,0 +1,250 @@
+"""The driver of STM32 ROM bootloaders.
+
+Decides how the bootloader is reached (the control lines, where the board has them wired), at which rate the line runs,
+what is read twice because nothing protects it, and what a refusal means. Refuses to know the bytes of AN3155
+(protocols/an3155.py), and what is to be written.
+
+The rate: the ROM takes the rate of the first byte after a reset. Where the board's control lines are wired it is reset
+again for a faster one, and for a slower one when too much has to be repeated; else the rate stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from mcutool.devices import Board, ControlLines, Loader
+from mcutool.errors import Error, NoAnswer, Protected, WriteFailed, WrongChip
+from mcutool.flash.conversation import ATTEMPTS, Conversation
+from mcutool.flash.link import Link, move_lines
+from mcutool.flash.plan import SectorWork
+from mcutool.flash.protocols import an3155
+from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoReply, Refused
+
+Result = TypeVar("Result")
+log = logging.getLogger("mcutool")
+
+ERASED_AT_ONCE = 64 << 10  # bytes: seconds between two signs of life
+FASTER, SLOWER = (460_800, 230_400), (115_200, 57_600, 19_200)  # baud, in the order in which they are tried
+PROBES = 8  # exchanges without an error that show that a rate is not too fast
+
+
+class An3155:
+    """An STM32 ROM bootloader at the other end of a link: see mcutool.flash.engine.Bootloader."""
+
+    def __init__(self, link: Link, board: Board, loader: Loader) -> None:
+        self.link = link
+        self.commands = an3155.Commands(0, frozenset())
+        self._board, self._loader = board, loader
+        self._lines = board.control_lines or ControlLines()
+        self._talk = Conversation(link, an3155.resynchronise, loader.enter or board.boot)
+        self._entered = False
+
+    @property
+    def retries(self) -> int:
+        return self._talk.retries
+
+    # --- getting there --------------------------------------------------------------------------------------
+
+    def answers(self) -> bool:
+        """Whether a bootloader is there now. Asks once, with a byte that a program takes for input."""
+        self.link.set_parity(True)
+        try:
+            self._talk.run(an3155.synchronise())
+        except LineError:
+            return False
+        finally:
+            self.link.set_parity(False)
+        return True
+
+    def connect(self) -> None:
+        """Get into step, find the best rate, learn the commands, check the chip. Raises NoAnswer, WrongChip."""
+        self.link.set_parity(True)
+        self._synchronise()
+        self._raise_rate()
+        self.commands = self._talk.agreed(an3155.get)
+        found, wanted = self._talk.agreed(an3155.get_id), self._loader.product_id
+        if found != wanted:
+            raise WrongChip(
+                f"the board has product id {found:#05x}, {self._board.chip.name} has {wanted:#05x}",
+                next_action="choose the right board with --board",
+            )
+
+    def _synchronise(self) -> bool:
+        """A lost byte, a block that an earlier session left unfinished, a board that is not in its bootloader."""
+        for cure in (_nothing, self._talk.repeat, self._enter, _nothing, self._talk.repeat):
+            try:
+                return self._talk.run(an3155.synchronise())
+            except LineError:
+                cure()
+        raise self._talk.no_answer("no bootloader answers")
+
+    def _enter(self) -> None:
+        move_lines(self.link, self._lines.enter)
+        self._entered = True
+
+    def _raise_rate(self) -> None:
+        """The fastest rate at which a freshly reset bootloader understands us, where resetting it is in our hands."""
+        usual = self.link.baud
+        if not self._may_change_rate or not self._restarts(usual):
+            return
+        if not any(self._restarts(rate) for rate in FASTER if rate > usual):
+            self._restarts(usual)
+
+    def _lower_rate(self) -> None:
+        """After too much noise. The chip stays as it is: whatever was under way is tried again."""
+        slower = [rate for rate in SLOWER if rate < self.link.baud]
+        if self._talk.is_noisy and slower and self._may_change_rate:
+            log.warning("much noise at %d baud: going on with %d", self.link.baud, slower[0])
+            self._restarts(slower[0])
+            self._talk.forget_noise()
+
+    @property
+    def _may_change_rate(self) -> bool:
+        return bool(self._lines.enter) and not self.link.baud_is_fixed
+
+    def _restarts(self, rate: int) -> bool:
+        """Whether the control lines reset the chip into its bootloader, and it then understands this rate."""
+        self.link.set_baud(rate)
+        self._enter()
+        try:
+            fresh = self._talk.run(an3155.synchronise())
+            for _ in range(PROBES if fresh else 0):
+                self._talk.run(an3155.get())
+            return fresh
+        except (LineError, Refused):
+            return False
+
+    def _attempt(self, make: Callable[[], Exchange[Result]], attempts: int = ATTEMPTS) -> Result:
+        self._lower_rate()
+        return self._talk.attempt(make, attempts)
+
+    # --- flash ----------------------------------------------------------------------------------------------
+
+    def erase(self, sectors: Sequence[SectorWork], advance: Callable[[int], None]) -> None:
+        """Raises Protected or WriteFailed."""
+        for batch in _batches(sectors):
+            try:
+                self._erase([sector.number for sector in batch])
+            except Refused as refusal:
+                if len(batch) == 1:
+                    where = f"sector {batch[0].number} at {batch[0].address:#010x}"
+                    raise _refusal(refusal, f"erasing {where}") from refusal
+                for sector in batch:  # which of them it is
+                    self.erase([sector], lambda _count: None)
+            advance(sum(sector.size for sector in batch))
+
+    def _erase(self, numbers: list[int]) -> None:
+        self._attempt(lambda: an3155.erase(numbers, self.commands))
+
+    def write(self, sector: SectorWork, advance: Callable[[int], None]) -> None:
+        """Program what erasing has not made right already. Raises Protected or WriteFailed."""
+        for address, block in sector.blocks(an3155.BLOCK):
+            if block.strip(bytes((sector.erased,))):
+                self._write_block(address, block)
+            advance(len(block))
+
+    def _write_block(self, address: int, data: bytes) -> None:
+        last: Exception | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return self._attempt(lambda: an3155.write(address, data), attempts=1)
+            except (Refused, NoAnswer) as failure:
+                last = failure
+            if self.holds(address, data):
+                return None
+        raise _refusal(last, f"writing {len(data)} bytes at {address:#010x}") from last
+
+    def holds(self, address: int, data: bytes) -> bool:
+        """Whether memory holds `data` (a multiple of 4 bytes): by the CRC command where the ROM has it."""
+        if self.commands.has("checksum"):
+            wanted = an3155.crc32_of(data)
+            return any(self._attempt(lambda: an3155.checksum(address, len(data))) == wanted for _ in range(2))
+        blocks = ((start, data[start : start + an3155.BLOCK]) for start in range(0, len(data), an3155.BLOCK))
+        return all(self._reads(address + start, block) for start, block in blocks)
+
+    def _reads(self, address: int, wanted: bytes) -> bool:
+        """Noise makes right data look wrong, hardly ever the reverse: any reading that matches counts."""
+        seen: list[bytes] = []
+        while len(seen) < ATTEMPTS:
+            data = self.read(address, len(wanted))
+            if data == wanted:
+                return True
+            if data in seen:
+                return False
+            seen.append(data)
+        return False
+
+    def read(self, address: int, length: int) -> bytes:
+        """Up to 256 bytes, as they came over an unprotected line. Raises Protected when the chip is closed."""
+        try:
+            return self._attempt(lambda: an3155.read(address, length))
+        except Refused as refusal:
+            raise _refusal(refusal, f"reading {length} bytes at {address:#010x}") from refusal
+
+    def unprotect(self) -> None:
+        """Remove both protections; that of reading erases all flash. The chip resets, and is connected anew."""
+        for name in ("readout unprotect", "write unprotect"):
+            if self.commands.has(name):
+                self._unprotect(name)
+                self.connect()
+
+    def _unprotect(self, name: str) -> None:
+        self._talk.attempt(lambda: an3155.unprotect(name))
+
+    # --- leaving --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the program in flash. Raises NoAnswer when the board does not take the command."""
+        if self._entered:
+            move_lines(self.link, self._lines.leave)
+        if not self._leaves(an3155.go(self._board.chip.flash.base)):
+            raise self._talk.no_answer("the board does not start its program")
+        self.link.set_parity(False)
+        if not self.link.baud_is_fixed:
+            self.link.set_baud(self._board.chip.uart.default_baud)
+
+    def _leaves(self, exchange: Exchange[None]) -> bool:
+        for _ in range(ATTEMPTS):
+            try:
+                self._talk.run(exchange)
+                return True
+            except Garbled as failure:
+                if failure.stage == "address":  # it has jumped; what was unreadable is its ACK
+                    return True
+            except (NoReply, Refused):
+                pass
+            if not self._talk.repeat():  # the bootloader is gone: only the ACK was lost
+                return True
+            exchange = an3155.go(self._board.chip.flash.base)
+        return False
+
+
+def _nothing() -> None:
+    """Just try again."""
+
+
+def _batches(sectors: Sequence[SectorWork]) -> Iterator[list[SectorWork]]:
+    """The sectors in groups of ERASED_AT_ONCE bytes, or a single larger one."""
+    batch: list[SectorWork] = []
+    for sector in sectors:
+        if batch and sum(other.size for other in batch) + sector.size > ERASED_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(sector)
+    if batch:
+        yield batch
+
+
+def _refusal(failure: Exception | None, doing: str) -> Error:
+    """A chip that refuses a command outright is protected; one that refuses its data could not do it."""
+    if isinstance(failure, Refused) and failure.stage == "command":
+        return Protected(
+            f"{doing}: the chip refuses, it is readout-protected",
+            next_action="remove the protection with --unprotect, which erases the chip",
+        )
+    return WriteFailed(
+        f"{doing}: {failure}",
+        next_action="the sector may be write-protected: remove the protection with --unprotect, which erases the chip",
+    )
