@@ -292,6 +292,11 @@ class Board:
         return (*([self.chip.bootrom] if self.chip.bootrom else []), *self.loader)
 
     @property
+    def usb_identities(self) -> frozenset[str]:
+        """VENDOR:PRODUCT of every serial port that the board may show."""
+        return frozenset(self.usb).union(*((*loader.usb, *loader.touch) for loader in self.loaders))
+
+    @property
     def firmware(self) -> Path:
         """The built runtime, an ELF file; raises UsageError when it is not built, Unsupported when there is none."""
         if not self.chip.has_runtime:
@@ -520,8 +525,7 @@ def control_lines_are_understood(board: Board) -> str:
 
 def usb_identities_are_hexadecimal(board: Board) -> str:
     """VENDOR:PRODUCT, four lower-case digits each."""
-    identities = [*board.usb, *(identity for loader in board.loaders for identity in loader.usb + loader.touch)]
-    wrong = [identity for identity in identities if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
+    wrong = [identity for identity in board.usb_identities if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", identity)]
     return f"usb has {wrong[0]!r}" if wrong else ""
 
 

@@ -15,7 +15,7 @@ from mcutool import devices, flashfile, maps, program
 from mcutool.devices import Board, Loader, Span
 from mcutool.errors import ImageRefused, UsageError, WrongChip, choose_from
 from mcutool.flash import engine, registry
-from mcutool.flash.link import Link
+from mcutool.flash.link import Link, SerialLink, list_ports
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
@@ -23,6 +23,8 @@ from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
+REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
+DEFAULT_BAUD = 115200
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
 
 
@@ -175,6 +177,7 @@ def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path
 def _fill(order: Order, link: Link | None, manner: Manner, folder: Path | None) -> engine.Outcome:
     """Fill the flash through the order's loader."""
     row, driver = registry.row(order.loader.protocol), registry.driver(order.loader.protocol)
+    _touch(order.loader, link)
     if row.grain == "sectors":
         assert link is not None
         if manner.unprotect:
@@ -185,6 +188,15 @@ def _fill(order: Order, link: Link | None, manner: Manner, folder: Path | None) 
         outcome = taker.install(order, manner.full, manner.on_progress)
     outcome.verified = outcome.verified or row.verified
     return outcome
+
+
+def _touch(loader: Loader, link: Link | None) -> None:
+    """Where a running program can be asked to enter the bootloader, ask it; one that is there already is left alone."""
+    if link is not None and isinstance(link, SerialLink) and link.usb in loader.touch:
+        link.touch()
+        link.reopen(REAPPEARANCE)
+    if link is None and (port := next((port for port in list_ports() if port.usb in loader.touch), None)):
+        SerialLink(port.device, DEFAULT_BAUD).touch()
 
 
 def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 examples:
   mcutool boards                                                # all of them
-  mcutool boards stm32f405                                      # console pins, boot jumper, light, memory
+  mcutool boards stm32f405                                      # console pins, bootloaders, light, memory
   mcutool boards --json                                         # for a script
 """
 
@@ -41,6 +41,7 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "chip": chip.name,
         "core": chip.core.name,
         "runtime": board.has_firmware,
+        "ported": chip.has_runtime,
         "flash_protocols": [loader.protocol for loader in board.loaders] + ["smp"] * chip.has_runtime,
         "emulated": board.emulated,
         "flash_free": chip.map.slot.size,
@@ -51,6 +52,7 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "ram": chip.ram_size,
         "console": {"uart": chip.uart.name, "baud": chip.uart.default_baud, **dataclasses.asdict(board.console)},
         "usb": list(board.usb),
+        "loaders": [{**dataclasses.asdict(loader), "enter": loader.enter or board.boot} for loader in board.loaders],
         "boot": board.boot,
         "boot_jumper": board.boot_jumper or None,
         "led": {"name": board.led.name, "active": board.led.active} if board.led else None,
@@ -72,22 +74,40 @@ def print_one(board: dict[str, Any]) -> None:
         ("LED", f"{led['name']}, lit when {led['active']}" if led else "none"),
         ("flash", f"{board['flash']} bytes, {board['flash_free']} of them for a module"),
         ("RAM", f"{board['ram']} bytes, {board['ram_free']} of them for a module"),
-        ("flashed by", ", ".join(board["flash_protocols"])),
-        ("runtime", "built" if board["runtime"] else "not built, see: make firmware"),
-        ("emulated", f"{'yes' if board['emulated'] else 'no'}; QEMU has {board['qemu'] or 'no such machine'}"),
+        *(("flashed by", f"{loader['protocol']}: {loader['enter']}") for loader in board["loaders"]),
+        *[("modules by", "smp: over the console, while the runtime runs")] * board["ported"],
+        ("runtime", runtime_of(board)),
+        ("emulated", f"{support(board)[7]}; QEMU has {board['qemu'] or 'no such machine'}"),
         ("hardware", "run on silicon" if board["silicon"] else "never run on silicon: all of this rests on emulation"),
     ):
         print(f"{what:<12} {text}")
 
 
-def as_text(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def runtime_of(board: dict[str, Any]) -> str:
+    if not board["ported"]:
+        return "none yet, its flash can be filled with raw files"
+    return "built" if board["runtime"] else "not built, see: make firmware"
+
+
+def support(board: dict[str, Any]) -> list[str]:
+    """The cells of a board's row in the table."""
+    return [
+        board["name"],
+        board["chip"],
+        board["core"],
+        "yes" if board["runtime"] else "not yet" if not board["ported"] else "not built",
+        str(board["flash_free"] or "-"),
+        str(board["ram_free"] or "-"),
+        ", ".join(board["flash_protocols"]),
+        "no" if not board["emulated"] else "yes" if board["ported"] else "its bootloader",
+        board["qemu"] if board["qemu"] and board["ported"] else "no",
+        "yes" if board["silicon"] else "never",
+    ]
 
 
 def print_table(described: list[dict[str, Any]]) -> None:
-    columns = ("name", "chip", "core", "flash_free", "ram_free", "flash_protocols", "title")
-    rows = [["BOARD", "CHIP", "CORE", "FLASH FREE", "RAM FREE", "PROTOCOLS", ""]]
-    rows += [[as_text(row[key]) for key in columns] for row in described]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    heads = "BOARD,CHIP,CORE,RUNTIME,FLASH FREE,RAM FREE,FLASHED BY,EMULATED,CHECKED IN QEMU AS,RUN ON SILICON"
+    rows = [heads.split(","), *map(support, described)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -109,7 +109,8 @@ def _install(
 def _open(options: argparse.Namespace, baud: int, port: str | None = None) -> SerialLink:
     from mcutool.flash.link import SerialLink, choose_port
 
-    known = [identity for board in devices.boards() for identity in board.usb]
+    boards = [devices.board(options.board)] if options.board else devices.boards()
+    known = [identity for board in boards for identity in board.usb_identities]
     fixed = options.baud is not None
     return SerialLink(port or options.port or choose_port(known), options.baud or baud, baud_is_fixed=fixed)
 
@@ -158,8 +159,8 @@ def _ports(options: argparse.Namespace, board: devices.Board) -> list[str]:
 
     if options.port:
         return options.port.split(",")
-    identities = {*board.usb, *(identity for loader in board.loaders for identity in loader.usb)}
-    found = [port.device for port in list_ports() if port.usb and (port.usb in identities or not identities)]
+    known = board.usb_identities
+    found = [port.device for port in list_ports() if port.usb and (port.usb in known or not known)]
     if not found:
         raise NoPort(f"no {board.name} is connected", next_action="connect one, or name the ports: --port P,P")
     return found

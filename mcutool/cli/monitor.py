@@ -41,7 +41,7 @@ def execute(options: argparse.Namespace) -> int:
     from mcutool.flash.smp_client import SmpClient
     from mcutool.places import Places
 
-    port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb)
+    port = options.port or choose_port(identity for board in devices.boards() for identity in board.usb_identities)
     known = _map(Path(options.map)) if options.map else None
     screen = monitor.Screen(_show)
     is_fresh = not options.reset

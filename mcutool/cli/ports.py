@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from mcutool.flash.link import list_ports
 
-    boards = {identity.lower(): board.name for board in devices.boards() for identity in board.usb}
+    boards = {identity: board.name for board in devices.boards() for identity in board.usb_identities}
     ports = [{**dataclasses.asdict(port), "board": boards.get(port.usb)} for port in list_ports(boards)]
     if options.json:
         print(json.dumps(ports))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,24 @@ HELLO = str(ROOT / "examples" / "hello.wasm")
 FIRMWARE = devices.board("stm32f405").firmware
 
 
+@contextmanager
+def emulated_boards(folder: Path, count: int) -> Iterator[list[str]]:
+    """The ports of emulated stm32f405 whose flash is empty, in their ROM bootloader."""
+    with ExitStack() as stack:
+        ports = [str(folder / f"board{number}") for number in range(count)]
+        for port in ports:
+            command = [sys.executable, "-m", "mcutool", "emulate", "stm32f405", "--boot", "rom", "--link", port]
+            emulator = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE))
+            stack.callback(emulator.terminate)
+            assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {port}\n".encode()
+        yield ports
+
+
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[str]:
-    """An emulated stm32f405 whose flash is empty, in its ROM bootloader."""
-    link = tmp_path / "board"
-    command = [sys.executable, "-m", "mcutool", "emulate", "stm32f405", "--boot", "rom", "--link", str(link)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as emulator:
-        assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {link}\n".encode()
-        yield str(link)
-        emulator.terminate()
+    """One of them."""
+    with emulated_boards(tmp_path, 1) as ports:
+        yield ports[0]
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +92,25 @@ def test_a_program_runs_on_a_port(port: str, capfd: pytest.CaptureFixture[str]) 
 def test_an_empty_board_does_not_answer(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["monitor", "--port", port, "--until", "never", "--timeout", "0.2"]) == 6
     assert "'never' did not come" in capsys.readouterr().err
+
+
+def test_several_boards_are_flashed_at_once_and_each_has_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with emulated_boards(tmp_path, 2) as ports:
+        words = ["flash", HELLO, "--runtime", "--board", "stm32f405", "--all", "--port", ",".join([*ports, "nosuch"])]
+        assert main(words) == 3  # one of them is missing, which does not stop the others
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[-1] != "" and line.split(":")[0] for line in lines][2] == "nosuch" and len(lines) == 3
+        assert all("sectors written" in line and "into the module slot" in line for line in lines[:2])
+
+        assert main(["flash", HELLO, "--board", "stm32f405", "--all", "--port", ",".join(ports), "--json"]) == 0
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {event["port"] for event in events if event["event"] == "progress" and "port" in event} == set(ports)
+    assert [event["port"] for event in events if event["event"] == "done"] == ports
+
+
+def test_all_boards_when_there_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcutool.flash.link.list_ports", lambda known=(): [])
+    assert main(["flash", HELLO, "--board", "microbit", "--all"]) == 3
+    assert "no microbit is connected" in capsys.readouterr().err

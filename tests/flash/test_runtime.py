@@ -16,7 +16,7 @@ from mcutool import devices, install
 from mcutool.board import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.errors import DoesNotFit, NoAnswer, UsageError, WrongChip
+from mcutool.errors import Disconnected, DoesNotFit, NoAnswer, UsageError, WrongChip
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
@@ -70,6 +70,33 @@ def test_an_upload_that_was_cut_off_goes_on(board: Board) -> None:
     again = SmpClient(board.link, on_progress=progress.append)
     again.upload(DATA)
     assert next(step.done for step in progress if step.done) >= reply["off"] > 0
+    assert slot(board, machine_of(board), len(DATA)) == DATA
+
+
+class CutOnce:
+    """Another link that is lost once, after so many bytes sent, and comes back."""
+
+    def __init__(self, link, left: int) -> None:
+        self._link, self._left = link, left
+        self.reopened = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._link, name)
+
+    def write(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 and not self.reopened:
+            raise Disconnected("the connection was lost")
+        self._link.write(data)
+
+    def reopen(self, patience: float) -> None:
+        self.reopened += 1
+
+
+def test_a_module_goes_on_after_a_lost_line(board: Board) -> None:
+    line = CutOnce(board.link, 8_000)
+    done = install.install(install.Job(board.description, None, DATA), line)
+    assert line.reopened == 1 and done["smp"]["reconnects"] == 1
     assert slot(board, machine_of(board), len(DATA)) == DATA
 
 
