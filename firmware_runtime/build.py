@@ -84,8 +84,11 @@ def optional_constants(board: Board) -> dict[str, str | int]:
         found |= {"TICK_CLOCK": board.chip.tick.clock}
     if board.chip.gpio:
         found |= {"GPIO_BASE": board.chip.gpio.base}
-    if board.console_pins:
-        found |= {"UART_TX_PIN": board.console_pins.tx, "UART_RX_PIN": board.console_pins.rx}
+    if board.chip.gpio and board.chip.gpio.ports:
+        found |= {"GPIO_PORTS": sum(1 << ord(letter) - ord("A") for letter in board.chip.gpio.ports)}
+    console = board.console_pins or board.chip.uart
+    if console.tx >= 0:
+        found |= {"UART_TX_PIN": console.tx, "UART_RX_PIN": console.rx}
     if board.led:
         found |= {"LED_PIN": board.led.pin, "LED_ACTIVE_HIGH": int(board.led.active == "high")}
     if board.led and board.led.low >= 0:
@@ -212,7 +215,7 @@ def report(board: Board, elf: Path) -> str:
     flash = flash_of(elf)
     static = sum(size.get(name, 0) for name in (".data", ".bss", ".noinit"))
     return (
-        f"{board.name:12} {board.chip.core.name:12} flash {flash:6} of {board.chip.map.runtime.size:7}   "
+        f"{board.name:16} {board.chip.core.name:12} flash {flash:6} of {board.chip.map.runtime.size:7}   "
         f"static RAM {static:5}   C stack {size['.stack']:5}   modules {board.chip.arena_size:8}"
     )
 
@@ -297,9 +300,9 @@ def feature_costs(boards: list[Board]) -> dict[str, list[int]]:
 
 def report_costs(boards: list[Board]) -> str:
     """A line for each part of WebAssembly that a firmware can be built without: bytes of flash that this saves."""
-    lines = [f"{'without':20}" + "".join(f"{board.name:>12}" for board in boards)]
+    lines = [f"{'without':20}" + "".join(f"{board.name:>17}" for board in boards)]
     for feature, saved in feature_costs(boards).items():
-        lines.append(f"{feature:20}" + "".join(f"{bytes_:12}" for bytes_ in saved))
+        lines.append(f"{feature:20}" + "".join(f"{bytes_:17}" for bytes_ in saved))
     return "\n".join(lines)
 
 

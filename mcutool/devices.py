@@ -131,6 +131,8 @@ class Uart:
     irq: int
     clock: int  # Hz
     default_baud: int
+    tx: int = -1  # pins by number, on chips that have them fixed; elsewhere the board's `console_pins`
+    rx: int = -1
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Gpio:
 
     kind: str
     base: int
+    ports: str = ""  # letters of the ports that are there, for families whose chips differ in that
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ class Loader:
 
     protocol: str  # as mcutool/flash/registry.py and plug-ins name it
     product_id: int = 0  # what it says the chip is, 0 when the protocol does not ask
+    version: int = 0  # of the protocol, as it tells it: 0x31 is 3.1
+    uarts: tuple[str, ...] = ()  # those that it listens on; empty for the console's, or where none is meant
     ram_reserved: int = 0  # bytes at the start of RAM that it uses itself
     offset: int = 0  # the first byte of flash that it writes, counted from the start of flash; below it lies itself
     volume: str = ""  # the label of the drive that it shows
@@ -288,8 +293,18 @@ class Board:
 
     @property
     def loaders(self) -> tuple[Loader, ...]:
-        """Every way to fill the flash without the runtime, the one to prefer first."""
-        return (*([self.chip.bootrom] if self.chip.bootrom else []), *self.loader)
+        """Every way to fill the flash without the runtime, the one to prefer first.
+
+        That is the ROM's bootloader where it listens on the console, since nothing has to be connected for it then.
+        """
+        rom = [self.chip.bootrom] if self.chip.bootrom else []
+        return (*rom, *self.loader) if self.rom_is_on_the_console else (*self.loader, *rom)
+
+    @property
+    def rom_is_on_the_console(self) -> bool:
+        """Whether there is a bootloader in ROM that the console's port reaches."""
+        rom = self.chip.bootrom
+        return rom is not None and (not rom.uarts or self.chip.uart.name in rom.uarts)
 
     @property
     def usb_identities(self) -> frozenset[str]:
