@@ -32,6 +32,7 @@ FOLDERS = (
     ("firmware_runtime/port/mps2", ""),
     ("firmware_runtime/port/nrf51", ""),
     ("firmware_runtime/port/stm32", "what the STM32 families share"),
+    ("firmware_runtime/port/stm32f1", ""),
     ("firmware_runtime/port/stm32f4", ""),
     ("firmware_runtime/port/pc", ""),
 )

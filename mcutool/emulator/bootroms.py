@@ -22,6 +22,11 @@ F4_COMMANDS = (
 Serving = Generator[None, int, None]
 
 
+def commands_of(version: int) -> Sequence[str]:
+    """The commands of a bootloader that speaks that version: before 3.0 it erases pages by numbers of one byte."""
+    return F4_COMMANDS if version >= 0x30 else [name.removeprefix("extended ") for name in F4_COMMANDS]
+
+
 class Cells(Protocol):
     """Flash by offset: erasing sets bits, programming clears them (devices.FlashArray)."""
 
@@ -58,6 +63,7 @@ class An3155Rom:
     ram: Ram
     sectors: Sequence[tuple[int, int]]
     product_id: int
+    version: int = VERSION
     commands: Sequence[str] = F4_COMMANDS
     readout_protected: bool = False
     write_protected: set[int] = field(default_factory=set)
@@ -141,11 +147,11 @@ class An3155Rom:
 
     def _get(self) -> Serving:
         codes = [COMMANDS[name] for name in self.commands]
-        self._say(len(codes), VERSION, *codes, ACK)
+        self._say(len(codes), self.version, *codes, ACK)
         yield from ()
 
     def _get_version(self) -> Serving:
-        self._say(VERSION, 0, 0, ACK)
+        self._say(self.version, 0, 0, ACK)
         yield from ()
 
     def _get_id(self) -> Serving:

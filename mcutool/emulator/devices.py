@@ -259,6 +259,9 @@ class Nrf51Noise(Noise):
 
 # What stands on a chip beside what its file describes, by the `port` of the chip: address and maker.
 SURROUNDINGS: dict[str, Callable[[Clock, Callable[[int, bool], None]], dict[int, Device]]] = {
+    "stm32f1": lambda clock, set_line: {
+        0x40021000: Stm32ResetAndClock(configuration=0x04, status=0x24),
+    },
     "stm32f4": lambda clock, set_line: {
         0x40023800: Stm32ResetAndClock(configuration=0x08, status=0x74),
         0x40007000: Stm32Power(),

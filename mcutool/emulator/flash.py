@@ -1,7 +1,7 @@
 """Flash memory: cells that only an erase sets, and the controllers that unlock, erase and program them.
 
 This file decides what a store, a key and a command do to the cells, and how long they take. It refuses to know the
-addresses of flash and of its controller. Sources: ST RM0090 section 3; Nordic nRF51 Series Reference Manual.
+addresses of flash and of its controller. Sources: ST RM0090 section 3, PM0075; Nordic nRF51 Series Reference Manual.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class FlashArray:
 class FlashController(Device):
     """Registers that unlock, erase and program; while busy, code in flash stands still (`stall`).
 
-    `store` gets the program's stores into flash, after the instruction: (offset, size, value).
+    `store` gets the program's stores into flash, after the instruction: (offset, size, value). It may raise BusError.
     """
 
     STATE: tuple[str, ...] = ("busy_until",)
 
     def __init__(self, clock: Clock, cells: FlashArray, memory: Flash, stall: Callable[[int], None]) -> None:
         self.clock, self.cells, self._stall = clock, cells, stall
-        self.sectors = list(memory.sector_spans())
+        self.base, self.sectors = memory.base, list(memory.sector_spans())
         self.program_us = memory.program_us
         self.busy_until = 0
         self.reset()
@@ -97,20 +97,25 @@ class FlashController(Device):
         raise NotImplementedError
 
 
-class Stm32f4Flash(FlashController):
-    """The flash interface of STM32F2 and F4 (RM0090 section 3): two keys, sector erase, parallelism, error flags."""
+class BusError(Exception):
+    """A store that the controller answers with an error on the bus: the core takes a fault."""
+
+
+class Stm32Flash(FlashController):
+    """What the flash interfaces of STM32F1, F2 and F4 share: two keys, a control and a status register."""
 
     KEY, STATUS, CONTROL = 0x04, 0x0C, 0x10
     KEYS = (0x45670123, 0xCDEF89AB)
-    DONE, ALIGNMENT_ERROR, SIZE_ERROR, SEQUENCE_ERROR, BUSY = 1, 1 << 5, 1 << 6, 1 << 7, 1 << 16
-    PROGRAM, ERASE_SECTOR, ERASE_ALL, START, LOCKED = 1, 1 << 1, 1 << 2, 1 << 16, 1 << 31
+    PROGRAM, ERASE_ONE, ERASE_ALL = 1, 1 << 1, 1 << 2
+    BUSY, START, LOCKED = 0, 0, 0  # each family's own
+    REGISTERS: dict[int, int] = {}  # the others, as they are after a reset
     STATE = (*FlashController.STATE, "control", "status", "key_index", "registers")
 
     def reset(self) -> None:
         self.control = self.LOCKED
         self.status = 0
         self.key_index = 0
-        self.registers: dict[int, int] = {0x14: 0x0FFFAAED}
+        self.registers = dict(self.REGISTERS)
 
     def read(self, offset: int) -> int:
         if offset == self.STATUS:
@@ -145,10 +150,52 @@ class Stm32f4Flash(FlashController):
         self.control = value & ~self.START
         if value & self.LOCKED:
             self.key_index = 0
-        if value & self.START and value & (self.ERASE_SECTOR | self.ERASE_ALL):
-            self._erase(value)
+        if value & self.START and value & (self.ERASE_ONE | self.ERASE_ALL):
+            self.start_erase(value)
 
-    def _erase(self, command: int) -> None:
+    def start_erase(self, command: int) -> None:
+        raise NotImplementedError
+
+
+class Stm32f1Flash(Stm32Flash):
+    """The flash interface (FPEC) of STM32F1 (PM0075 section 2): pages by address, halfwords, each only once."""
+
+    ADDRESS = 0x14
+    PROGRAMMING_ERROR, DONE = 1 << 2, 1 << 5
+    BUSY, START, LOCKED = 1, 1 << 6, 1 << 7
+    REGISTERS = {0x00: 0x30, 0x1C: 0x03FFFFFC, 0x20: 0xFFFFFFFF}
+    ERASED = b"\xff\xff"
+
+    def start_erase(self, command: int) -> None:
+        offset = self.registers.get(self.ADDRESS, 0) - self.base
+        if command & self.ERASE_ALL:
+            self.erase(self.sectors[:1])  # all of it takes as long as a page
+            for sector in self.sectors[1:]:
+                self.cells.erase(sector.offset, sector.size)
+        else:
+            self.erase([sector for sector in self.sectors if sector.offset <= offset < sector.end])
+        self.status |= self.DONE
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        if not self.control & self.PROGRAM:
+            return
+        if size != 2 or offset % 2:
+            raise BusError
+        if self.cells[offset : offset + 2] != self.ERASED and value != 0:
+            self.status |= self.PROGRAMMING_ERROR
+        else:
+            self.program(offset, size, value)
+            self.status |= self.DONE
+
+
+class Stm32f4Flash(Stm32Flash):
+    """The flash interface of STM32F2 and F4 (RM0090 section 3): sectors by number, parallelism, error flags."""
+
+    DONE, ALIGNMENT_ERROR, SIZE_ERROR, SEQUENCE_ERROR = 1, 1 << 5, 1 << 6, 1 << 7
+    BUSY, START, LOCKED = 1 << 16, 1 << 16, 1 << 31
+    REGISTERS = {0x14: 0x0FFFAAED}
+
+    def start_erase(self, command: int) -> None:
         number = command >> 3 & 0xF
         if command & self.ERASE_ALL:
             chosen = self.sectors
@@ -206,6 +253,7 @@ class Nrf51Flash(FlashController):
 
 # Without a controller memory is simply written.
 FLASH_CONTROLLERS: dict[str, type[FlashController] | None] = {
+    "stm32f1": Stm32f1Flash,
     "stm32f4": Stm32f4Flash,
     "nrf51": Nrf51Flash,
     "mps2-ram": None,

@@ -134,7 +134,7 @@ class Machine:
             self._devices[chip.flash.registers] = self.controller
         if chip.gpio:
             port, count, distance = _model(pins.GPIOS, chip.gpio.kind, "GPIO")
-            for index in range(count):
+            for index in [ord(letter) - ord("A") for letter in chip.gpio.ports] or range(count):
                 self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
         self._bases = sorted(self._devices)
 
@@ -183,7 +183,10 @@ class Machine:
         stores, self._stores = self._stores, []
         for address, size, value in stores:
             if self.controller and 0 <= address - self.chip.flash.base < self.chip.flash.size:
-                self.controller.store(address - self.chip.flash.base, size, value)
+                try:
+                    self.controller.store(address - self.chip.flash.base, size, value)
+                except flash.BusError:
+                    self._handle(lambda: self.core.fault(exceptions.BUS_FAULT, exceptions.IMPRECISE_ERROR))
 
     # --- Requests from devices ----------------------------------------------------------------------------------------
 

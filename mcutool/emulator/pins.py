@@ -1,7 +1,7 @@
 """Pins and the GPIO ports that drive and read them.
 
 This file decides which level a pin has. It refuses to know what is connected to it.
-Sources: Arm AN386; ST RM0090; Nordic nRF51 Series Reference Manual.
+Sources: Arm AN386; ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual.
 """
 
 from __future__ import annotations
@@ -72,14 +72,10 @@ class GpioPort(Device):
         return self.registers.get(offset, 0)
 
 
-class Stm32f4Gpio(GpioPort):
-    """A port of STM32F2, F4 and later: MODER, IDR, ODR, BSRR."""
+class Stm32Gpio(GpioPort):
+    """What the ports of all STM32 share: IDR, ODR, BSRR, at offsets of each family."""
 
-    MODE, INPUT, OUTPUT, SET_RESET = 0x00, 0x10, 0x14, 0x18
-
-    def direction(self) -> int:
-        mode = self.registers.get(self.MODE, 0)
-        return sum(1 << bit for bit in range(16) if mode >> 2 * bit & 3 == 1)
+    INPUT = OUTPUT = SET_RESET = -1
 
     def read(self, offset: int) -> int:
         fixed = {self.INPUT: self.input(), self.OUTPUT: self.output}
@@ -93,6 +89,38 @@ class Stm32f4Gpio(GpioPort):
         else:
             self.registers[offset] = value
             self.set_output(self.output)
+
+
+class Stm32f1Gpio(Stm32Gpio):
+    """A port of STM32F1 (RM0008 section 9): CRL and CRH have four bits for a pin."""
+
+    LOW, HIGH, INPUT, OUTPUT, SET_RESET, RESET = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
+    FLOATING = 0x44444444  # eight pins of a configuration register
+
+    def reset(self) -> None:
+        super().reset()
+        self.registers = {self.LOW: self.FLOATING, self.HIGH: self.FLOATING}
+
+    def direction(self) -> int:
+        """MODE says output, CNF that it is no peripheral's."""
+        pins = self.registers[self.LOW] | self.registers[self.HIGH] << 32
+        return sum(1 << bit for bit in range(16) if pins >> 4 * bit & 3 and not pins >> 4 * bit & 8)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.RESET:
+            self.set_output(self.output & ~value)
+        else:
+            super().write(offset, value)
+
+
+class Stm32f4Gpio(Stm32Gpio):
+    """A port of STM32F2, F4 and later: MODER."""
+
+    MODE, INPUT, OUTPUT, SET_RESET = 0x00, 0x10, 0x14, 0x18
+
+    def direction(self) -> int:
+        mode = self.registers.get(self.MODE, 0)
+        return sum(1 << bit for bit in range(16) if mode >> 2 * bit & 3 == 1)
 
 
 class Nrf51Gpio(GpioPort):
@@ -150,8 +178,9 @@ class Mps2Fpgaio(GpioPort):
             self.registers[offset] = value
 
 
-# By kind: the class, how many ports, and how far apart they stand.
+# By kind: the class, how many ports there are at the most, and how far apart they stand.
 GPIOS: dict[str, tuple[type[GpioPort], int, int]] = {
+    "stm32f1": (Stm32f1Gpio, 7, 0x400),
     "stm32f4": (Stm32f4Gpio, 9, 0x400),
     "nrf51": (Nrf51Gpio, 1, 0x1000),
     "mps2-fpgaio": (Mps2Fpgaio, 1, 0x1000),

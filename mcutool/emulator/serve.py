@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mcutool.devices import Board
-from mcutool.emulator.bootroms import An3155Rom, Ram
+from mcutool.emulator.bootroms import An3155Rom, Ram, commands_of
 from mcutool.emulator.link import run_in_real_time
 from mcutool.emulator.machine import Machine
 from mcutool.errors import UsageError
@@ -38,7 +38,8 @@ log = logging.getLogger("mcutool")
 class ServedBoard:
     """A board with its reset and BOOT0 lines: in its ROM bootloader, or running what is in flash.
 
-    A person lets go of the BOOT0 button once the bootloader answers; so GO releases `boot0`.
+    A person lets go of the BOOT0 button once the bootloader answers; so GO releases `boot0`. One line stands for all of
+    a board's: where the ROM listens on other pins than the console's, for whichever the adapter is at.
     """
 
     def __init__(self, machine: Machine, boot0: bool = False) -> None:
@@ -78,7 +79,8 @@ def rom_of(machine: Machine) -> An3155Rom | None:
     ram = chip.main_ram
     memory = Ram(ram.base, ram.size, rom.ram_reserved, machine.engine.read, machine.engine.write)
     sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
-    return An3155Rom(machine.flash, chip.flash.base, memory, sectors, rom.product_id)
+    commands = commands_of(rom.version)
+    return An3155Rom(machine.flash, chip.flash.base, memory, sectors, rom.product_id, rom.version, commands)
 
 
 # --- the two kinds of serial port -------------------------------------------------------------------------------

@@ -16,17 +16,17 @@ from mcutool.flashfile import SUFFIXES
 from tests.firmware.machines import Console, Emulated, Qemu
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-HELLO = str(EXAMPLES / "hello.wasm")
-SAYS = b"Hello from 32-bit WebAssembly!"
+HELLO, SHA256 = (str(EXAMPLES / f"{name}.wasm") for name in ("hello", "sha256"))
+SAYS = b"SHA-256 of 1024 bytes: 785b0751"
 BOARDS = [board.name for board in devices.runtime_boards()]
 IN_QEMU = [board for board in devices.runtime_boards() if board.qemu]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """`hello` built for each board."""
+    """A program that each board has room for."""
     folder = tmp_path_factory.mktemp("built")
-    assert all(main(["build", HELLO, "--board", board, "-o", str(folder / f"{board}.mcu")]) == 0 for board in BOARDS)
+    assert all(main(["build", SHA256, "--board", board, "-o", str(folder / f"{board}.mcu")]) == 0 for board in BOARDS)
     return {board: str(folder / f"{board}.mcu") for board in BOARDS}
 
 

@@ -88,6 +88,88 @@ def test_stm32_store_multiple_and_in_an_it_block(boot):
     assert status(stm32(boot, action)) == 0
 
 
+STM32F1 = """
+#define KEY REG(0x40022004)
+#define STATUS REG(0x4002200C)
+#define CONTROL REG(0x40022010)
+#define ADDRESS REG(0x40022014)
+#define AT(offset) (*(volatile uint16_t *)(0x0800C000 + (offset)))
+enum { PG = 0x01, PER = 0x02, MER = 0x04, STRT = 0x40, LOCK = 0x80, PGERR = 0x04, EOP = 0x20 };
+static void unlock(void) { KEY = 0x45670123; KEY = 0xCDEF89AB; }
+static void erase(uint32_t how, uint32_t offset)
+{
+    CONTROL = how;
+    ADDRESS = 0x0800C000 + offset;
+    CONTROL = how | STRT;
+    while (STATUS & 1)
+        ;
+}
+void on_hard_fault(void) { finish(CFSR); }
+int main(void) { ACTION }
+"""
+
+
+def stm32f1(boot, action):
+    return boot("bluepill", STM32F1.replace("ACTION", action))
+
+
+def test_stm32f1_programs_each_halfword_once(boot):
+    action = """
+    unlock(); CONTROL = PG;
+    AT(0) = 0x1234;
+    if (AT(0) != 0x1234 || STATUS != EOP) return 1;
+    STATUS = EOP;
+    AT(0) = 0x1230; /* clears bits only, and is refused nevertheless */
+    if (AT(0) != 0x1234 || STATUS != PGERR) return 2;
+    STATUS = PGERR;
+    AT(0) = 0; /* what may be programmed at any time */
+    return AT(0) == 0 && AT(2) == 0xFFFF && STATUS == EOP ? 0 : 3;
+    """
+    machine = stm32f1(boot, action)
+    assert status(machine) == 0
+    assert machine.flash.violations == []
+    assert machine.clock.seconds == pytest.approx(2 * 53e-6, abs=30e-6)
+
+
+def test_stm32f1_erases_a_page_by_its_address_and_all(boot):
+    action = """
+    unlock(); CONTROL = PG;
+    AT(0) = 1; AT(0x3FE) = 2; AT(0x400) = 3;
+    erase(PER, 0x210);
+    if (AT(0) != 0xFFFF || AT(0x3FE) != 0xFFFF || AT(0x400) != 3 || !(STATUS & EOP)) return 1;
+    CONTROL = PG; AT(0) = 4;
+    return AT(0) == 4 ? 0 : 2;
+    """
+    machine = stm32f1(boot, action)
+    assert status(machine) == 0
+    assert machine.flash.wear == {0xC000: 1}
+    assert machine.clock.seconds == pytest.approx(0.02, abs=0.001)
+    machine = stm32f1(boot, "unlock(); CONTROL = PG; AT(0) = 1; erase(MER, 0); return 0;")
+    machine.run_for(0.03)  # it has erased itself
+    assert machine.flash[:] == b"\xff" * 0x10000 and set(machine.flash.wear.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "CONTROL = PG; AT(0) = 1; erase(PER, -0x400);",  # locked
+        "KEY = 1; unlock(); CONTROL = PG; AT(0) = 1;",  # a wrong key locks until reset
+        "unlock(); AT(0) = 1; CONTROL = LOCK; CONTROL = PG; AT(0) = 1;",  # not programming, locked again
+    ],
+)
+def test_stm32f1_does_nothing(boot, action):
+    machine = stm32f1(boot, action + "return CONTROL == LOCK ? 0 : 1;")
+    assert status(machine) == 0
+    assert machine.flash[0xC000:0xC008] == b"\xff" * 8 and machine.flash.operations == 0
+
+
+@pytest.mark.parametrize("kind", ["uint8_t", "uint32_t"])
+def test_stm32f1_takes_halfwords_alone(boot, kind):
+    machine = stm32f1(boot, f"unlock(); CONTROL = PG; *(volatile {kind} *)0x0800C000 = 0; return 0;")
+    assert status(machine) == 1 << 10  # an imprecise error on the bus
+    assert machine.flash.operations == 0
+
+
 NRF51 = """
 #define READY REG(0x4001E400)
 #define CONFIGURATION REG(0x4001E504)
@@ -162,11 +244,13 @@ def test_flash_survives_in_a_file(boot, tmp_path):
 GPIO = {
     "stm32f405": "REG(0x40020800) = 1 << 24; REG(0x40020818) = 1 << 12; REG(0x40020818) = 1 << 28; "
     "return REG(0x40020810) & 1;",
+    "bluepill": "REG(0x40011004) = 0x44244444; REG(0x40011010) = 1 << 13; REG(0x40011014) = 1 << 13; "
+    "return REG(0x40011008) & 1;",
     "microbit": "REG(0x5000050C) = 1 << 12; REG(0x50000518) = 1 << 12; REG(0x50000508) = 1 << 12; "
     "REG(0x5000050C) = 1 << 12; return REG(0x50000510) >> 17 & 1;",
     "mps2-an386": "REG(0x40028000) = 1; REG(0x40028000) = 0; return REG(0x40028008) & 1;",
 }
-PROBED = {"stm32f405": (44, 32), "microbit": (12, 17), "mps2-an386": (0, 2)}
+PROBED = {"stm32f405": (44, 32), "bluepill": (45, 32), "microbit": (12, 17), "mps2-an386": (0, 2)}
 
 
 @pytest.mark.parametrize("board", GPIO)
@@ -179,6 +263,12 @@ def test_pins(boot, board):
     assert status(machine) == 1
     assert seen == [(output, 1), (output, 0)]
     assert machine.pins.outputs[output] == 0
+
+
+def test_pins_of_stm32f1_are_inputs_until_they_are_configured(boot):
+    action = "REG(0x4001100C) = 1 << 13; REG(0x40011004) = 0x44A44444; return 0;"  # a peripheral has the pin
+    machine = boot("bluepill", f"int main(void) {{ {action} }}")
+    assert status(machine) == 0 and machine.pins.outputs.get(45, 0) == 0
 
 
 def test_noise_repeats(boot):
@@ -204,6 +294,7 @@ def test_reset_causes(boot):
     assert status(machine) == 0x0E000000 >> 25
     machine.reset(PIN)
     assert status(machine) & 2
+    assert status(boot("bluepill", "int main(void) { return REG(0x40021024) >> 25; }")) == 0x0E000000 >> 25
     nordic = boot("microbit", "int main(void) { return REG(0x40000400); }")
     assert status(nordic) == 0
     nordic.reset(PIN)
