@@ -67,6 +67,28 @@ def test_slots_begin_and_end_inside_flash() -> None:
     assert isinstance(F405.map, FlashMap) and F405.map.slot.end == F405.flash.size
 
 
+def test_console_and_light_of_an_stm32_are_called_what_they_are() -> None:
+    """Pin numbers count from PA0 through all ports, 16 to a port."""
+    checked = 0
+    for board in devices.runtime_boards():
+        chip, console = board.chip, board.console
+        if chip.port.startswith("stm32"):
+            names = [(console.tx, chip.uart.tx), (console.rx, chip.uart.rx)]
+            names += [(board.led.name.partition(",")[0], board.led.pin)] if board.led else []
+            assert names == [(f"P{chr(ord('A') + pin // 16)}{pin % 16}", pin) for _, pin in names]
+            assert chip.gpio and all(name[1] in chip.gpio.ports for name, _ in names)
+            checked += 1
+    assert checked >= 5
+
+
+def test_what_needs_no_other_adapter_comes_first() -> None:
+    """The ROM of the Nucleo listens on other pins than those of its console, which is on the debugger's USB."""
+    nucleo = devices.board("nucleo-f446re")
+    assert [loader.protocol for loader in nucleo.loaders] == ["drive", "an3155"] and not nucleo.rom_is_on_the_console
+    assert BOARD.rom_is_on_the_console and BOARD.loaders[0].protocol == "an3155"
+    assert not devices.board("microbit").rom_is_on_the_console
+
+
 CORE = 'name = "x"\narchitecture = "armv6-m"\ngcc_flags = []\nunicorn_model = "m"\nfpu = false\ndispatch = "goto"\n'
 
 
