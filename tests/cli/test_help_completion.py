@@ -38,7 +38,7 @@ def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         ("mcutool em", {"emulate"}),
         ("mcutool --", {"--help", "--version"}),
         ("mcutool run --board ''", BOARDS),
-        ("mcutool flash --board stm", {"stm32f405"}),
+        ("mcutool flash --board stm32f", {"stm32f405"}),
         ("mcutool emulate ''", BOARDS),
         ("mcutool boards mi", {"microbit"}),
         ("mcutool run --tim", {"--timeout"}),
@@ -61,7 +61,7 @@ def test_bash_offers(words: str, offered: set[str], folder: Path) -> None:
     ("line", "offered"),
     [
         ("mcutool em", {"emulate"}),
-        ("mcutool flash --board stm", {"stm32f405"}),
+        ("mcutool flash --board stm32f", {"stm32f405"}),
         ("mcutool run --tim", {"--timeout"}),
         ("mcutool run a", {"app.wasm", "app.mcu"}),
     ],
