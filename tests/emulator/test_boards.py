@@ -7,7 +7,7 @@ import pytest
 from mcutool import devices
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.flash.engine import SmpClient
+from mcutool.flash.smp_client import SmpClient
 from tests.firmware import programs
 
 BOARDS = [board.name for board in devices.runtime_boards() if board.emulated]
