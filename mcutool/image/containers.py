@@ -1,4 +1,4 @@
-"""Files for a chip's flash that other tools make and take, as pieces of memory: ELF, Intel HEX, UF2, plain binaries.
+"""Files for a chip's flash that other tools make and take, as pieces of memory: ELF, HEX, UF2, S-records, binaries.
 
 This file decides what such a file says should lie where, and how to say it. It refuses to know which of it a chip has.
 """
@@ -9,13 +9,15 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import Container
 from elftools.elf.constants import P_FLAGS, SH_FLAGS
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
 
-from mcutool.errors import UsageError
+from mcutool.errors import UsageError, WrongChip
 
 Segment = tuple[int, bytes]  # absolute address, contents
 
@@ -25,8 +27,20 @@ UF2_BLOCK = struct.Struct("<IIIIIIII")  # magic, magic, flags, address, size, nu
 UF2_MAGIC = (0x0A324655, 0x9E5D5157)
 UF2_END = struct.pack("<I", 0x0AB16F30)
 UF2_SIZE = 512
+UF2_ROOM = UF2_SIZE - UF2_BLOCK.size - len(UF2_END)
 UF2_PAGE = 256  # what every bootloader takes, at a multiple of it
-UF2_NOT_FLASH, UF2_HAS_FAMILY = 1, 0x2000
+UF2_NOT_FLASH, UF2_FILE, UF2_HAS_FAMILY = 1, 0x1000, 0x2000  # others tell more about a block, and do not change it
+
+UF2_FAMILIES = {
+    0x68ED2B88: "SAMD21", 0x55114460: "SAMD51", 0x1851780A: "SAML21", 0x1B57745F: "nRF52", 0xADA52840: "nRF52840",
+    0x621E937A: "nRF52833", 0xE48BFF56: "RP2040", 0xE48BFF57: "RP2xxx (absolute)", 0xE48BFF58: "RP2xxx (data)",
+    0xE48BFF59: "RP2350 (Arm)", 0xE48BFF5A: "RP2350 (RISC-V)", 0xE48BFF5B: "RP2350 (Arm, non-secure)",
+    0x647824B6: "STM32F0", 0x5EE21072: "STM32F1", 0x5D1A0A2E: "STM32F2", 0x6B846188: "STM32F3", 0x57755A57: "STM32F4",
+    0x6D0922FA: "STM32F407", 0x53B80F00: "STM32F7", 0x300F5633: "STM32G0", 0x4C71240A: "STM32G4", 0x6DB66082: "STM32H7",
+    0x202E3A91: "STM32L0", 0x1E1F432D: "STM32L1", 0x00FF6919: "STM32L4", 0x04240BDF: "STM32L5", 0x70D16653: "STM32WB",
+    0x21460FF0: "STM32WL", 0x2ABC77EC: "LPC55", 0x4FB2D5BD: "i.MX RT10xx", 0x7F83E793: "KL32L2", 0x1C5F21B0: "ESP32",
+}  # fmt: skip
+"""Microsoft's list of UF2 families (microsoft/uf2, utils/uf2families.json), as far as people call them by name."""
 
 DAMAGED = (ELFError, AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError, struct.error)
 """What reading a file raises that is not what it should be; most of it comes from pyelftools."""
@@ -35,15 +49,20 @@ HEX_RECORD = re.compile(":([0-9a-fA-F]{2})+")
 HEX_LINE = 16  # bytes
 HEX_DATA, HEX_END, HEX_SEGMENT, HEX_START_SEGMENT, HEX_LINEAR, HEX_START_LINEAR = range(6)
 
+SREC_RECORD = re.compile("S[0-9]([0-9a-fA-F]{2})+")
+SREC_DATA = {"1": 2, "2": 3, "3": 4}  # bytes of the address
+SREC_END = "789"
 
-def read_segments(name: str, data: bytes, address: int | None = None) -> list[Segment]:
-    """What the file `name` with these contents puts where, neighbouring pieces joined.
 
-    `address` is for plain binaries, which do not say it; a file called .bin is one whatever it begins with.
-    Raises UsageError when the file is damaged or empty.
+def read_segments(name: str, data: bytes, address: int | None = None, family: int | None = None) -> list[Segment]:
+    """What the file `name` with these contents puts where, in ascending order, neighbouring pieces joined.
+
+    `address` is for plain binaries, which do not say it; a file called .bin is one whatever it begins with. Of a UF2
+    file with several families the blocks of `family` are taken, and those of none.
+    Raises UsageError when the file is damaged or empty, WrongChip when it has blocks for other families only.
     """
     try:
-        segments = join(_pieces(name, data, address))
+        segments = join(_pieces(name, data, address, family))
     except DAMAGED as error:
         raise UsageError(f"{name} is damaged: {error}", next_action="make it again") from error
     if not segments:
@@ -51,64 +70,141 @@ def read_segments(name: str, data: bytes, address: int | None = None) -> list[Se
     return segments
 
 
-def _pieces(name: str, data: bytes, address: int | None) -> Iterable[Segment]:
+def _pieces(name: str, data: bytes, address: int | None, family: int | None) -> Iterable[Segment]:
     if not data:
         return []
-    if not name.endswith(".bin"):
+    if not is_plain(name, data):
         if data.startswith(b"\x7fELF"):
             return _elf(data)
         if data.startswith(b":"):
             return _intel_hex(data.decode("ascii"))
-        if UF2_BLOCK.size <= len(data) and UF2_BLOCK.unpack_from(data)[:2] == UF2_MAGIC:
-            return _uf2(data)
+        if data.startswith(b"S"):
+            return _s_records(data.decode("ascii"))
+        return _uf2(name, data, family)
     if address is None:
         raise UsageError(f"{name} does not say where its bytes belong", next_action="say it with --address A")
     return [(address, data)]
 
 
+def is_plain(name: str, data: bytes) -> bool:
+    """Whether the file is a plain binary, which says no addresses."""
+    if name.endswith(".bin"):
+        return True
+    uf2 = UF2_BLOCK.size <= len(data) and UF2_BLOCK.unpack_from(data)[:2] == UF2_MAGIC
+    return not (uf2 or data.startswith((b"\x7fELF", b":")) or re.match(rb"S0[0-9a-fA-F]{8}", data))
+
+
 def _elf(data: bytes) -> Iterator[Segment]:
-    """The loadable segments at their load addresses."""
+    """The loadable segments at their load addresses (p_paddr), which for data differ from those where they are used."""
     file = ELFFile(io.BytesIO(data))
     if file["e_machine"] != "EM_ARM":
         raise ValueError(f"it is not for Arm but for {file.get_machine_arch()}")
+    if not file.little_endian:
+        raise ValueError("it is big-endian")
+    if file["e_type"] == "ET_REL":
+        raise ValueError("it is an object file that has not been linked")
+    sections = [section for section in file.iter_sections() if _is_loaded(section)]
     for segment in file.iter_segments("PT_LOAD"):
-        contents = data[segment["p_offset"] :][: segment["p_filesz"]]
-        if len(contents) < segment["p_filesz"]:
+        start, end = segment["p_offset"], segment["p_offset"] + segment["p_filesz"]
+        if end > len(data):
             raise ValueError("it is cut off")
-        if contents:
-            yield segment["p_paddr"], contents
+        # A linker may put the file's own headers into the first segment; only sections are meant for the chip.
+        spans = [(s["sh_offset"], s["sh_offset"] + s["sh_size"]) for s in sections if segment.section_in_segment(s)]
+        first = max(start, min((at for at, _ in spans), default=start))
+        last = min(end, max((at for _, at in spans), default=end))
+        if first < last:
+            yield segment["p_paddr"] + first - start, data[first:last]
+
+
+def _is_loaded(section: Section) -> bool:
+    has_contents = section["sh_size"] and section["sh_type"] != "SHT_NOBITS"
+    return bool(has_contents and section["sh_flags"] & SH_FLAGS.SHF_ALLOC)
 
 
 def _intel_hex(text: str) -> Iterator[Segment]:
     """Intel Hexadecimal Object File Format, revision A."""
-    base = 0
+    base, ended = 0, False
     for number, line in enumerate(text.split(), 1):
         record = bytes.fromhex(line[1:]) if HEX_RECORD.fullmatch(line) else b""
         if len(record) < 5 or len(record) != record[0] + 5 or sum(record) & 0xFF:
             raise ValueError(f"line {number} is wrong")
         offset, kind, content = int.from_bytes(record[1:3], "big"), record[3], record[4:-1]
-        if kind == HEX_END:
-            return
+        if ended:
+            raise ValueError(f"line {number} comes after the end record: are these several files in one?")
+        if kind > HEX_START_LINEAR:
+            raise ValueError(f"line {number} is of kind {kind}, as in a universal HEX file for several boards")
         if kind == HEX_DATA:
             yield base + offset, content
         elif kind == HEX_LINEAR:
             base = int.from_bytes(content, "big") << 16
         elif kind == HEX_SEGMENT:
             base = int.from_bytes(content, "big") << 4
-    raise ValueError("it has no end record")
+        ended = kind == HEX_END
+    if not ended:
+        raise ValueError("it has no end record")
 
 
-def _uf2(data: bytes) -> Iterator[Segment]:
-    """USB Flashing Format: blocks of 512 bytes, each with its address."""
+def _s_records(text: str) -> Iterator[Segment]:
+    """Motorola S-records."""
+    ended = False
+    for number, line in enumerate(text.split(), 1):
+        record = bytes.fromhex(line[2:]) if SREC_RECORD.fullmatch(line) else b""
+        if not record or record[0] != len(record) - 1 or sum(record) & 0xFF != 0xFF:
+            raise ValueError(f"line {number} is wrong")
+        if width := SREC_DATA.get(line[1]):
+            yield int.from_bytes(record[1 : 1 + width], "big"), record[1 + width : -1]
+        ended = line[1] in SREC_END
+    if not ended:
+        raise ValueError("it has no end record")
+
+
+def _uf2(name: str, data: bytes, family: int | None) -> Iterator[Segment]:
+    """USB Flashing Format: blocks of 512 bytes, each with its address; each family's are numbered by themselves."""
     if len(data) % UF2_SIZE:
         raise ValueError("it is cut off")
+    families: dict[int, list[tuple[int, ...]]] = {}
     for start in range(0, len(data), UF2_SIZE):
-        first, second, flags, address, size, *_ = UF2_BLOCK.unpack_from(data, start)
-        if (first, second) != UF2_MAGIC or size > UF2_SIZE - UF2_BLOCK.size:
+        block = UF2_BLOCK.unpack_from(data, start)
+        ending = data[start + UF2_SIZE - len(UF2_END) : start + UF2_SIZE]
+        if block[:2] != UF2_MAGIC or ending != UF2_END or block[4] > UF2_ROOM:
             raise ValueError(f"block {start // UF2_SIZE} is wrong")
-        if not flags & UF2_NOT_FLASH:
-            content = start + UF2_BLOCK.size
-            yield address, data[content : content + size]
+        families.setdefault(block[7] if block[2] & UF2_HAS_FAMILY else 0, []).append((start, *block))
+    if family is not None:
+        families = _of_family(name, families, family)
+    for blocks in families.values():
+        _check_numbers(blocks)
+        for start, _, _, flags, address, size, *_ in blocks:
+            if not flags & (UF2_NOT_FLASH | UF2_FILE):
+                content = start + UF2_BLOCK.size
+                yield address, data[content : content + size]
+
+
+def _of_family(name: str, families: dict[int, Any], family: int) -> dict[int, Any]:
+    found = {number: blocks for number, blocks in families.items() if number in (0, family)}
+    if not found:
+        asked = f"not for {family_name(family)}" if family else "a chip that has no UF2 family is asked for"
+        raise WrongChip(
+            f"{name} is for {' and '.join(map(family_name, families))}, {asked}",
+            next_action="take the file for this chip, or name the board that it is for with --board",
+        )
+    return found
+
+
+def family_name(family: int) -> str:
+    """A UF2 family as people call it."""
+    return UF2_FAMILIES.get(family, f"the UF2 family {family:#010x}")
+
+
+def _check_numbers(blocks: list[tuple[int, ...]]) -> None:
+    """Raises ValueError when a family's blocks are not all there; their order does not matter."""
+    numbers, counts = {block[6] for block in blocks}, {block[7] for block in blocks}
+    if len(counts) > 1:
+        raise ValueError(f"its blocks say that there are {' and '.join(map(str, sorted(counts)))} of them")
+    (count,) = counts
+    if missing := sorted(set(range(min(count, len(blocks) + 1))) - numbers):
+        raise ValueError(f"block {missing[0]} of {count} is missing")
+    if numbers != set(range(count)):
+        raise ValueError(f"it has more than the {count} blocks that it says")
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------
@@ -152,7 +248,7 @@ def to_uf2(segments: Iterable[Segment], family: int = 0, erased: int = 0xFF) -> 
     flags = UF2_HAS_FAMILY if family else 0
     return b"".join(
         UF2_BLOCK.pack(*UF2_MAGIC, flags, start, UF2_PAGE, number, len(pages), family)
-        + page.ljust(UF2_SIZE - UF2_BLOCK.size - len(UF2_END), b"\0") + UF2_END
+        + page.ljust(UF2_ROOM, b"\0") + UF2_END
         for number, (start, page) in enumerate(sorted(pages.items()))
     )  # fmt: skip
 
@@ -206,11 +302,16 @@ def _appended(contents: bytes, parts: list[bytes]) -> tuple[list[int], bytes]:
 
 
 def join(pieces: Iterable[Segment]) -> list[Segment]:
-    """The pieces in ascending order, neighbours joined."""
+    """The pieces in ascending order, neighbours joined; what is said twice has to be the same. Raises ValueError."""
     joined: list[tuple[int, bytearray]] = []
-    for address, data in sorted(pieces):
-        if joined and joined[-1][0] + len(joined[-1][1]) == address:
-            joined[-1][1].extend(data)
-        else:
+    for address, data in sorted(piece for piece in pieces if piece[1]):
+        start, contents = joined[-1] if joined else (address, bytearray())
+        overlap = start + len(contents) - address
+        if overlap < 0 or not joined:
             joined.append((address, bytearray(data)))
+            continue
+        again = bytes(contents[address - start : address - start + len(data)])
+        if not data.startswith(again):
+            raise ValueError(f"it says two things about {address:#010x}")
+        contents += data[len(again) :]
     return [(address, bytes(data)) for address, data in joined]

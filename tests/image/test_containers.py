@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcutool import devices
-from mcutool.errors import UsageError
+from mcutool.errors import UsageError, WrongChip
 from mcutool.image.containers import Segment, add_to_elf, join, read_segments, to_binary, to_intel_hex, to_uf2
 
 FIRMWARE = devices.board("stm32f405").firmware
@@ -49,8 +49,17 @@ def test_a_binary_has_to_be_placed() -> None:
         b":0400000001020304F3\n:00000001FF\n",
         b":04000000010203\n",
         b":zz\n",
+        b":0100000001FE\n:00000001FF\n:0100010002FC\n",
+        b":0100000001FE\n:0100000002FD\n:00000001FF\n",
+        b":0400000A9900C0DEBB\n:00000001FF\n",
+        b"S00600004844521B\nS1040000AB50\n",
+        b"S00600004844521B\nS1040000AB51\nS9030000FC\n",
         to_uf2([(0, bytes(300))])[:700],
+        to_uf2([(0, bytes(300))])[:512],
+        to_uf2([(0, bytes(300))])[512:],
+        to_uf2([(0, bytes(300))]) * 2 + to_uf2([(0, bytes(700))]),
         to_uf2([(0, bytes(300))]).replace(struct.pack("<I", 256), struct.pack("<I", 500)),
+        to_uf2([(0, bytes(300))]).replace(struct.pack("<I", 0x0AB16F30), bytes(4)),
     ],
 )
 def test_a_damaged_file_is_refused(data: bytes) -> None:
@@ -63,8 +72,117 @@ def test_hex_addresses_reach_beyond_64_kilobytes() -> None:
     assert read_segments("f.hex", linear) == [(0x10010, b"\2"), (0x0800_0000, b"\1")]
 
 
+def test_s_records_have_three_widths_of_address() -> None:
+    text = "S00600004844521B\nS1040000AB50\nS2060801001122BD\nS30608000000F700\nS5030003F9\nS70508000000F2\n"
+    records = [line for line in text.split()]
+    records[3] = s_record("3", bytes.fromhex("08000000F7"))
+    assert read_segments("f.srec", "\n".join(records).encode()) == [
+        (0, b"\xab"), (0x080100, bytes.fromhex("1122")), (0x0800_0000, b"\xf7"),
+    ]  # fmt: skip
+
+
+def s_record(kind: str, content: bytes) -> str:
+    record = bytes((len(content) + 1,)) + content
+    return f"S{kind}{record.hex()}{~sum(record) & 0xFF:02x}"
+
+
 def test_neighbours_are_joined() -> None:
-    assert join([(4, b"cd"), (0, b"ab"), (2, b"xy")]) == [(0, b"abxycd")]
+    assert join([(4, b"cd"), (0, b"ab"), (2, b"xy"), (9, b"")]) == [(0, b"abxycd")]
+
+
+def test_what_is_said_twice_has_to_be_the_same() -> None:
+    assert join([(0, b"abcd"), (1, b"bc"), (2, b"cdef"), (0, b"ab")]) == [(0, b"abcdef")]
+    with pytest.raises(ValueError, match="two things about 0x00000002"):
+        join([(0, b"abcd"), (2, b"cx")])
+
+
+# --- what else ELF files and UF2 files have ---------------------------------------------------------------------------
+
+
+def patched_elf(offset: int, value: bytes) -> bytes:
+    data = bytearray(FIRMWARE.read_bytes())
+    data[offset : offset + len(value)] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (patched_elf(16, b"\1"), "an object file"),  # e_type
+        (patched_elf(18, b"\xf3"), "not for Arm but for RISC-V"),  # e_machine
+        (FIRMWARE.read_bytes()[:4000], "it is cut off|damaged"),
+    ],
+)
+def test_an_elf_file_that_no_chip_can_start_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_segments("f.elf", data)
+
+
+def compiled(folder: Path, *flags: str) -> bytes:
+    """Four bytes of data, linked at 0x8000 by GNU ld without a linker script."""
+    (folder / "f.s").write_text('.data\n.global _start\n_start: .byte 1, 2, 3, 4\n.section .empty,"a"\n.text\n')
+    command = ("arm-none-eabi-gcc", "-nostdlib", *flags, "f.s", "-o", "f.elf")
+    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    return (folder / "f.elf").read_bytes()
+
+
+def test_a_big_endian_elf_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it is big-endian"):
+        read_segments("f.elf", compiled(tmp_path, "-mbig-endian"))
+
+
+def test_headers_in_a_segment_are_not_for_the_chip(tmp_path: Path) -> None:
+    """Some linker scripts put the file's own headers into the first segment, in front of the first section."""
+    script = "SECTIONS { . = 0x8000 + SIZEOF_HEADERS; .data : { *(.data) } /DISCARD/ : { *(.ARM.attributes) } }"
+    (tmp_path / "f.ld").write_text(script)
+    data = compiled(tmp_path, "-Wl,-T,f.ld")
+    (tmp_path / "f.elf").write_bytes(data)
+    assert "LOAD           0x000000 0x00008000" in readelf("-l", tmp_path / "f.elf")
+    ((address, contents),) = read_segments("f.elf", data)
+    assert contents == bytes((1, 2, 3, 4)) and address > 0x8000
+
+
+F4, RP2040 = 0x57755A57, 0xE48BFF56
+
+
+def blocks(data: bytes) -> list[bytes]:
+    return [data[start : start + 512] for start in range(0, len(data), 512)]
+
+
+def with_flags(block: bytes, flags: int) -> bytes:
+    return block[:8] + struct.pack("<I", flags) + block[12:]
+
+
+def test_the_blocks_of_a_family_are_taken_and_those_of_none() -> None:
+    mixed = to_uf2([(0, b"a" * 256)], F4) + to_uf2([(0x1000, b"b" * 512)], RP2040)
+    assert read_segments("f.uf2", mixed, family=F4) == [(0, b"a" * 256)]
+    assert read_segments("f.uf2", mixed, family=RP2040) == [(0x1000, b"b" * 512)]
+    assert len(read_segments("f.uf2", mixed)) == 2
+    assert read_segments("f.uf2", to_uf2([(0, b"a" * 256)]), family=F4) == [(0, b"a" * 256)]
+    with pytest.raises(WrongChip, match="f.uf2 is for STM32F4 and RP2040, not for SAMD21"):
+        read_segments("f.uf2", mixed, family=0x68ED2B88)
+    with pytest.raises(WrongChip, match="the UF2 family 0x12345678, not for STM32F4"):
+        read_segments("f.uf2", to_uf2([(0, b"a")], 0x12345678), family=F4)
+
+
+def test_the_order_of_blocks_does_not_matter() -> None:
+    data = to_uf2([(0x100, bytes(range(256)) * 5)], F4)
+    assert read_segments("f.uf2", b"".join(reversed(blocks(data)))) == [(0x100, bytes(range(256)) * 5)]
+
+
+@pytest.mark.parametrize("flags", [0x2001, 0x3000])
+def test_blocks_that_are_not_for_flash_count_and_are_left_out(flags: int) -> None:
+    first, second = blocks(to_uf2([(0, b"a" * 512)], F4))
+    assert read_segments("f.uf2", first + with_flags(second, flags)) == [(0, b"a" * 256)]
+    with pytest.raises(UsageError, match="nothing for a chip"):
+        read_segments("f.uf2", with_flags(first, flags) + with_flags(second, flags))
+
+
+def test_a_checksum_and_extension_tags_change_nothing() -> None:
+    first, second = blocks(to_uf2([(0, b"a" * 512)], F4))
+    tags = bytes.fromhex("0af6d9b2") + b"1.2.3\0" + bytes(6)  # 10 bytes of kind 0x9FC7BC's length, and the end
+    tagged = with_flags(first, 0xE000)[: 32 + 256] + tags + first[32 + 256 + len(tags) :]
+    assert read_segments("f.uf2", tagged + second) == [(0, b"a" * 512)]
 
 
 @st.composite
