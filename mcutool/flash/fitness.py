@@ -13,13 +13,16 @@ from typing import NamedTuple
 from mcutool import devices
 from mcutool.devices import Board, Chip, Loader
 from mcutool.errors import DoesNotFit, UsageError, WrongChip
-from mcutool.image.containers import Segment, is_plain, read_segments
+from mcutool.image.containers import Segment, elf_architecture, is_plain, read_segments
 
 VECTORS = struct.Struct("<4I")
 VECTOR_PLACES = (0, 0x100)  # where a program begins: at once, or behind the second stage of booting of the RP2040
 RAM_SPACE = range(0x1000_0000, 0x4000_0001)  # in which every maker has put RAM, by Arm's memory map or beside it
 CODE_SPACE = range(0x2000_0000)
 OVERRIDE = "if it is right all the same, say where it begins: --address A"
+
+
+ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m")  # each runs programs of those before it; later ones run all
 
 
 class Vectors(NamedTuple):
@@ -44,7 +47,7 @@ def check_file(
     `address` is where a plain binary belongs, and for another file the place where it has to begin; given, it is the
     user's word that the file is right, and the vector table is not looked at. Without it a binary belongs where its
     vector table says: the start of flash, or where `loader` puts programs. Raises UsageError for a damaged file and
-    where the user has to say more, WrongChip for one that is for another chip or place, DoesNotFit.
+    where the user has to say more, WrongChip for one that is for another chip, core or place, DoesNotFit.
     """
     if address is None and is_plain(name, data):
         address = _place_of(board, loader, name, data)
@@ -54,6 +57,7 @@ def check_file(
         if address is None:
             _check_places(board, name, segments)
             _check_vectors(board, loader, name, segments)
+            _check_architecture(board, name, elf_architecture(data))
         elif segments[0][0] != address:
             raise UsageError(
                 f"{name} begins at {segments[0][0]:#010x}, not at {address:#010x}",
@@ -178,3 +182,17 @@ def _check_stack(board: Board, name: str, found: Vectors) -> None:
             f"{name} wants its stack below {found.stack:#010x}; the RAM of {board.name} is {rams}",
             next_action=f"take the file for this chip; {OVERRIDE}",
         )
+
+
+# --- cores ------------------------------------------------------------------------------------------------------------
+
+
+def _check_architecture(board: Board, name: str, architecture: str) -> None:
+    """Raises WrongChip when a program was compiled for a core with more instructions."""
+    core = board.chip.core
+    if core.architecture in ARCHITECTURES and architecture:
+        if architecture not in ARCHITECTURES[: ARCHITECTURES.index(core.architecture) + 1]:
+            raise WrongChip(
+                f"{name} was compiled for {architecture}; the {core.name} of {board.name} is {core.architecture}",
+                next_action=f"compile it with {' '.join(core.gcc_flags)}; {OVERRIDE}",
+            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from elftools.common.exceptions import ELFError
@@ -22,6 +22,15 @@ from mcutool.errors import UsageError, WrongChip
 Segment = tuple[int, bytes]  # absolute address, contents
 
 ELF_ALIGNMENT = 4
+ELF_ARCHITECTURES = {
+    11: "armv6-m",
+    12: "armv6-m",
+    10: "armv7-m",
+    13: "armv7e-m",
+    16: "armv8-m.base",
+    17: "armv8-m.main",
+}
+"""Tag_CPU_arch of Arm's build attributes, as far as Cortex-M goes."""
 
 UF2_BLOCK = struct.Struct("<IIIIIIII")  # magic, magic, flags, address, size, number, count, family
 UF2_MAGIC = (0x0A324655, 0x9E5D5157)
@@ -114,6 +123,19 @@ def _elf(data: bytes) -> Iterator[Segment]:
         last = min(end, max((at for _, at in spans), default=end))
         if first < last:
             yield segment["p_paddr"] + first - start, data[first:last]
+
+
+def elf_architecture(data: bytes) -> str:
+    """What an ELF file's build attributes say that it was compiled for; empty when they or it are none."""
+    if not data.startswith(b"\x7fELF"):
+        return ""
+    try:
+        attributes: Any = ELFFile(io.BytesIO(data)).get_section_by_name(".ARM.attributes")
+        parts = [part for vendor in attributes.iter_subsections() for part in vendor.iter_subsubsections()]
+        (tag,) = (tag for part in parts for tag in part.iter_attributes("TAG_CPU_ARCH"))
+    except DAMAGED:
+        return ""
+    return ELF_ARCHITECTURES.get(tag.value, "")
 
 
 def _is_loaded(section: Section) -> bool:
@@ -245,12 +267,17 @@ def to_uf2(segments: Iterable[Segment], family: int = 0, erased: int = 0xFF) -> 
             page = bytearray(pages.get(start, bytes((erased,)) * UF2_PAGE))
             page[at - start : at - start + len(piece)] = piece
             pages[start] = bytes(page)
+    return b"".join(uf2_blocks(sorted(pages.items()), family))
+
+
+def uf2_blocks(pages: Sequence[Segment], family: int) -> list[bytes]:
+    """A block for each page, numbered in this order."""
     flags = UF2_HAS_FAMILY if family else 0
-    return b"".join(
-        UF2_BLOCK.pack(*UF2_MAGIC, flags, start, UF2_PAGE, number, len(pages), family)
+    return [
+        UF2_BLOCK.pack(*UF2_MAGIC, flags, start, len(page), number, len(pages), family)
         + page.ljust(UF2_ROOM, b"\0") + UF2_END
-        for number, (start, page) in enumerate(sorted(pages.items()))
-    )  # fmt: skip
+        for number, (start, page) in enumerate(pages)
+    ]  # fmt: skip
 
 
 def _cut(address: int, data: bytes, size: int) -> Iterator[Segment]:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mcutool import devices
+from mcutool import devices, flashfile
 from mcutool.devices import Board, Chip, Loader
 from mcutool.errors import DoesNotFit, Error, UsageError, WrongChip
 from mcutool.flash.fitness import check_file
@@ -44,14 +44,14 @@ SECTIONS {
   .data : { data_start = .; *(.data*) . = ALIGN(4); data_end = .; } > RAM AT > FLASH
   .nothing : { . = .; } > FLASH
   data_load = LOADADDR(.data);
-  /DISCARD/ : { *(.ARM.*) *(.comment*) }
+  /DISCARD/ : { *(.ARM.ex*) *(.comment*) }
 }
 """
 FLAGS = ("-O1", "-mthumb", "-ffreestanding", "-fno-builtin", "-nostdlib", "-Wno-main")
 ZIG = (sys.executable, "-m", "ziglang")
 LINKERS = {
-    "gcc": ("arm-none-eabi-gcc", "-mcpu=cortex-m0", *FLAGS),
-    "zig": (*ZIG, "cc", "-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0", *FLAGS),
+    "gcc": ("arm-none-eabi-gcc", "-mcpu=cortex-CORE", *FLAGS),
+    "zig": (*ZIG, "cc", "-target", "thumb-freestanding-eabi", "-mcpu=cortex_CORE", *FLAGS),
 }
 OBJCOPIES = {"gnu": ("arm-none-eabi-objcopy",), "zig": (*ZIG, "objcopy")}
 FORMATS = {"hex": {"gnu": "ihex", "zig": "hex"}, "bin": {"gnu": "binary", "zig": "binary"}, "srec": {"gnu": "srec"}}
@@ -73,14 +73,15 @@ def run(*words: str) -> None:
 
 
 @cache
-def linked(linker: str, base: int, ram_base: int, ram_size: int, script: str = LINKER_SCRIPT) -> Path:
-    """The program for a geometry, an ELF file."""
-    output = folder() / f"{linker}-{base:x}-{ram_base:x}-{ram_size:x}-{abs(hash(script)):x}.elf"
+def linked(linker: str, base: int, ram_base: int, ram_size: int, script: str = LINKER_SCRIPT, core: str = "m0") -> Path:
+    """The program for a geometry and a core, an ELF file."""
+    output = folder() / f"{linker}-{core}-{base:x}-{ram_base:x}-{ram_size:x}-{abs(hash(script)):x}.elf"
     for name, value in (("RAM_BASE", ram_base), ("RAM_SIZE", ram_size), ("BASE", base)):
         script = script.replace(name, hex(value))
     output.with_suffix(".ld").write_text(script)
     (folder() / "program.c").write_text(PROGRAM)
-    run(*LINKERS[linker], f"-Wl,-T,{output.with_suffix('.ld')}", "program.c", "-o", str(output))
+    command = [word.replace("CORE", core) for word in LINKERS[linker]]
+    run(*command, f"-Wl,-T,{output.with_suffix('.ld')}", "program.c", "-o", str(output))
     return output
 
 
@@ -165,6 +166,14 @@ def test_behind_a_bootloader_a_program_begins_where_the_bootloader_puts_it(board
         assert f"link the program for {begin:#010x}" in caught.value.next_action, name
 
 
+@pytest.mark.parametrize("board", devices.runtime_boards(), ids=lambda board: board.name)
+def test_our_own_runtime_is_for_its_board(board: Board) -> None:
+    parts = flashfile.contents(board, bytes(100))
+    for suffix in flashfile.SUFFIXES:
+        segments = check_file(board, None, "f" + suffix, flashfile.encode(board, parts, suffix))
+        assert segments[0][0] == board.chip.flash.base, suffix
+
+
 # --- the wrong chip ---------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +195,25 @@ def test_another_chips_file_is_refused(other: Board, board: Board) -> None:
         with pytest.raises(WrongChip) as caught:
             check_file(board, None, name, contents)
         assert caught.value.next_action, name
+
+
+CORES = ("m0", "m3", "m4", "m33")
+RUNS = {"armv6-m": 1, "armv7-m": 2, "armv7e-m": 3, "armv8-m.main": 4}  # how many of them
+
+
+@EVERY_CHIP
+@EVERY_LINKER
+def test_an_elf_for_a_core_with_more_instructions_is_refused(board: Board, linker: str) -> None:
+    ram, runs = board.chip.main_ram, RUNS[board.chip.core.architecture]
+    for core in CORES[runs - 1 : runs]:
+        elf = linked(linker, board.chip.flash.base, ram.base, ram.size, core=core)
+        assert check_file(board, None, "f.elf", elf.read_bytes())
+    for core in CORES[runs : runs + 1]:
+        data = linked(linker, board.chip.flash.base, ram.base, ram.size, core=core).read_bytes()
+        with pytest.raises(WrongChip, match=f"compiled for armv.*; the {board.chip.core.name} of .* is armv") as caught:
+            check_file(board, None, "f.elf", data)
+        assert "-mcpu=" in caught.value.next_action and "--address" in caught.value.next_action
+        assert check_file(board, None, "f.elf", data, board.chip.flash.base)
 
 
 def test_both_families_are_named() -> None:
