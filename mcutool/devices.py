@@ -166,7 +166,9 @@ class Loader:
     ram_reserved: int = 0  # bytes at the start of RAM that it uses itself
     offset: int = 0  # the first byte of flash that it writes, counted from the start of flash; below it lies itself
     volume: str = ""  # the label of the drive that it shows
-    identity: str = ""  # what it says of itself: the Board-ID of INFO_UF2.TXT, the text after SAM-BA's version
+    # What it says of itself: the text after SAM-BA's version; of a drive the Board-ID of INFO_UF2.TXT, the beginning of
+    # DAPLink's unique id, or an MPS2's application note, several with blanks between.
+    identity: str = ""
     usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its own port or drive, in hexadecimal
     touch: tuple[str, ...] = ()  # USB identities of programs that enter it when their port is opened with 1200 baud
     enter: str = ""  # how a person enters it; empty when the board's `boot` says it

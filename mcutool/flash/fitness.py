@@ -49,7 +49,7 @@ def check_file(
     vector table says: the start of flash, or where `loader` puts programs. Raises UsageError for a damaged file and
     where the user has to say more, WrongChip for one that is for another chip, core or place, DoesNotFit.
     """
-    if address is None and is_plain(name, data):
+    if address is None and data and is_plain(name, data):
         address = _place_of(board, loader, name, data)
         segments = [(address, data)]
     else:
@@ -111,7 +111,7 @@ def _check_ram(chip: Chip, name: str, segments: list[Segment]) -> None:
     for address, data in segments:
         if _in_ram(chip, address) and not _in_flash(chip, address):
             raise DoesNotFit(
-                f"{len(data)} bytes of {name} at {address:#010x} do not fit into flash: that is RAM of {chip.name}",
+                f"{name}: {len(data)} bytes at {address:#010x} do not fit into flash: that is RAM of {chip.name}",
                 next_action="check the address; a program's initialised data have to be loaded from flash"
                 " (in its linker script: > RAM AT > FLASH), and one that runs from RAM cannot be installed",
             )
