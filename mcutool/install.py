@@ -15,17 +15,17 @@ from mcutool import devices, flashfile, maps, program
 from mcutool.devices import Board, Loader, Span
 from mcutool.errors import ImageRefused, UsageError, WrongChip, choose_from
 from mcutool.flash import engine, registry
+from mcutool.flash.fitness import check_file
 from mcutool.flash.link import Link, SerialLink, list_ports
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
-from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
 REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
 DEFAULT_BAUD = 115200
-RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2")
+RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2", ".srec", ".s19")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def choose_loader(board: Board, protocol: str | None = None, drive: bool = False
 
 def _order(loader: Loader, board: Board, name: str, data: bytes, address: int | None = None) -> Order:
     flash = board.chip.flash
-    segments = read_segments(name, data, address)
+    segments = check_file(board, loader, name, data, address)
     region = Span(loader.offset, flash.size - loader.offset)
     return Order(board, loader, name, data, tuple(segments), plan(flash, region, segments))
 

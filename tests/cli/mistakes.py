@@ -177,7 +177,7 @@ MISTAKES = [
             2, "no_segments.elf .*nothing", "make it",
         ),
         ("flashed an empty file", "flash empty.hex --board stm32f405", 2, "empty.hex .*nothing", "make it"),
-        ("took another chip's UF2", "flash rp2040.uf2 --board stm32f405", 8, "0x10000000 do not fit", "for this chip"),
+        ("took another chip's UF2", "flash rp2040.uf2 --board stm32f405", 7, "RP2040, not for STM32F4", "this chip"),
         ("cut a UF2 file", "flash cut.uf2 --board stm32f405", 2, "cut.uf2 is damaged: it is cut off", "make it again"),
         ("gave a BIN no address", "flash raw.bin --board stm32f405", 2, "does not say where", "--address A"),
         (
@@ -193,8 +193,12 @@ MISTAKES = [
         ("flashed a runtime nowhere", "flash --runtime", 2, "which board", "mcutool boards"),
         ("flashed a raw file nowhere", "flash raw.bin --address 0", 2, "which board", "mcutool boards"),
         (
-            "flashed a board without a ROM", "flash --runtime --board microbit",
+            "flashed a board without a ROM", "flash --runtime --board mps2-m0",
             2, "no serial bootloader", "how it is done",
+        ),
+        (
+            "flashed a board without its drive", "flash --runtime --board microbit",
+            3, "no drive called MICROBIT", "connect the USB cable: .*--port FOLDER",
         ),
         ("flashed both", "flash raw.bin --runtime --board stm32f405", 2, "both", "one of them"),
         # --- ports ----------------------------------------------------------------------------------------------------

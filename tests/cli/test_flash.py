@@ -65,9 +65,9 @@ def test_a_board_is_flashed_from_raw_file_to_program(
     told = [(event["stage"], event["done"] == event["total"]) for event in events if event["event"] == "progress"]
     assert [stage for stage, finished in told if finished] == ["compare", "erase", "write", "verify"]
 
-    assert main(["flash", str(raw), "--board", "microbit", "--json"]) == 8
+    assert main(["flash", str(raw), "--board", "microbit", "--json"]) == 7
     failed = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert failed["event"] == "error" and failed["error"]["class"] == "does_not_fit"
+    assert failed["event"] == "error" and failed["error"]["class"] == "wrong_chip"
 
     assert main(["flash", HELLO, "--board", "microbit", "--port", port]) == 7
     assert "is stm32f405, not microbit" in capsys.readouterr().err
