@@ -8,6 +8,7 @@ examples:
   mcutool emulate stm32f405 --link board                        # then: mcutool monitor --port board
   mcutool emulate stm32f405 --boot rom --flash-file flash.bin   # to be flashed, and to keep it
   mcutool emulate microbit --rfc2217 :2217                      # then: mcutool monitor --port rfc2217://127.0.0.1:2217
+  mcutool emulate microbit --drive MICROBIT                     # then: mcutool flash ... --port MICROBIT
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     line = parser.add_argument_group("where a client finds it")
     line.add_argument("--link", type=Path, metavar="PATH", help="make a symbolic link to the pseudo-terminal")
     line.add_argument("--rfc2217", metavar="HOST:PORT", help="serve this address (without HOST: 127.0.0.1)")
+    line.add_argument("--drive", type=Path, metavar="FOLDER", help="show the drive of the board's interface chip there")
     parser.add_argument("--flash-file", type=Path, metavar="F", help="keep the contents of the flash in this file")
     parser.add_argument("--json", action="store_true", help="print one object instead of the line")
 
@@ -43,6 +45,7 @@ def execute(options: argparse.Namespace) -> int:
         link=options.link,
         rfc2217=options.rfc2217,
         flash_file=options.flash_file,
+        drive=options.drive,
         announce=announce,
     )
     return 0

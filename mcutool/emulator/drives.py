@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mcutool.devices import Board, Loader, Sector
 from mcutool.emulator.flash import FlashArray
-from mcutool.errors import Error
+from mcutool.errors import Error, UsageError
 from mcutool.image.containers import (
     UF2_BLOCK,
     UF2_END,
@@ -279,3 +279,12 @@ class Mps2Controller:
     def _file(self, name: str) -> bytes:
         folder, file = re.fullmatch(r"\\(\w{1,8})\\(\w{1,8}\.\w{1,3})", name).groups()  # type: ignore[union-attr]
         return (self.folder / folder / file).read_bytes()
+
+
+def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
+    """The drive that the board's interface chip shows. Raises UsageError when it has none, or the folder is taken."""
+    if not any(loader.protocol == "drive" for loader in board.loaders):
+        raise UsageError(f"{board.name} has no interface chip with a drive", next_action="emulate it without --drive")
+    if folder.exists():
+        raise UsageError(f"{folder} exists already", next_action="name a folder that does not, for the drive to appear")
+    return DapLink(folder, board, flash)

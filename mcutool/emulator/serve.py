@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from mcutool.devices import Board
 from mcutool.emulator.bootroms import An3155Rom, Ram, commands_of
+from mcutool.emulator.drives import Folder, drive_of
 from mcutool.emulator.link import run_in_real_time
 from mcutool.emulator.machine import Machine
 from mcutool.errors import UsageError
@@ -264,9 +265,10 @@ class Rfc2217:
 class Server:
     """Runs a board and passes bytes between it and a port until `stop` is called."""
 
-    def __init__(self, board: ServedBoard, port: Port) -> None:
+    def __init__(self, board: ServedBoard, port: Port, drive: Folder | None = None) -> None:
         self.board = board
         self.port = port
+        self.drive = drive
         self._stopped = False
         self._lockup = ""
 
@@ -283,6 +285,8 @@ class Server:
     def exchange(self, wait: float) -> None:
         """Pass bytes both ways; returns after `wait` seconds, or as soon as the board has been told something."""
         self._tell_lockup()
+        if self.drive is not None:
+            self.drive.poll()
         if self.board.output:
             self.port.send(bytes(self.board.output))
             self.board.output.clear()
@@ -318,11 +322,13 @@ def serve(
     link: Path | None = None,
     rfc2217: str | None = None,
     flash_file: Path | None = None,
+    drive: Path | None = None,
     announce: Callable[[str], None] = lambda url: print(f"ready: {url}", flush=True),
 ) -> None:
     """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its ROM bootloader waits.
 
-    `flash_file` keeps the flash between runs. `announce` gets the URL when a client may connect.
+    `flash_file` keeps the flash between runs, `drive` is where the board's drive appears. `announce` gets the URL when
+    a client may connect.
     """
     if boot0 and board.chip.bootrom is None:
         raise UsageError(f"{board.name} has no serial bootloader in ROM", next_action="emulate it without --boot rom")
@@ -333,14 +339,20 @@ def serve(
         _check_flash_file(flash_file)
         machine.load_flash_file(flash_file)
     served = ServedBoard(machine, boot0)
+    shown = drive_of(board, machine.flash, drive) if drive else None
     port: Port = Rfc2217(rfc2217, served) if rfc2217 else PseudoTerminal(link)
-    server = Server(served, port)
+    server = Server(served, port, shown)
     try:
         with _signals(server.stop):
+            if shown is not None:
+                shown.on_start = served.reset
+                shown.show()
             announce(port.url)
             server.run()
     finally:
         port.close()
+        if shown is not None:
+            shown.hide()
         if flash_file is not None:
             _save(machine, flash_file)
 

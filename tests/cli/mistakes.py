@@ -270,6 +270,8 @@ MISTAKES = [
         ("pulled it while flashing", "flash hello.wasm --port unplugged", 12, "unplugged was lost", "plug it in"),
         # --- emulated boards ------------------------------------------------------------------------------------------
         ("booted a ROM that is none", "emulate microbit --boot rom", 2, "no serial bootloader", "without --boot rom"),
+        ("showed a drive that is none", "emulate stm32f405 --drive x", 2, "no interface chip", "without --drive"),
+        ("showed a drive over a folder", "emulate microbit --drive folder", 2, "folder exists", "name a folder"),
         ("booted from nothing", "emulate microbit --boot no", 2, "invalid choice: 'no'", "emulate --help"),
         ("served a word", "emulate microbit --rfc2217 here", 2, "cannot listen on here", "HOST:PORT"),
         ("served an address of others", "emulate microbit --rfc2217 192.0.2.1:0", 2, "Cannot assign", "HOST:PORT"),

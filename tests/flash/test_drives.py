@@ -10,12 +10,15 @@ import dataclasses
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from mcutool import devices, flashfile, install
+from mcutool.cli import main
 from mcutool.devices import Board, Loader
 from mcutool.emulator.drives import DapLink, Mps2Controller, Uf2Bootloader, Unplugged, running
 from mcutool.emulator.flash import FlashArray
@@ -34,6 +37,7 @@ from mcutool.errors import (
 from mcutool.flash import volumes
 from mcutool.flash.drivers import drive
 from mcutool.flash.drivers.drive import Drive, Mps2Drive, ProbeDrive, Uf2Drive, edited, uf2_pieces, uf2_steps
+from mcutool.flash.link import SerialLink
 from mcutool.flash.plan import Order, plan
 from mcutool.image.containers import Segment, read_segments, to_intel_hex
 from mcutool.progress import Progress, ignore
@@ -534,3 +538,22 @@ def test_a_board_starts_what_was_copied_to_its_drive(name: str, tmp_path: Path) 
     machine.reset()
     machine.run_for(1)
     assert b"Hello from 32-bit WebAssembly!" in output
+
+
+def test_an_emulated_board_shows_its_drive(tmp_path: Path) -> None:
+    """A drive in one process, what copies to it in another; the board starts what it got."""
+    line, folder = str(tmp_path / "line"), tmp_path / "MICROBIT"
+    words = [sys.executable, "-m", "mcutool", "emulate", "microbit", "--link", line, "--drive", str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as board:
+        try:
+            assert board.stdout and board.stdout.readline() == f"ready: {line}\n"
+            console, said = SerialLink(line, 115200), b""
+            words = ["flash", str(HELLO), "--runtime", "--board", "microbit", "--port", str(folder)]
+            assert main(words) == 0
+            while b"Hello from 32-bit WebAssembly!" not in said:
+                said += (received := console.read(20))
+                assert received, said
+            console.close()
+        finally:
+            board.terminate()
+    assert board.returncode == 0 and not folder.exists()
