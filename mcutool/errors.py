@@ -64,7 +64,7 @@ class UsageError(Error):
 
 
 class NoPort(Error):
-    """No serial port, or not the one that was named."""
+    """No serial port or drive, or not the one that was named."""
 
     exit_code, name = 3, "no_port"
 
@@ -88,7 +88,7 @@ class NoAnswer(Error):
 
 
 class WrongChip(Error):
-    """The board answers, and is another one than was asked for."""
+    """The board answers, and is another one than was asked for; or a file is for another one."""
 
     exit_code, name = 7, "wrong_chip"
 

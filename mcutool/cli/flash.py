@@ -1,8 +1,9 @@
 """Install on a board: the runtime, a module, or a raw file for the chip's flash.
 
-The runtime and raw files (.elf, .hex, .bin, .uf2) go through one of the board's bootloaders, which `mcutool boards
-NAME` lists: over the serial port, or onto a drive. A module goes to the runtime, which starts it. What is in flash
-already is not written again. A line that is lost is waited for.
+The runtime and raw files (.elf, .hex, .bin, .uf2, .srec) go through one of the board's bootloaders, which `mcutool
+boards NAME` lists: over the serial port, or onto a drive. A module goes to the runtime, which starts it. What is in
+flash already is not written again. A line that is lost is waited for. A file for another chip, by its addresses, its
+family or where its stack is, is refused; --address says where it begins, and that it is right.
 
 With --json each line is an object: {"event": "progress" or "warning", ...}, at last {"event": "done" or "error", ...}.
 
@@ -35,14 +36,14 @@ EMPTY_RESULT = {"event": "error"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="APP.wasm, .wat, .mcu, or RAW.elf, .hex, .bin, .uf2")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="APP.wasm, .wat, .mcu, or RAW.elf, .hex, .bin, .uf2...")
     parser.add_argument("--runtime", action="store_true", help="install the runtime, before APP when it is given")
     add_board(parser, default=None, otherwise="the one whose runtime answers")
     add_port(parser)
     add_baud(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--protocol", metavar="NAME", help="one of the board's bootloaders (default: its first)")
-    how.add_argument("--address", type=integer, metavar="A", help="where a .bin file belongs")
+    how.add_argument("--address", type=integer, metavar="A", help="where a raw file begins")
     how.add_argument("--dry-run", action="store_true", help="say what would be done, and touch nothing")
     how.add_argument("--full", action="store_true", help="write also what is in flash already")
     how.add_argument("--unprotect", action="store_true", help="remove the chip's protection, which erases it, before")
