@@ -85,15 +85,16 @@ def _in_ram(chip: Chip, address: int) -> bool:
 
 
 def _check_places(board: Board, name: str, segments: list[Segment]) -> None:
-    """Raises WrongChip when nothing of the file is for the chip's memory."""
+    """Raises WrongChip when nothing of the file is for the chip's flash."""
     flash = board.chip.flash
-    if any(_in_flash(board.chip, address) or _in_ram(board.chip, address) for address, _ in segments):
+    if any(_in_flash(board.chip, address) for address, _ in segments):
         return
     first, end = segments[0][0], segments[-1][0] + len(segments[-1][1])
+    there = ", where it has RAM" if _in_ram(board.chip, first) else ""
     raise WrongChip(
-        f"{name} is for {first:#010x} to {end - 1:#010x}; the flash of {board.name} is {flash.base:#010x} to"
+        f"{name} is for {first:#010x} to {end - 1:#010x}{there}; the flash of {board.name} is {flash.base:#010x} to"
         f" {flash.base + flash.size - 1:#010x}",
-        next_action=_where_else(segments) or "take the file for this chip",
+        next_action=_where_else(segments) or "take the file for this chip, linked for its flash",
     )
 
 

@@ -21,7 +21,7 @@ from mcutool import devices, flashfile
 from mcutool.devices import Board, Chip, Loader
 from mcutool.errors import DoesNotFit, Error, UsageError, WrongChip
 from mcutool.flash.fitness import check_file
-from mcutool.image.containers import Segment
+from mcutool.image.containers import Segment, to_intel_hex
 
 PROGRAM = """
 extern unsigned stack_top, data_load, data_start, data_end;
@@ -241,6 +241,12 @@ def test_a_file_for_other_addresses_names_the_boards_that_have_them() -> None:
     assert "stm32f405" in caught.value.next_action
 
 
+def test_a_program_that_runs_from_ram_is_told_of() -> None:
+    data = to_intel_hex([(0x2000_0000, bytes(100))])
+    with pytest.raises(WrongChip, match="is for 0x20000000 to 0x20000063, where it has RAM; the flash of stm32f405"):
+        check_file(devices.board("stm32f405"), None, "f.hex", data)
+
+
 # --- the user's word --------------------------------------------------------------------------------------------------
 
 F405 = devices.board("stm32f405")
@@ -281,6 +287,15 @@ def test_a_binary_that_was_linked_for_another_place_is_refused() -> None:
         check_file(F405, None, "f.bin", moved)
     assert "--address" in caught.value.next_action
     assert check_file(F405, None, "f.bin", moved, BASE + 0x1_0000)
+
+
+def test_a_vector_table_may_lie_behind_a_second_stage_of_booting() -> None:
+    """As on an RP2040."""
+    moved, stage = converted(program(F405.chip, "gcc", 0x100), "gnu", "bin"), bytes(range(256))
+    assert check_file(F405, None, "f.bin", stage + moved) == [(BASE, stage + moved)]
+    foreign = converted(linked("gcc", BASE + 0x100, 0x3000_0000, 0x1000), "gnu", "bin")
+    with pytest.raises(WrongChip, match="wants its stack"):
+        check_file(F405, None, "f.hex", to_intel_hex([(BASE, stage + foreign)]))
 
 
 @EVERY_LINKER
