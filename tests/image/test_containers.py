@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcutool import devices
@@ -200,11 +200,13 @@ def contents(pieces: list[Segment]) -> dict[int, int]:
     return {address + i: byte for address, data in pieces for i, byte in enumerate(data)}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(segments())
 def test_intel_hex_is_read_back(pieces: list[Segment]) -> None:
     assert read_segments("f.hex", to_intel_hex(pieces)) == join(pieces)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(segments())
 def test_a_binary_is_read_back(pieces: list[Segment]) -> None:
     (segment,) = read_segments("f.bin", to_binary(pieces, 0xA5), pieces[0][0])
@@ -213,6 +215,7 @@ def test_a_binary_is_read_back(pieces: list[Segment]) -> None:
     assert len(segment[1]) == max(wanted) - min(wanted) + 1
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(segments(), st.sampled_from([0, 0x57755A57]))
 def test_uf2_is_read_back(pieces: list[Segment], family: int) -> None:
     """Whole pages, each once, in ascending order, numbered."""
