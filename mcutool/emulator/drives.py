@@ -282,7 +282,10 @@ class Mps2Controller:
 
 
 def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
-    """The drive that the board's interface chip shows. Raises UsageError when it has none, or the folder is taken."""
+    """The drive of the board's interface chip, whichever it is as a DAPLink's.
+
+    Raises UsageError when the board has none, or the folder is taken.
+    """
     if not any(loader.protocol == "drive" for loader in board.loaders):
         raise UsageError(f"{board.name} has no interface chip with a drive", next_action="emulate it without --drive")
     if folder.exists():

@@ -386,14 +386,14 @@ def test_a_drive_that_never_mounts_anew_is_no_verification(tmp_path: Path) -> No
     assert read_segments("f.hex", (tmp_path / "MCUTOOL.HEX").read_bytes()) == list(wanted.segments)
 
 
-F405 = devices.board("stm32f405")
+NUCLEO = devices.board("nucleo-f446re")
 
 
 @pytest.mark.parametrize(("offset", "name"), [(0, "MCUTOOL.BIN"), (0x8000, "MCUTOOL.HEX")])
 def test_an_st_link_gets_a_binary_where_one_says_it_all(offset: int, name: str, tmp_path: Path) -> None:
     (tmp_path / "DETAILS.TXT").write_text("Version: 0221\r\nBuild: Apr 29 2015 13:11:12\r\n")
-    wanted = order(F405, Loader("drive", volume="NODE_F405RG"), (offset, program(600)))
-    ProbeDrive(tmp_path, F405, wanted.loader).install(wanted, False, ignore)
+    wanted = order(NUCLEO, loader_of(NUCLEO, "drive"), (offset, program(600)))
+    ProbeDrive(tmp_path, NUCLEO, wanted.loader).install(wanted, False, ignore)
     data = (tmp_path / name).read_bytes()
     assert data == (program(600) if name.endswith("BIN") else to_intel_hex(wanted.segments))
 
