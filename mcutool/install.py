@@ -88,12 +88,12 @@ def prepare(
     address: int | None = None,
     *,
     protocol: str | None = None,
-    drive: bool = False,
+    through: str | None = None,
     on_progress: OnProgress = ignore,
 ) -> Job:
     """What `mcutool flash FILE --runtime` means for a board, with nothing sent yet.
 
-    `protocol` chooses one of the board's loaders, `drive` one that is a drive. Raises UsageError when there is nothing
+    `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive". Raises UsageError when there is nothing
     to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
     """
     raw = file is not None and file.endswith(RAW_SUFFIXES)
@@ -105,9 +105,9 @@ def prepare(
         raise UsageError("--runtime and a raw file cannot both be installed", next_action="install one of them")
     order = None
     if raw:
-        order = _order(choose_loader(board, protocol, drive), board, str(file), program.read(str(file)), address)
+        order = _order(choose_loader(board, protocol, through), board, str(file), program.read(str(file)), address)
     elif runtime:
-        order = _order(choose_loader(board, protocol, drive), board, board.firmware.name, board.firmware.read_bytes())
+        order = _order(choose_loader(board, protocol, through), board, board.firmware.name, board.firmware.read_bytes())
     if raw or file is None:
         return Job(board, order)
     built = program.load(file, board, on_progress=on_progress)
@@ -118,16 +118,15 @@ def prepare(
     return Job(board, order, built.image)
 
 
-def choose_loader(board: Board, protocol: str | None = None, drive: bool = False) -> Loader:
+def choose_loader(board: Board, protocol: str | None = None, through: str | None = None) -> Loader:
     """The board's loader to go through: the first that fits. Raises UsageError, Unsupported."""
     names = [loader.protocol for loader in board.loaders]
     if protocol is not None and protocol not in names:
         raise UsageError(f"{board.name} has no loader {protocol!r}", next_action=choose_from(protocol, names))
     for loader in board.loaders:
-        if protocol == loader.protocol or (protocol is None and (not drive or medium(loader) == "drive")):
-            registry.row(loader.protocol)
+        if protocol in (None, loader.protocol) and through in (None, medium(loader)):
             return loader
-    kind = "drive" if drive else "serial bootloader"
+    kind = {"drive": "drive", "port": "serial bootloader"}.get(through or "", "bootloader or drive")
     raise UsageError(
         f"{board.name} has no {kind} that could install this", next_action=f"how it is done on this board: {board.boot}"
     )

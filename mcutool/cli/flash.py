@@ -83,8 +83,13 @@ def _job(options: argparse.Namespace, board: devices.Board, on_progress: Any) ->
 
     return install.prepare(
         board, options.file, options.runtime, options.address,
-        protocol=options.protocol, drive=_folder(options) is not None, on_progress=on_progress,
+        protocol=options.protocol, through=_medium(options), on_progress=on_progress,
     )  # fmt: skip
+
+
+def _medium(options: argparse.Namespace) -> str | None:
+    """What --port names, when it is given."""
+    return None if not options.port else "drive" if _folder(options) else "port"
 
 
 def _folder(options: argparse.Namespace) -> Path | None:

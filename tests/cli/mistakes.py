@@ -194,7 +194,7 @@ MISTAKES = [
         ("flashed a raw file nowhere", "flash raw.bin --address 0", 2, "which board", "mcutool boards"),
         (
             "flashed a board without a ROM", "flash --runtime --board mps2-m0",
-            2, "no serial bootloader", "how it is done",
+            2, "has no bootloader or drive", "how it is done",
         ),
         (
             "flashed a board without its drive", "flash --runtime --board microbit",
