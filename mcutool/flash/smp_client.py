@@ -1,28 +1,27 @@
 """Requests to whoever answers SMP on a serial line, with repetition, and uploads that go on where they stopped.
 
-Decides what is asked again and when, how large a message is on this line, and which of our errors a user sees. Refuses
-to know ports (a Link is given), how messages look on the line (protocols/smp.py) and what the images are.
+Decides what is asked again and when, and which of our errors a user sees. Refuses to know ports (a Link is given), how
+messages look on the line (protocols/smp.py), how an upload gets through (smp_upload.py) and what the images are.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, VerificationFailed, WriteFailed
+from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
-from mcutool.progress import OnProgress, Progress, ignore
+from mcutool.flash.smp_upload import Upload
+from mcutool.progress import OnProgress, ignore
 
 ATTEMPTS = 8
 SMALLEST_BUFFER = 256  # what every server takes before it has told its size
 REPLY = 1.5  # seconds for a request that does no flash work
-ERASING = 5.0  # the first chunk of an upload waits for the whole slot to be erased
+ERASING = 5.0  # the whole slot
 ERASE_ATTEMPTS = 8
-SMALLEST_MESSAGE = 128
-UPLOAD_ATTEMPTS = 10  # for one chunk
 REMINDER = 2.0  # seconds without a reply after which a call is asked for again
 KEPT_REPLIES = 16  # of those that nobody waits for, such as the second reply to a request that was sent twice
 
@@ -35,8 +34,8 @@ class SmpClient:
     ) -> None:
         self.link = link
         self.retries = 0
+        self.on_progress = on_progress
         self._on_text = on_text
-        self._progress = on_progress
         self._lines = smp.Demultiplexer()
         self._replies: deque[smp.Message] = deque(maxlen=KEPT_REPLIES)
         self._sequence = 0
@@ -81,13 +80,26 @@ class SmpClient:
         for attempt in range(attempts):
             self.retries += attempt > 0
             self._transmit(message)
-            reply = self._reply_to(message, timeout)
-            if reply is not None:
-                return _checked(reply)
-        raise NoAnswer(
+            if self.wait((message,), timeout):
+                return self.take(message) or {}
+        raise self.no_answer()
+
+    def no_answer(self) -> NoAnswer:
+        """What is said when a board is silent."""
+        return NoAnswer(
             f"the board on {self.link.name} does not answer SMP requests",
             next_action="install the runtime first (mcutool flash --runtime), press the board's reset, or check --baud",
         )
+
+    def wait(self, requests: Sequence[smp.Message], timeout: float) -> bool:
+        """Wait until one of them is answered; false when none was in `timeout` seconds."""
+        deadline = self.link.now() + timeout
+        while not any(map(self.has_reply_to, requests)):
+            left = deadline - self.link.now()
+            if left <= 0:
+                return False
+            self.receive(left)
+        return True
 
     def send(self, operation: int, group: int, command: int, **payload: object) -> smp.Message:
         """Send a request whose reply may take any time: `receive`, and `take` it when it is there."""
@@ -101,35 +113,31 @@ class SmpClient:
             self.retries += 1
             self._transmit(request)
 
+    def has_reply_to(self, request: smp.Message) -> bool:
+        """Whether `take` would give its reply."""
+        return any(reply.answers(request) for reply in self._replies)
+
     def take(self, request: smp.Message) -> dict | None:
-        """The payload of the reply to `request` if it has come. Raises ImageRefused when the board answers an error."""
-        reply = self._found(request)
-        return None if reply is None else _checked(reply)
+        """The payload of the reply to `request` if it has come. Raises ImageRefused when the board answers an error.
+
+        Other replies stay, since they answer somebody else.
+        """
+        for reply in self._replies:
+            if reply.answers(request):
+                self._replies.remove(reply)
+                return _checked(reply)
+        return None
 
     def _message(self, operation: int, group: int, command: int, payload: dict) -> smp.Message:
+        """A new request. Its sequence number comes again after 256 others: what answered the last one is dropped."""
         self._sequence += 1
-        return smp.Message(operation, group, command, payload, self._sequence - 1 & 0xFF)
+        message = smp.Message(operation, group, command, payload, self._sequence - 1 & 0xFF)
+        self._replies = deque((reply for reply in self._replies if not reply.answers(message)), KEPT_REPLIES)
+        return message
 
     def _transmit(self, message: smp.Message) -> None:
         self._transmitted[message.sequence] = self.link.now()
         self.link.write(smp.encode_lines(smp.encode_message(message)))
-
-    def _found(self, request: smp.Message) -> smp.Message | None:
-        """The reply among those that have come; the others stay, since they answer somebody else."""
-        for reply in self._replies:
-            if reply.answers(request):
-                self._replies.remove(reply)
-                return reply
-        return None
-
-    def _reply_to(self, request: smp.Message, timeout: float) -> smp.Message | None:
-        """The reply, or None when there was none in `timeout` seconds."""
-        deadline = self.link.now() + timeout
-        while True:
-            reply, left = self._found(request), deadline - self.link.now()
-            if reply is not None or left <= 0:
-                return reply
-            self.receive(left)
 
     # --- commands -------------------------------------------------------------------------------------------
 
@@ -162,48 +170,24 @@ class SmpClient:
         except ImageRefused:  # a server without this command
             return SMALLEST_BUFFER
 
-    def upload(self, image: bytes) -> None:
-        """Write an image to the module slot. Raises ImageRefused, WriteFailed, VerificationFailed, NoAnswer.
+    def upload(self, image: bytes, number: int = 0) -> None:
+        """Write an image to a slot, by the server's number for it. Raises what `Upload.run` does."""
+        Upload(self, image, number).run()
 
-        A message that gets no reply is followed by one of half its size, a reply by one of twice: on a bad line
-        short messages are the ones that arrive.
-        """
-        largest = size = self.buffer_size()
-        offset, failures = 0, 0
-        reply: dict = {}
-        self._progress(Progress("upload", 0, len(image)))  # the first chunk waits until the slot is erased
-        while offset < len(image):
-            if failures > UPLOAD_ATTEMPTS:
-                raise WriteFailed(f"the upload does not get beyond byte {offset}", next_action="reset the board")
-            try:
-                reply = self._upload_chunk(smp.upload_chunk(image, offset, size))
-            except NoAnswer:
-                if failures == UPLOAD_ATTEMPTS:
-                    raise
-                size, failures = max(size // 2, SMALLEST_MESSAGE), failures + 1
-                self.retries += 1
-                continue
-            size, failures = min(size * 2, largest), 0 if reply.get("off", 0) > offset else failures + 1
-            offset = reply.get("off", offset)
-            self._progress(Progress("upload", offset, len(image)))
-        if reply.get("match") is False:
-            raise VerificationFailed("the board's SHA-256 of the image is not that of the file", next_action="repeat")
 
-    def _upload_chunk(self, payload: dict) -> dict:
-        patience = REPLY if payload["off"] else ERASING
-        return self.request(smp.WRITE, smp.IMAGE, smp.IMAGE_UPLOAD, payload, timeout=patience, attempts=1)
+class NotSupported(ImageRefused):
+    """The server has no such command."""
 
 
 def _checked(reply: smp.Message) -> dict:
-    if not reply.result:
+    if not reply.error[1]:
         if wrong := reply.nonsense():
             raise NoAnswer(
                 f"the board answers what makes no sense: {wrong}",
                 next_action="renew its runtime (mcutool flash --runtime); or is it another device?",
             )
         return reply.payload
-    known = smp.RESULT_NAMES.get(reply.result, f"error {reply.result}")
-    reason = ": ".join(str(reply.payload[key]) for key in ("rsn", "msg", "detail") if key in reply.payload) or known
-    if reply.result == smp.OUT_OF_MEMORY:
-        raise DoesNotFit(f"the board refused: {reason}", next_action="make the program smaller")
-    raise ImageRefused(f"the board refused: {reason}", next_action="see what it says on its console: mcutool monitor")
+    if reply.error in smp.NO_ROOM:
+        raise DoesNotFit(f"the board refused: {reply.reason}", next_action="make the program smaller")
+    error = NotSupported if reply.error == smp.NOT_SUPPORTED else ImageRefused
+    raise error(f"the board refused: {reply.reason}", next_action="see what it says on its console: mcutool monitor")

@@ -22,9 +22,20 @@ def test_lines_are_cut_at_127_bytes_and_whole_groups() -> None:
     assert [len(line) for line in lines] == [127, 127, 127, 39]
 
 
-@pytest.mark.parametrize("payload", [{"rc": 3}, {"err": {"group": 1, "rc": 3}}])
-def test_both_versions_spell_their_errors(payload: dict) -> None:
-    assert smp.Message(smp.WRITE_REPLY, smp.IMAGE, smp.IMAGE_UPLOAD, payload).result == 3
+@pytest.mark.parametrize(
+    ("payload", "error", "reason"),
+    [
+        ({"rc": 0}, (None, 0), "error 0"),
+        ({"rc": 3}, (None, 3), "invalid value"),
+        ({"err": {"group": 1, "rc": 3}}, (1, 3), "no image"),
+        ({"err": {"group": 0, "rc": 3}}, (0, 3), "error 3"),
+        ({"err": {"rc": []}}, (1, 1), "unknown error"),
+        ({"rc": 1, "rsn": "the flash is worn"}, (None, 1), "the flash is worn"),
+    ],
+)
+def test_both_versions_spell_their_errors(payload: dict, error: tuple, reason: str) -> None:
+    reply = smp.Message(smp.WRITE_REPLY, smp.IMAGE, smp.IMAGE_UPLOAD, payload)
+    assert (reply.error, reply.reason) == (error, reason)
 
 
 def test_a_reply_answers_one_request() -> None:

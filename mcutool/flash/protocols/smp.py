@@ -29,15 +29,31 @@ FRAMING = 4  # length and CRC, counted in a server's buffer size
 READ, READ_REPLY, WRITE, WRITE_REPLY = range(4)
 
 OS, IMAGE, RUNTIME = 0, 1, 64
-OS_ECHO, OS_RESET, OS_PARAMETERS = 0, 5, 6
-IMAGE_STATE, IMAGE_UPLOAD, IMAGE_ERASE = 0, 1, 5
+OS_ECHO, OS_RESET, OS_PARAMETERS, OS_INFO, OS_BOOTLOADER = 0, 5, 6, 7, 8
+IMAGE_STATE, IMAGE_UPLOAD, IMAGE_ERASE, IMAGE_SLOTS = 0, 1, 5, 6
 RUNTIME_INFO, RUNTIME_CALL, RUNTIME_INPUT, RUNTIME_START, RUNTIME_STATUS, RUNTIME_GLOBAL, RUNTIME_STOP = range(7)
 
-OUT_OF_MEMORY = 2
 RESULT_NAMES = {
     1: "unknown error", 2: "out of memory", 3: "invalid value", 4: "timed out", 5: "no such entry", 6: "bad state",
     7: "message too long", 8: "not supported", 9: "corrupt payload", 10: "busy", 11: "access denied",
 }  # fmt: skip
+"""What `rc` means, in either version, whatever the command."""
+IMAGE_RESULT_NAMES = {
+    1: "unknown error", 2: "its flash map cannot be read", 3: "no image", 4: "the image has no TLVs",
+    5: "invalid TLV", 6: "the image has several hashes", 7: "a TLV of the wrong size", 8: "the image has no hash",
+    9: "no slot is free", 10: "the slot cannot be opened", 11: "the slot cannot be read", 12: "writing flash failed",
+    13: "erasing flash failed", 14: "no such slot", 15: "out of memory", 16: "an upload is going on already",
+    17: "no upload is going on", 18: "there is no flash device", 19: "invalid page offset", 20: "no offset",
+    21: "no length", 22: "the image header is cut off", 23: "the image does not begin with MCUboot's header",
+    24: "invalid hash", 25: "the image is linked for another address", 26: "no version of what runs",
+    27: "what runs is newer", 28: "another image waits to be tried already", 29: "the image has no vector table",
+    30: "the image is too large", 31: "more data than the image's length", 32: "this image cannot be confirmed",
+    33: "what runs cannot be marked for a test", 34: "which slot runs is not known",
+}  # fmt: skip
+"""What `rc` in `err` of group image means, in SMPv2."""
+NO_ROOM = ((None, 2), (IMAGE, 15), (IMAGE, 30))
+"""Errors that a smaller image would not have met."""
+NOT_SUPPORTED = (None, 8)
 
 
 def _is_number(value: Any) -> bool:
@@ -83,10 +99,20 @@ class Message:
     version: int = 1
 
     @property
-    def result(self) -> int:
-        """The error code of a reply, 0 when all is well, in either version's spelling."""
+    def error(self) -> tuple[int | None, int]:
+        """Group and code of a reply's error; the group is None for the codes that all groups share. Code 0: none."""
         error = self.payload.get("err")
-        return error.get("rc", 1) if isinstance(error, dict) else self.payload.get("rc", 0)
+        group = error.get("group", self.group) if isinstance(error, dict) else None
+        code = error.get("rc") if isinstance(error, dict) else self.payload.get("rc", 0)
+        return group, code if isinstance(code, int) else 1
+
+    @property
+    def reason(self) -> str:
+        """The error in words: the server's own where it gives some."""
+        group, code = self.error
+        names = {None: RESULT_NAMES, IMAGE: IMAGE_RESULT_NAMES}.get(group, {})
+        known = names.get(code, f"error {code}")
+        return ": ".join(str(self.payload[key]) for key in ("rsn", "msg", "detail") if key in self.payload) or known
 
     def nonsense(self) -> str:
         """What is wrong with a reply that is no error; nothing when all that is needed is there."""
@@ -221,7 +247,7 @@ def upload_chunk(image: bytes, offset: int, message_size: int, number: int = 0) 
     """The payload that carries `image` from `offset` on, in a message of at most `message_size` bytes with framing.
 
     The reply says which offset the server wants next. The first chunk names the image, so sending it again after
-    a broken line goes on where the server stopped.
+    a broken line goes on where the server stopped (MCUboot begins again).
     """
     payload: dict[str, Any] = {"off": offset, "data": b""}
     if offset == 0:
@@ -229,3 +255,8 @@ def upload_chunk(image: bytes, offset: int, message_size: int, number: int = 0) 
     room = message_size - FRAMING - _HEADER.size - len(cbor2.dumps(payload)) - 2  # the length of `data` takes 2 more
     payload["data"] = image[offset : offset + max(room, 1)]
     return payload
+
+
+def upload_question(offset: int) -> dict[str, Any]:
+    """A chunk without data: its reply says which offset the server wants next. Offset 0 would begin an upload."""
+    return {"off": max(offset, 1), "data": b""}
