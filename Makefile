@@ -8,9 +8,9 @@ PYTHON := .venv/bin/python
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
 TEST_TOOLS := fish zsh qemu-system-arm stm32flash /usr/bin/clang wasm-ld /usr/lib/wasm32-wasi/libc.a \
-    /usr/lib/wasm32-wasi/libc++.a /usr/bin/rustc /usr/lib/rustlib/wasm32-wasi
+    /usr/lib/wasm32-wasi/libc++.a /usr/bin/rustc /usr/lib/rustlib/wasm32-wasi /lib/ld-linux.so.2
 TEST_PACKAGES := fish zsh qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc libclang-rt-dev-wasm32 \
-	libc++-dev-wasm32 rustc libstd-rust-dev-wasm32
+	libc++-dev-wasm32 rustc libstd-rust-dev-wasm32 libc6-i386
 TEST_SCRIPTS := assemblyscript@0.28.20
 
 .DEFAULT_GOAL := help
@@ -66,4 +66,5 @@ clean: ## remove what was built
 	@.ci/packages "$(TEST_TOOLS)" "$(TEST_PACKAGES)"
 	$(PYTHON) -m pip install --quiet --editable '.[test,guests]'
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --global --prefix .venv --no-audit --no-fund --silent $(TEST_SCRIPTS)
+	$(PYTHON) -m tests.flash.smp_servers
 	touch $@

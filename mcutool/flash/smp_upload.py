@@ -29,24 +29,29 @@ MOST_CALM = 32  # replies in a row before a longer message is tried again
 
 
 class Pace:
-    """How long a reply takes, learnt from those that came."""
+    """How long a reply takes, learnt from those that came: an average for each byte, and how far they are from it."""
 
     UNKNOWN = 1.0  # seconds, before the first reply
     REQUEST = 0.05  # seconds, besides the time of its bytes; a USB adapter may hold bytes for a third of that
-    MARGIN = 1.5
-    NEWEST = 0.25  # the weight of a reply in the average
+    WEIGHT, DEVIATIONS = 0.25, 4  # of the newest in the averages; as of the time-outs of TCP (RFC 6298)
 
     def __init__(self) -> None:
         self._byte: float | None = None
+        self._deviation = 0.0
 
     def learn(self, size: int, seconds: float) -> None:
         """A request of `size` bytes was answered after `seconds`."""
         new = seconds / size
-        self._byte = new if self._byte is None else self._byte + self.NEWEST * (new - self._byte)
+        if self._byte is None:
+            self._byte, self._deviation = new, new / 2
+        self._deviation += self.WEIGHT * (abs(new - self._byte) - self._deviation)
+        self._byte += self.WEIGHT * (new - self._byte)
 
     def patience(self, size: int) -> float:
         """How long to wait for the reply to a request of `size` bytes before thinking that something was lost."""
-        return self.UNKNOWN if self._byte is None else self.REQUEST + self.MARGIN * size * self._byte
+        if self._byte is None:
+            return self.UNKNOWN
+        return self.REQUEST + size * (self._byte + self.DEVIATIONS * self._deviation)
 
 
 class Upload:

@@ -104,16 +104,17 @@ of `flags` is set.
 """
 
 
-def _struct(fields: list[tuple[str, str]]) -> Struct:
+def struct_of(fields: list[tuple[str, str]]) -> Struct:
+    """What parses and builds a record of these fields."""
     return Struct(*(name / _CONSTRUCT[ctype] for ctype, name in fields))
 
 
-_container = _struct(CONTAINER)
-_tlv_info = _struct(TLV_INFO)
-_tlv = _struct(TLV)
-_header = _struct(HEADER)
-_section = _struct(SECTION)
-_records = {name: _struct(fields) for name, fields in RECORDS.items()}
+_container = struct_of(CONTAINER)
+_tlv_info = struct_of(TLV_INFO)
+_tlv = struct_of(TLV)
+_header = struct_of(HEADER)
+_section = struct_of(SECTION)
+_records = {name: struct_of(fields) for name, fields in RECORDS.items()}
 _ELEMENT_ITEM = 4
 _SMALLEST = _container.sizeof() + _header.sizeof() + len(RECORDS) * _section.sizeof()
 

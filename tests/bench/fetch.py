@@ -14,18 +14,19 @@ import tempfile
 from pathlib import Path
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "bench"
-PIP = (sys.executable, "-m", "pip", "download", "-qq", "--no-binary", ":all:", "--no-deps", "--no-build-isolation",
-       "--disable-pip-version-check", "--require-hashes", "--requirement")  # fmt: skip
+PIP = (sys.executable, "-m", "pip", "download", "-qq", "--no-binary", ":all:", "--no-deps",
+       "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
 
-def fetch(requirements: Path) -> Path:
-    """The folder that has a folder for each package."""
+def fetch(requirements: Path, isolated: bool = False) -> Path:
+    """The folder that has a folder for each package; `isolated` for those whose build tools are not here."""
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
     folder = BUILD / f"{requirements.stem}-{digest}"
     if not folder.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILD) as temporary:
-            subprocess.run([*PIP, requirements, "--dest", temporary], check=True)
+            here = () if isolated else ("--no-build-isolation",)
+            subprocess.run([*PIP, *here, "--requirement", requirements, "--dest", temporary], check=True)
             unpacked = Path(temporary) / "unpacked"
             for archive in Path(temporary).glob("*.tar.gz"):
                 with tarfile.open(archive) as opened:

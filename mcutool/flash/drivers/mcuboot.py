@@ -1,0 +1,234 @@
+"""MCUboot through SMP: its serial recovery, or the program that runs and fills the other slot.
+
+Decides what is asked before anything changes, which slot an image goes to, what counts as installed, and how the
+image becomes the one that starts. Refuses to know how an upload gets through (`smp_upload.py`) and what a port is.
+
+Recovery writes the slot that starts; the image runs after the reset. A running program writes the other slot; the
+image is marked, and MCUboot swaps at the reset. Only a running program lists an image as active. Servers lack all
+sorts of commands: what is not known is not checked, but a server that is asked to change something says no itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcutool import devices
+from mcutool.devices import Board, Loader
+from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, UsageError, VerificationFailed, WrongChip
+from mcutool.flash.engine import NotSupported, SmpClient
+from mcutool.flash.link import Link
+from mcutool.flash.protocols import smp
+from mcutool.flash.smp_upload import Upload, ask_offset
+from mcutool.image.mcuboot import SignedImage
+from mcutool.progress import OnProgress, ignore
+
+RESTART = 15.0  # seconds until a program that was asked to has become MCUboot
+PAUSE = 0.5  # between questions meanwhile
+LISTING = 10.0  # MCUboot validates each image that it lists
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for an image, as the server tells it; `size` is 0 when it does not."""
+
+    upload: int  # the number that an upload to it names
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What was done: `bytes` were sent, none when the image was there already."""
+
+    bytes: int
+    retries: int
+    recovery: bool
+
+
+class McuBoot:
+    """An SMP server that updates what MCUboot starts. `image_number` counts the images that make up one firmware."""
+
+    def __init__(self, link: Link, board: Board, loader: Loader, *, on_progress: OnProgress = ignore) -> None:
+        self.client = SmpClient(link, on_progress=on_progress)
+        self.running = False  # a program answers, not MCUboot itself
+        self._board, self._loader = board, loader
+        self._images: list[dict] | None = None
+
+    # --- before anything is changed -------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Find out who answers. Raises NoAnswer, WrongChip."""
+        try:
+            self.client.buffer_size()
+        except NoAnswer as error:
+            raise error.about("MCUboot", next_action=self._loader.enter) from None
+        self._refuse_our_runtime()
+        self._check_platform()
+        self._check_bootloader()
+        self._look()
+
+    def _ask(self, command: Callable[..., dict], *arguments: int, **payload: object) -> dict | None:
+        """The answer, or None from a server without the command."""
+        try:
+            return command(*arguments, **payload)
+        except NotSupported:
+            return None
+
+    def _refuse_our_runtime(self) -> None:
+        info = self._ask(self.client.read, smp.RUNTIME, smp.RUNTIME_INFO)
+        if info is not None:
+            raise WrongChip(
+                f"the runtime of mcutool answers on {self.client.link.name}, on board {info['board']}, and no MCUboot",
+                next_action="install a module, or choose the right port",
+            )
+
+    def _check_platform(self) -> None:
+        """Zephyr names its board and its chip, as "nrf52840dk/nrf52840"."""
+        answer = self._ask(self.client.read, smp.OS, smp.OS_INFO, format="i")
+        platform = str((answer or {}).get("output", ""))
+        found = {part for part in platform.split("/") if part in _chips()}
+        if found and self._board.chip.name not in found:
+            raise WrongChip(
+                f"the program on {self.client.link.name} is for {platform}, not for {self._board.chip.name}",
+                next_action="use another port, or the right --board",
+            )
+
+    def _check_bootloader(self) -> None:
+        answer = self._ask(self.client.read, smp.OS, smp.OS_BOOTLOADER)
+        name = (answer or {}).get("bootloader", "MCUboot")
+        if name != "MCUboot":
+            raise WrongChip(
+                f"the bootloader of the board on {self.client.link.name} is {name}, not MCUboot",
+                next_action="install with the tool of that bootloader",
+            )
+
+    def _look(self) -> None:
+        """What lies in the slots; a server without images has None."""
+        answer = self._ask(self._list)
+        images = None if answer is None else answer.get("images", [])
+        self._images = images if images is None else [image for image in images if isinstance(image, dict)]
+        self.running = self._images is None or any(image.get("active") for image in self._images)
+
+    def _list(self) -> dict:
+        return self.client.request(smp.READ, smp.IMAGE, smp.IMAGE_STATE, {}, timeout=LISTING)
+
+    def _slot(self, number: int) -> Slot:
+        """The slot that an upload of the image of that number goes to."""
+        answer = self._ask(self.client.read, smp.IMAGE, smp.IMAGE_SLOTS) or {}
+        images = {image.get("image", 0): image for image in _maps(answer.get("images"))}
+        if images and number not in images:
+            known = ", ".join(map(str, images))
+            raise UsageError(f"the board takes no image {number}, only {known}", next_action="name one of them")
+        for slot in _maps(images.get(number, {}).get("slots")):
+            if "upload_image_id" in slot:
+                sizes = (slot.get("size"), images[number].get("max_image_size"))
+                return Slot(slot["upload_image_id"], min((n for n in sizes if isinstance(n, int)), default=0))
+        return Slot(number)
+
+    # --- installing -----------------------------------------------------------------------------------------
+
+    def install(
+        self, image: SignedImage, *, number: int = 0, full: bool = False, test: bool = False, recovery: bool = False
+    ) -> Installed:
+        """Make `image` the one that starts; with `test` only until the next reset, unless it confirms itself.
+
+        `number` is the image's in a firmware of several, `full` uploads what is there already, `recovery` has a
+        running program restart into MCUboot first, which is done anyway when the program takes no images.
+        """
+        if self.running and (recovery or self._images is None):
+            self._enter_recovery()
+        present = self._find(image) is not None and not full
+        if not present:
+            self._upload(image, self._slot(number))
+        self._mark(image, confirm=not test)
+        self._restart(image)
+        return Installed(0 if present else len(image.data), self.client.retries, not self.running)
+
+    def _find(self, image: SignedImage) -> dict | None:
+        """The image where it has to lie: in any slot for a running program, in the one that starts for recovery.
+
+        Some builds of MCUboot list no hashes, only versions; they list nothing that is not valid.
+        """
+        for entry in self._images or ():
+            same = entry["hash"] == image.hash if "hash" in entry else entry.get("version") == image.version
+            if same and (self.running or entry.get("slot") == 0):
+                return entry
+        return None
+
+    def _upload(self, image: SignedImage, slot: Slot) -> None:
+        if 0 < slot.size < len(image.data):
+            raise DoesNotFit(
+                f"the image has {len(image.data)} bytes, the slot {slot.size}",
+                next_action="make the program smaller, or give its slot more room in the device tree",
+            )
+        if self.running or not self._resumed(image, slot):
+            self._upload_from(image, slot, 0)
+        if self._find(image) is None:
+            raise VerificationFailed(
+                "the image was written, and the board does not list it as valid",
+                next_action="sign it with the key that MCUboot was built with, for this board's slot: imgtool sign",
+            )
+
+    def _upload_from(self, image: SignedImage, slot: Slot, offset: int) -> None:
+        Upload(self.client, image.data, slot.upload).run(offset)
+        self._look()
+
+    def _resumed(self, image: SignedImage, slot: Slot) -> bool:
+        """Whether an upload that was cut off could be brought to its end.
+
+        MCUboot begins anew at offset 0 and does not know whose upload it has begun; in the end the hash tells.
+        """
+        offset = ask_offset(self.client)
+        if not 0 < offset < len(image.data):
+            return False
+        try:
+            self._upload_from(image, slot, offset)
+        except ImageRefused:  # it was longer than this image
+            return False
+        return self._find(image) is not None
+
+    def _mark(self, image: SignedImage, confirm: bool) -> None:
+        """Have MCUboot start the image: once, or from now on."""
+        entry = self._find(image) or {}
+        if self.running:
+            wanted = "confirmed" if entry.get("active") else "permanent" if confirm else "pending"
+            if not entry.get(wanted) and (confirm or not entry.get("active")):
+                self.client.write(smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=confirm)
+        elif confirm and not entry.get("confirmed"):
+            self._ask(self.client.write, smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=True)
+
+    def _restart(self, image: SignedImage) -> None:
+        """Reset, except where the image runs already."""
+        if self.running and (self._find(image) or {}).get("active"):
+            return
+        try:
+            self.client.reset()
+        except NoAnswer as error:
+            raise error.about("the image is in its place", next_action="press the board's reset") from None
+
+    def _enter_recovery(self) -> None:
+        """Have the running program restart into MCUboot."""
+        self.client.write(smp.OS, smp.OS_RESET, boot_mode=1)
+        deadline = self.client.link.now() + RESTART
+        while self.client.link.now() < deadline:
+            self.client.receive(PAUSE)
+            try:
+                self._look()
+            except NoAnswer:
+                continue
+            if not self.running:
+                return
+        raise ImageRefused(
+            "the program on the board takes no images, and does not restart into MCUboot",
+            next_action=self._loader.enter,
+        )
+
+
+def _maps(value: Any) -> list[dict]:
+    """The maps in what should be a list of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _chips() -> set[str]:
+    return {board.chip.name for board in devices.boards()}

@@ -1,0 +1,73 @@
+"""An image as MCUboot takes it: which bytes say its version, its hash, and how long it is.
+
+This file decides whether a file is such an image and whether it is whole. It refuses to know what the image holds, who
+signed it, and how it gets to a board. An `.mcu` image is one too (`format.py`, whose tables it shares).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from construct import ConstructError
+
+from mcutool.errors import UsageError
+from mcutool.image.format import CONTAINER, CONTAINER_MAGIC, TLV, TLV_INFO, TLV_MAGIC, struct_of
+
+HASHES = {0x10: hashlib.sha256, 0x11: hashlib.sha384, 0x12: hashlib.sha512}
+"""The TLVs that hold the hash of all that stands before them."""
+ENCRYPTED = 0x4 | 0x8
+"""Flags of an image whose hash is that of the text before it was encrypted."""
+
+_container, _tlv_info, _tlv = struct_of(CONTAINER), struct_of(TLV_INFO), struct_of(TLV)
+
+
+@dataclass(frozen=True)
+class SignedImage:
+    """`hash` is what a server lists the image by; `version` is written as servers write it."""
+
+    data: bytes
+    version: str
+    hash: bytes
+
+
+def read(name: str, data: bytes) -> SignedImage:
+    """The image in a file's contents. Raises UsageError when there is none, or not a whole one."""
+    try:
+        return _read(data)
+    except (ConstructError, ValueError) as error:
+        raise UsageError(
+            f"{name} is no image for MCUboot: {str(error).splitlines()[0]}",
+            next_action="sign the program's .bin, also when without a key: imgtool sign --version 1.0.0 --header-size"
+            " 0x200 --pad-header --align 4 --slot-size SIZE IN OUT; Zephyr has done so in zephyr.signed.bin",
+        ) from None
+
+
+def _read(data: bytes) -> SignedImage:
+    head = _container.parse(data)
+    if head.magic != CONTAINER_MAGIC:
+        raise ValueError(f"it begins with {data[:4].hex()}, not {CONTAINER_MAGIC.to_bytes(4, 'little').hex()}")
+    end = head.header_size + head.image_size
+    hashed = data[: end + head.protected_tlv_size]
+    hashes = [(kind, value) for kind, value in _tlvs(data, len(hashed)) if kind in HASHES]
+    if not hashes:
+        raise ValueError("it has no hash")
+    kind, value = hashes[0]
+    if not head.flags & ENCRYPTED and HASHES[kind](hashed).digest() != value:
+        raise ValueError("it is damaged, its hash is wrong")
+    version = f"{head.major}.{head.minor}.{head.revision}" + (f".{head.build}" if head.build else "")
+    return SignedImage(data, version, value)
+
+
+def _tlvs(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """The unprotected TLVs: kind and contents."""
+    info = _tlv_info.parse(data[start:])
+    end = start + info.size
+    if info.magic != TLV_MAGIC or end > len(data):
+        raise ValueError("it is cut off")
+    start += _tlv_info.sizeof()
+    while start < end:
+        head = _tlv.parse(data[start:end])
+        start += _tlv.sizeof() + head.length
+        yield head.type, data[start - head.length : start]
