@@ -251,14 +251,13 @@ void console_release_frame(void) {
 }
 
 uint16_t console_crc(const uint8_t *bytes, size_t size) {
-    uint16_t crc = 0;
+    uint32_t crc = 0;
     for (size_t i = 0; i < size; i++) {
-        crc ^= (uint16_t)(bytes[i] << 8);
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
-        }
+        uint32_t first = (crc >> 8 ^ bytes[i]) & 0xFF; /* the eight steps of the polynomial 1021, at once */
+        first ^= first >> 4;
+        crc = crc << 8 ^ first ^ first << 5 ^ first << 12;
     }
-    return crc;
+    return (uint16_t)crc;
 }
 
 /* Byte `position` of length, message, CRC. */

@@ -50,26 +50,34 @@ static uint32_t schedule(uint32_t *ring, const uint8_t *block, unsigned t) {
     return ring[t % 16] = word;
 }
 
-/* v holds a to h. */
-static void do_round(uint32_t v[8], uint32_t constant_and_word) {
-    uint32_t sum1 = rotate_right(v[4], 6) ^ rotate_right(v[4], 11) ^ rotate_right(v[4], 25);
-    uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-    uint32_t first = v[7] + sum1 + choice + constant_and_word;
-    uint32_t sum0 = rotate_right(v[0], 2) ^ rotate_right(v[0], 13) ^ rotate_right(v[0], 22);
-    uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-    memmove(v + 1, v, 7 * sizeof *v);
-    v[4] += first;
-    v[0] = first + sum0 + majority;
+/* The new a and e take the places of h and d: instead of moving along, the variables change their names. */
+static inline __attribute__((always_inline)) void do_round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+                                                           uint32_t f, uint32_t g, uint32_t *h, uint32_t addend) {
+    uint32_t sum1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+    uint32_t choice = (e & f) ^ (~e & g);
+    uint32_t first = *h + sum1 + choice + addend;
+    uint32_t sum0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+    uint32_t majority = (a & b) ^ (a & c) ^ (b & c);
+    *d += first;
+    *h = first + sum0 + majority;
 }
 
 static void compress(struct sha256 *work, const uint8_t *block) {
-    memcpy(work->variables, work->state, sizeof work->state);
-    for (unsigned t = 0; t < 64; t++) {
-        do_round(work->variables, constants[t] + schedule(work->ring, block, t));
+    uint32_t *state = work->state, *ring = work->ring;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    for (unsigned t = 0; t < 64; t += 8) {
+        do_round(a, b, c, &d, e, f, g, &h, constants[t] + schedule(ring, block, t));
+        do_round(h, a, b, &c, d, e, f, &g, constants[t + 1] + schedule(ring, block, t + 1));
+        do_round(g, h, a, &b, c, d, e, &f, constants[t + 2] + schedule(ring, block, t + 2));
+        do_round(f, g, h, &a, b, c, d, &e, constants[t + 3] + schedule(ring, block, t + 3));
+        do_round(e, f, g, &h, a, b, c, &d, constants[t + 4] + schedule(ring, block, t + 4));
+        do_round(d, e, f, &g, h, a, b, &c, constants[t + 5] + schedule(ring, block, t + 5));
+        do_round(c, d, e, &f, g, h, a, &b, constants[t + 6] + schedule(ring, block, t + 6));
+        do_round(b, c, d, &e, f, g, h, &a, constants[t + 7] + schedule(ring, block, t + 7));
     }
-    for (int i = 0; i < 8; i++) {
-        work->state[i] += work->variables[i];
-    }
+    state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+    state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
 /* The rest, a one bit, zeros, and the size of all in bits (5.1.1). */

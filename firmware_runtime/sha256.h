@@ -8,10 +8,9 @@
 
 #define SHA256_SIZE 32
 
-/* What hashing works on: 192 bytes, for which the caller has a better place than the C stack. */
+/* What hashing works on: 160 bytes, for which the caller has a better place than the C stack. */
 struct sha256 {
     uint32_t state[8];
-    uint32_t variables[8];
     uint32_t ring[16];
     uint8_t block[64];
 };
