@@ -20,6 +20,7 @@ from mcutool.flash.link import Link, SerialLink, list_ports
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
+from mcutool.image.containers import read_segments
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
@@ -133,8 +134,11 @@ def choose_loader(board: Board, protocol: str | None = None, through: str | None
 
 
 def _order(loader: Loader, board: Board, name: str, data: bytes, address: int | None = None) -> Order:
-    flash = board.chip.flash
-    segments = check_file(board, loader, name, data, address)
+    flash, row = board.chip.flash, registry.row(loader.protocol)
+    if (row.medium, row.grain) == ("port", "files"):  # its driver knows such files
+        segments = read_segments(name, data, flash.base + loader.offset if address is None else address)
+    else:
+        segments = check_file(board, loader, name, data, address)
     region = Span(loader.offset, flash.size - loader.offset)
     return Order(board, loader, name, data, tuple(segments), plan(flash, region, segments))
 

@@ -37,8 +37,9 @@ def read(name: str, data: bytes) -> SignedImage:
     try:
         return _read(data)
     except (ConstructError, ValueError) as error:
+        reason = "it ends too early" if isinstance(error, ConstructError) else error
         raise UsageError(
-            f"{name} is no image for MCUboot: {str(error).splitlines()[0]}",
+            f"{name} is no image for MCUboot: {reason}",
             next_action="sign the program's .bin, also when without a key: imgtool sign --version 1.0.0 --header-size"
             " 0x200 --pad-header --align 4 --slot-size SIZE IN OUT; Zephyr has done so in zephyr.signed.bin",
         ) from None
@@ -65,7 +66,7 @@ def _tlvs(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     info = _tlv_info.parse(data[start:])
     end = start + info.size
     if info.magic != TLV_MAGIC or end > len(data):
-        raise ValueError("it is cut off")
+        raise ValueError("it ends too early")
     start += _tlv_info.sizeof()
     while start < end:
         head = _tlv.parse(data[start:end])

@@ -178,7 +178,7 @@ class SmpServer:
                 return {"images": [{"slot": 0, "hash": self._sha}]}
             case smp.IMAGE, smp.IMAGE_UPLOAD:
                 return self._upload(request.payload)
-        return {"err": {"group": request.group, "rc": 8}}
+        return {"rc": 8}
 
     def _upload(self, chunk: dict) -> dict:
         if self.refusal:

@@ -14,7 +14,7 @@ from functools import partial
 from mcutool import devices
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.flash.engine import SmpClient
+from mcutool.flash.smp_client import SmpClient
 
 SIZE = 128 * 1024
 LATENCY = 0.001  # seconds, each way

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import smp_servers
@@ -14,10 +18,11 @@ from mcutool.devices import Loader
 from mcutool.errors import Disconnected, DoesNotFit, ImageRefused, UsageError, VerificationFailed, WrongChip
 from mcutool.flash import drivers
 from mcutool.flash.drivers.mcuboot import McuBoot
+from mcutool.flash.link import Link
 from mcutool.image import mcuboot
 from mcutool.image.format import contain
 from mcutool.image.mcuboot import SignedImage
-from mcutool.progress import Progress
+from mcutool.progress import OnProgress, Progress, ignore
 
 LOADER = Loader("mcuboot", enter="hold button 1 and press reset")
 BOARD = devices.board("nrf52840dk")
@@ -39,15 +44,18 @@ def start() -> Iterator[Start]:
         server.stop()
 
 
-def connected(server: InQemu | Native, board: devices.Board = BOARD, **options) -> McuBoot:
-    driver = McuBoot(server.started(server.connect()), board, LOADER, **options)
-    driver.connect()
-    return driver
+def connected(server: InQemu | Native, board: devices.Board = BOARD, on_progress: OnProgress = ignore) -> McuBoot:
+    return over(server.started(server.connect()), board, on_progress)
 
 
-def reconnected(server: InQemu | Native, board: devices.Board = BOARD, **options) -> McuBoot:
+def reconnected(server: InQemu | Native, board: devices.Board = BOARD, on_progress: OnProgress = ignore) -> McuBoot:
     """Connected once more, without a restart of the server."""
-    driver = McuBoot(server.connect(), board, LOADER, **options)
+    return over(server.connect(), board, on_progress)
+
+
+def over(link: Link, board: devices.Board, on_progress: OnProgress) -> McuBoot:
+    driver = McuBoot(link, board, LOADER)
+    driver.client.on_progress = on_progress
     driver.connect()
     return driver
 
@@ -64,9 +72,9 @@ def listed(driver: McuBoot, wanted: SignedImage) -> dict:
     return next(entry for entry in driver.client.images() if entry["hash"] == wanted.hash)
 
 
-def in_recovery(server: InQemu | Native, **options) -> McuBoot:
+def in_recovery(server: InQemu | Native, on_progress: OnProgress = ignore) -> McuBoot:
     """MCUboot itself, with the program in its slot."""
-    driver = connected(server, **options)
+    driver = connected(server, on_progress=on_progress)
     driver._enter_recovery()
     return driver
 
@@ -88,16 +96,16 @@ def test_a_running_program_hands_over_to_recovery_which_takes_an_image(start: St
     driver.client.reset = lambda: None  # type: ignore[method-assign] # at a reset QEMU puts its first image back
     new = image(RECOVERY, 1)
     assert driver.running
-    done = driver.install(new, recovery=True)
-    assert (done.bytes, done.recovery) == (len(new.data), True)
+    assert driver.update(new, recovery=True)
+    assert not driver.running
     assert listed(driver, new)["version"] == "1.0.0"
-    assert driver.install(new).bytes == 0
+    assert not driver.update(new)
 
 
 def test_recovery_starts_what_it_has(start: Start) -> None:
     server = start(smp_servers.program_with_recovery)
     driver = in_recovery(server)
-    assert driver.install(image(RECOVERY)).bytes == 0
+    assert not driver.update(image(RECOVERY))
     driver.client.link.close()
     assert reconnected(server).running
 
@@ -106,12 +114,12 @@ def test_recovery_goes_on_with_an_upload_that_was_cut_off(start: Start) -> None:
     server, new = start(smp_servers.program_with_recovery), image(RECOVERY, 1)
     first = in_recovery(server, on_progress=CutOff(40_000))
     with pytest.raises(Disconnected):
-        first.install(new)
+        first.update(new)
     first.client.link.close()
     watch = CutOff(10**9)
     second = reconnected(server, on_progress=watch)
     assert not second.running
-    second.install(new)
+    second.update(new)
     assert watch.began >= 40_000
 
 
@@ -119,11 +127,11 @@ def test_recovery_does_not_go_on_with_the_upload_of_another_image(start: Start) 
     server, new = start(smp_servers.program_with_recovery), image(RECOVERY, 1)
     first = in_recovery(server, on_progress=CutOff(100_000))
     with pytest.raises(Disconnected):
-        first.install(image(RECOVERY, 2))
+        first.update(image(RECOVERY, 2))
     first.client.link.close()
     second = reconnected(server)
     second.client.reset = lambda: None  # type: ignore[method-assign]
-    second.install(new)
+    second.update(new)
     assert listed(second, new)
 
 
@@ -131,16 +139,16 @@ def test_an_image_that_is_not_listed_does_not_count_as_installed(start: Start) -
     """This MCUboot copies programs to RAM and lists none before it has done so once."""
     driver = connected(start(smp_servers.recovery))
     with pytest.raises(VerificationFailed, match="does not list it"):
-        driver.install(image(RECOVERY))
+        driver.update(image(RECOVERY))
 
 
 def test_recovery_refuses_what_it_has_no_slot_for(start: Start) -> None:
     driver = connected(start(smp_servers.recovery))
     with pytest.raises(ImageRefused, match="invalid value"):
-        driver.install(image(RECOVERY), number=7)
+        driver.update(image(RECOVERY), number=7)
     large = mcuboot.read("large", contain(bytes(600_000)))
     with pytest.raises(ImageRefused, match="invalid value"):
-        driver.install(large)
+        driver.update(large)
     assert driver.client.images() == []
 
 
@@ -148,14 +156,13 @@ def test_recovery_refuses_what_it_has_no_slot_for(start: Start) -> None:
 def test_a_running_program_takes_an_image_that_starts_after_the_reset(start: Start, test: bool) -> None:
     server, new = start(smp_servers.program_that_swaps), image(CORTEX_M0, 1)
     driver = connected(server, MICROBIT)
-    done = driver.install(new, test=test)
-    assert (done.bytes, done.recovery) == (len(new.data), False)
+    assert driver.update(new, test=test)
     server.started(driver.client.link)
     driver.client.link.close()
     again = reconnected(server, MICROBIT)
     found = listed(again, new)
     assert (found["slot"], found["active"], found["confirmed"]) == (0, True, not test)
-    assert again.install(new).bytes == 0
+    assert not again.update(new)
     assert listed(again, new)["confirmed"]
 
 
@@ -163,26 +170,26 @@ def test_a_program_goes_on_with_an_upload_that_was_cut_off(start: Start) -> None
     server, new = start(smp_servers.program_that_swaps), image(CORTEX_M0, 1)
     first = connected(server, MICROBIT, on_progress=CutOff(20_000))
     with pytest.raises(Disconnected):
-        first.install(new)
+        first.update(new)
     first.client.link.close()
     progress: list[Progress] = []
     second = reconnected(server, MICROBIT, on_progress=progress.append)
-    second.install(new)
+    second.update(new)
     assert next(step.done for step in progress if step.done) >= 20_000
 
 
 def test_what_is_there_already_is_written_again_when_asked_to(start: Start) -> None:
     driver = connected(start(smp_servers.program_that_swaps), MICROBIT)
-    assert driver.install(image(CORTEX_M0)).bytes == 0
-    assert driver.install(image(CORTEX_M0), full=True).bytes == len(smp_servers.signed(CORTEX_M0))
+    assert not driver.update(image(CORTEX_M0))
+    assert driver.update(image(CORTEX_M0), full=True)
 
 
 def test_a_program_refuses_what_it_has_no_slot_for(start: Start) -> None:
     driver = connected(start(smp_servers.program_that_swaps), MICROBIT)
     with pytest.raises(UsageError, match="takes no image 3, only 0"):
-        driver.install(image(CORTEX_M0, 1), number=3)
+        driver.update(image(CORTEX_M0, 1), number=3)
     with pytest.raises(DoesNotFit, match="the image has 120072 bytes, the slot 106496"):
-        driver.install(mcuboot.read("large", contain(bytes(120_000))))
+        driver.update(mcuboot.read("large", contain(bytes(120_000))))
 
 
 def test_the_chip_that_a_program_was_built_for_is_compared(start: Start) -> None:
@@ -197,7 +204,7 @@ def test_a_program_that_takes_no_images_is_asked_to_restart(start: Start, server
     assert driver.running
     assert driver.client.echo("hello") == "hello"
     with pytest.raises(Disconnected):
-        driver.install(image(RECOVERY))
+        driver.update(image(RECOVERY))
 
 
 def test_a_program_that_does_not_restart_into_mcuboot_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,5 +212,31 @@ def test_a_program_that_does_not_restart_into_mcuboot_is_told(start: Start, monk
     driver = connected(start(lambda: Native(NATIVE)))
     monkeypatch.setattr(driver.client, "write", lambda *_, **__: {})
     with pytest.raises(ImageRefused, match="takes no images, and does not restart into MCUboot") as refusal:
-        driver.install(image(RECOVERY))
+        driver.update(image(RECOVERY))
     assert refusal.value.next_action == LOADER.enter
+
+
+def test_where_the_version_decides_a_lower_one_is_refused(start: Start) -> None:
+    driver = connected(start(smp_servers.program_with_recovery))
+    same = mcuboot.read("same", contain(bytes(10_000)))
+    with pytest.raises(ImageRefused, match="the highest version, and 0.0.0 is not above 0.0.0"):
+        driver.update(same)
+
+
+def flash(file: Path, server: InQemu | Native) -> dict:
+    """What `mcutool flash` says in JSON."""
+    command = [sys.executable, "-m", "mcutool", "flash", str(file), "--board", BOARD.name, "--protocol", "mcuboot"]
+    done = subprocess.run([*command, "--port", server.url, "--json"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_command_line_installs_once(start: Start, tmp_path: Path) -> None:
+    server, new, file = start(smp_servers.program_with_recovery), image(RECOVERY, 1), tmp_path / "new.signed.bin"
+    file.write_bytes(new.data)
+    server.connect().close()
+    assert flash(file, server)["rom"]["bytes"] == len(new.data)
+    driver = reconnected(server)
+    assert listed(driver, new)["active"]  # MCUboot copies the one with the highest version to RAM
+    driver.client.link.close()
+    assert flash(file, server)["rom"]["bytes"] == 0

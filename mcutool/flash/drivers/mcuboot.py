@@ -17,10 +17,14 @@ from typing import Any
 from mcutool import devices
 from mcutool.devices import Board, Loader
 from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, UsageError, VerificationFailed, WrongChip
-from mcutool.flash.engine import NotSupported, SmpClient
+from mcutool.flash.engine import Outcome, despite_lost_lines
 from mcutool.flash.link import Link
+from mcutool.flash.plan import Order
 from mcutool.flash.protocols import smp
+from mcutool.flash.smp_client import NotSupported, SmpClient
 from mcutool.flash.smp_upload import Upload, ask_offset
+from mcutool.image import mcuboot
+from mcutool.image.containers import to_binary
 from mcutool.image.mcuboot import SignedImage
 from mcutool.progress import OnProgress, ignore
 
@@ -37,23 +41,32 @@ class Slot:
     size: int = 0
 
 
-@dataclass(frozen=True)
-class Installed:
-    """What was done: `bytes` were sent, none when the image was there already."""
-
-    bytes: int
-    retries: int
-    recovery: bool
-
-
 class McuBoot:
-    """An SMP server that updates what MCUboot starts. `image_number` counts the images that make up one firmware."""
+    """An SMP server that updates what MCUboot starts: see mcutool.flash.engine.FileTaker."""
 
-    def __init__(self, link: Link, board: Board, loader: Loader, *, on_progress: OnProgress = ignore) -> None:
-        self.client = SmpClient(link, on_progress=on_progress)
+    def __init__(self, link: Link, board: Board, loader: Loader) -> None:
+        self.client = SmpClient(link)
         self.running = False  # a program answers, not MCUboot itself
         self._board, self._loader = board, loader
         self._images: list[dict] | None = None
+
+    def install(self, order: Order, full: bool = False, on_progress: OnProgress = ignore) -> Outcome:
+        """Bring the order's image there and start it.
+
+        Raises UsageError when it is none, and what `connect` and `update` do.
+        """
+        image = mcuboot.read(order.name, to_binary(order.segments))
+        self.client.on_progress = on_progress
+
+        def update() -> bool:
+            self.connect()
+            return self.update(image, full=full)
+
+        written, reconnects = despite_lost_lines(update, self.client.link)
+        sectors, retries = len(order.plan.sectors), self.client.retries
+        if not written:
+            return Outcome(unchanged=sectors, retries=retries, reconnects=reconnects)
+        return Outcome(sectors, len(image.data), retries=retries, reconnects=reconnects)
 
     # --- before anything is changed -------------------------------------------------------------------------
 
@@ -126,15 +139,17 @@ class McuBoot:
                 return Slot(slot["upload_image_id"], min((n for n in sizes if isinstance(n, int)), default=0))
         return Slot(number)
 
-    # --- installing -----------------------------------------------------------------------------------------
+    # --- the update -----------------------------------------------------------------------------------------
 
-    def install(
+    def update(
         self, image: SignedImage, *, number: int = 0, full: bool = False, test: bool = False, recovery: bool = False
-    ) -> Installed:
-        """Make `image` the one that starts; with `test` only until the next reset, unless it confirms itself.
+    ) -> bool:
+        """Make `image` the one that starts; false when it did not have to be sent.
 
-        `number` is the image's in a firmware of several, `full` uploads what is there already, `recovery` has a
-        running program restart into MCUboot first, which is done anyway when the program takes no images.
+        `test`: it starts once, and again only when it confirms itself. `number` is the image's in a firmware of
+        several, `full` sends what is there already. `recovery` has a running program restart into MCUboot first, which
+        is done anyway when the program takes no images. Raises DoesNotFit, UsageError, ImageRefused, WriteFailed,
+        VerificationFailed, NoAnswer, Disconnected.
         """
         if self.running and (recovery or self._images is None):
             self._enter_recovery()
@@ -143,7 +158,7 @@ class McuBoot:
             self._upload(image, self._slot(number))
         self._mark(image, confirm=not test)
         self._restart(image)
-        return Installed(0 if present else len(image.data), self.client.retries, not self.running)
+        return not present
 
     def _find(self, image: SignedImage) -> dict | None:
         """The image where it has to lie: in any slot for a running program, in the one that starts for recovery.
@@ -189,14 +204,26 @@ class McuBoot:
         return self._find(image) is not None
 
     def _mark(self, image: SignedImage, confirm: bool) -> None:
-        """Have MCUboot start the image: once, or from now on."""
+        """Have MCUboot start the image: once, or from now on. Recovery's has no choice, but may be unconfirmed."""
         entry = self._find(image) or {}
-        if self.running:
-            wanted = "confirmed" if entry.get("active") else "permanent" if confirm else "pending"
-            if not entry.get(wanted) and (confirm or not entry.get("active")):
-                self.client.write(smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=confirm)
-        elif confirm and not entry.get("confirmed"):
-            self._ask(self.client.write, smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=True)
+        if entry.get("active") or not self.running:
+            if confirm and not entry.get("confirmed"):
+                self._ask(self.client.write, smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=True)
+        elif not entry.get("permanent" if confirm else "pending"):
+            marked = self._ask(self.client.write, smp.IMAGE, smp.IMAGE_STATE, hash=image.hash, confirm=confirm)
+            if marked is None:
+                self._compare_versions(image)
+
+    def _compare_versions(self, image: SignedImage) -> None:
+        """Where no image can be marked MCUboot starts the one with the highest version."""
+        for entry in self._images or ():
+            version = str(entry.get("version"))
+            if entry.get("active") and _parts(version) >= _parts(image.version):
+                raise ImageRefused(
+                    f"MCUboot on this board starts the image with the highest version, and {image.version} is not"
+                    f" above {version}",
+                    next_action="sign the image with a higher one: imgtool sign --version",
+                )
 
     def _restart(self, image: SignedImage) -> None:
         """Reset, except where the image runs already."""
@@ -223,6 +250,11 @@ class McuBoot:
             "the program on the board takes no images, and does not restart into MCUboot",
             next_action=self._loader.enter,
         )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    """Major, minor, revision and build: 1.10.0 is above 1.9.0."""
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _maps(value: Any) -> list[dict]:
