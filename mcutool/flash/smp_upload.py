@@ -58,13 +58,14 @@ class Upload:
     """One upload of `image` to the slot that the server calls `number`.
 
     A message that is lost is followed by one of half its size. Longer ones are tried again after some replies: twice as
-    many each time that this goes wrong, since some servers take no message of the size that they have told.
+    many each time that this goes wrong, since some servers take no message of the size that they have told; one is
+    enough again when such a message has arrived after all.
     """
 
     def __init__(self, client: SmpClient, image: bytes, number: int = 0) -> None:
         self._client, self._image, self._number = client, image, number
         self._largest = self._size = client.buffer_size()
-        self._calm, self._calm_needed = 0, 1
+        self._calm, self._calm_needed, self._suspect = 0, 1, self._largest
         self._losses = self._restarts = 0
         self._pace = Pace()
         self._reply: dict = {}
@@ -128,13 +129,15 @@ class Upload:
 
     def _arrived(self) -> None:
         self._calm += 1
+        if self._size >= self._suspect:
+            self._calm_needed = 1
         if self._calm >= self._calm_needed and self._size < self._largest:
             self._size, self._calm = min(self._size * 2, self._largest), 0
 
     def _lost(self) -> None:
-        if self._calm == 0 and self._size > SMALLEST_MESSAGE:  # it was tried once more
-            self._calm_needed = min(self._calm_needed * 2, MOST_CALM)
-        self._size, self._calm = max(self._size // 2, SMALLEST_MESSAGE), 0
+        if self._calm == 0 and self._size > SMALLEST_MESSAGE:  # the first of its size
+            self._calm_needed, self._suspect = min(self._calm_needed * 2, MOST_CALM), self._size
+        self._size, self._calm = max(self._size // 2, min(SMALLEST_MESSAGE, self._largest)), 0
 
     def _judge(self, offset: int, wanted: int) -> None:
         """Raises WriteFailed when this goes on without end."""
