@@ -1,4 +1,4 @@
-"""A client that is not ours: PyPI's smpmgr installs a module on the emulated board and reads it back."""
+"""A client that is not ours: PyPI's smpmgr installs a module on the emulated board, reads it back, resets, erases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def smpmgr() -> str:
     return str(program)
 
 
-def test_smpmgr_installs_a_module(smpmgr: str, tmp_path: Path) -> None:
+def test_smpmgr_installs_a_module_and_removes_it(smpmgr: str, tmp_path: Path) -> None:
     image = build_image(ROOT / "examples" / "sha256.wasm", BOARD).image
     (tmp_path / "sha256.mcu").write_bytes(image)
     running = Running("pty", tmp_path, BOARD.firmware)
@@ -50,5 +50,9 @@ def test_smpmgr_installs_a_module(smpmgr: str, tmp_path: Path) -> None:
         board.reset()
         board.expect(b'SHA-256 of "abc": ba7816bf')
         board.close()
+        command("image", "state-write", hash_of_image)
+        command("image", "erase", "0")
+        command("os", "reset")
+        assert "No images" in command("image", "state-read")
     finally:
         running.stop()
