@@ -23,16 +23,26 @@ REPLY = 1.5  # seconds for a request that does no flash work
 ERASING = 5.0  # the whole slot
 ERASE_ATTEMPTS = 8
 REMINDER = 2.0  # seconds without a reply after which a call is asked for again
+ADVICE = "install the runtime first (mcutool flash --runtime), press the board's reset, or check --baud"
 KEPT_REPLIES = 16  # of those that nobody waits for, such as the second reply to a request that was sent twice
 
 
 class SmpClient:
-    """Requests to a runtime that answers SMP on its console; `on_text` gets what its program prints meanwhile."""
+    """Requests to a server that answers SMP on its console; `on_text` gets what its program prints meanwhile.
+
+    `advice` is what to do when nothing answers.
+    """
 
     def __init__(
-        self, link: Link, *, on_text: Callable[[bytes], None] = lambda text: None, on_progress: OnProgress = ignore
+        self,
+        link: Link,
+        *,
+        on_text: Callable[[bytes], None] = lambda text: None,
+        on_progress: OnProgress = ignore,
+        advice: str = ADVICE,
     ) -> None:
         self.link = link
+        self._advice = advice
         self.retries = 0
         self.on_progress = on_progress
         self._on_text = on_text
@@ -86,10 +96,7 @@ class SmpClient:
 
     def no_answer(self) -> NoAnswer:
         """What is said when a board is silent."""
-        return NoAnswer(
-            f"the board on {self.link.name} does not answer SMP requests",
-            next_action="install the runtime first (mcutool flash --runtime), press the board's reset, or check --baud",
-        )
+        return NoAnswer(f"the board on {self.link.name} does not answer SMP requests", next_action=self._advice)
 
     def wait(self, requests: Sequence[smp.Message], timeout: float) -> bool:
         """Wait until one of them is answered; false when none was in `timeout` seconds."""

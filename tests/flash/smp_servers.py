@@ -124,4 +124,4 @@ def program_that_swaps() -> InQemu:
 
 
 if __name__ == "__main__":
-    print(folder())
+    folder()

@@ -45,7 +45,7 @@ class McuBoot:
     """An SMP server that updates what MCUboot starts: see mcutool.flash.engine.FileTaker."""
 
     def __init__(self, link: Link, board: Board, loader: Loader) -> None:
-        self.client = SmpClient(link)
+        self.client = SmpClient(link, advice=f"{loader.enter}; or check --baud")
         self.running = False  # a program answers, not MCUboot itself
         self._board, self._loader = board, loader
         self._images: list[dict] | None = None
@@ -72,14 +72,18 @@ class McuBoot:
 
     def connect(self) -> None:
         """Find out who answers. Raises NoAnswer, WrongChip."""
-        try:
-            self.client.buffer_size()
-        except NoAnswer as error:
-            raise error.about("MCUboot", next_action=self._loader.enter) from None
+        self.client.buffer_size()
         self._refuse_our_runtime()
         self._check_platform()
         self._check_bootloader()
         self._look()
+
+    def _facts(self, group: int, command: int, **payload: object) -> dict:
+        """What a server says of itself; nothing when it does not, for whatever reason."""
+        try:
+            return self.client.read(group, command, **payload)
+        except ImageRefused:
+            return {}
 
     def _ask(self, command: Callable[..., dict], *arguments: int, **payload: object) -> dict | None:
         """The answer, or None from a server without the command."""
@@ -89,8 +93,12 @@ class McuBoot:
             return None
 
     def _refuse_our_runtime(self) -> None:
-        info = self._ask(self.client.read, smp.RUNTIME, smp.RUNTIME_INFO)
-        if info is not None:
+        """Others may use the group's number for something else, whose answers make no sense here."""
+        try:
+            info = self._facts(smp.RUNTIME, smp.RUNTIME_INFO)
+        except NoAnswer:
+            info = {}
+        if info:
             raise WrongChip(
                 f"the runtime of mcutool answers on {self.client.link.name}, on board {info['board']}, and no MCUboot",
                 next_action="install a module, or choose the right port",
@@ -98,8 +106,7 @@ class McuBoot:
 
     def _check_platform(self) -> None:
         """Zephyr names its board and its chip, as "nrf52840dk/nrf52840"."""
-        answer = self._ask(self.client.read, smp.OS, smp.OS_INFO, format="i")
-        platform = str((answer or {}).get("output", ""))
+        platform = str(self._facts(smp.OS, smp.OS_INFO, format="i").get("output", ""))
         found = {part for part in platform.split("/") if part in _chips()}
         if found and self._board.chip.name not in found:
             raise WrongChip(
@@ -108,8 +115,7 @@ class McuBoot:
             )
 
     def _check_bootloader(self) -> None:
-        answer = self._ask(self.client.read, smp.OS, smp.OS_BOOTLOADER)
-        name = (answer or {}).get("bootloader", "MCUboot")
+        name = self._facts(smp.OS, smp.OS_BOOTLOADER).get("bootloader", "MCUboot")
         if name != "MCUboot":
             raise WrongChip(
                 f"the bootloader of the board on {self.client.link.name} is {name}, not MCUboot",
@@ -128,7 +134,7 @@ class McuBoot:
 
     def _slot(self, number: int) -> Slot:
         """The slot that an upload of the image of that number goes to."""
-        answer = self._ask(self.client.read, smp.IMAGE, smp.IMAGE_SLOTS) or {}
+        answer = self._facts(smp.IMAGE, smp.IMAGE_SLOTS)
         images = {image.get("image", 0): image for image in _maps(answer.get("images"))}
         if images and number not in images:
             known = ", ".join(map(str, images))
