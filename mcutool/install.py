@@ -21,6 +21,7 @@ from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
 from mcutool.image.containers import read_segments
+from mcutool.image.format import CONTAINER_MAGIC
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
@@ -94,8 +95,8 @@ def prepare(
 ) -> Job:
     """What `mcutool flash FILE --runtime` means for a board, with nothing sent yet.
 
-    `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive". Raises UsageError when there is nothing
-    to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
+    `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive". Raises UsageError when there
+    is nothing to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
     """
     raw = file is not None and file.endswith(RAW_SUFFIXES)
     if not runtime and file is None:
@@ -106,7 +107,9 @@ def prepare(
         raise UsageError("--runtime and a raw file cannot both be installed", next_action="install one of them")
     order = None
     if raw:
-        order = _order(choose_loader(board, protocol, through), board, str(file), program.read(str(file)), address)
+        data = program.read(str(file))
+        loader = choose_loader(board, protocol or _protocol_for(board, data), through)
+        order = _order(loader, board, str(file), data, address)
     elif runtime:
         order = _order(choose_loader(board, protocol, through), board, board.firmware.name, board.firmware.read_bytes())
     if raw or file is None:
@@ -117,6 +120,12 @@ def prepare(
     if order is not None and medium(order.loader) == "drive":  # takes all of it at once
         return Job(board, _joint_order(order, built.image))
     return Job(board, order, built.image)
+
+
+def _protocol_for(board: Board, data: bytes) -> str | None:
+    """What a file can only be for: an image of MCUboot's goes to MCUboot, where the board has it."""
+    wanted = "mcuboot" if data[:4] == CONTAINER_MAGIC.to_bytes(4, "little") else None
+    return wanted if wanted in [loader.protocol for loader in board.loaders] else None
 
 
 def choose_loader(board: Board, protocol: str | None = None, through: str | None = None) -> Loader:
