@@ -216,6 +216,8 @@ class Engine:
         self._program_counter = Registers(self.handle, (arm.UC_ARM_REG_PC,))
         self._epsr = Registers(self.handle, (arm.UC_ARM_REG_EPSR,))
         self._memory: list[tuple[int, mmap.mmap]] = []
+        self._hidden: tuple[int, int] | None = None  # memory that the program may not read now: address, bytes
+        self._changed: list[tuple[int, int]] = []  # in it: address, bytes
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID & ~unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_invalid)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_protected)
@@ -240,13 +242,33 @@ class Engine:
         self.uc.mem_map_ptr(base, size, permissions, ctypes.addressof(ctypes.c_char.from_buffer(memory)))
 
     def _allow_execution_from_data(self) -> None:
-        """From now on a store may change code."""
+        """From now on a store into the RAM around the program counter may change code."""
         if self._change_stores:
             self._change_stores(False)
-            self._change_stores = None
         for base, size in self._data:
-            self.uc.mem_protect(base, size, unicorn.UC_PROT_ALL)
-        self._data = []
+            if base <= self.pc < base + size:
+                self.uc.mem_protect(base, size, unicorn.UC_PROT_ALL)
+        self._data = [(base, size) for base, size in self._data if not base <= self.pc < base + size]
+        self._change_stores = stores.opener(self.uc, self._data)
+
+    def allow(self, base: int, size: int, allowed: bool) -> None:
+        """Let the program read and execute memory from `map_code`, or not; only while nothing runs."""
+        self.uc.mem_protect(base, _whole_pages(size), _READ | unicorn.UC_PROT_EXEC if allowed else unicorn.UC_PROT_NONE)
+        self._hidden = None if allowed else (base, size)
+        if allowed:
+            changed, self._changed = self._changed, []
+            for address, length in changed:
+                self._forget(address, length)
+
+    def _forget(self, address: int, length: int) -> None:
+        """Throw away what Unicorn has translated of memory that has changed.
+
+        That looks the page up for fetching, after which reading it is allowed, so it has to wait while it is not.
+        """
+        if self._hidden and self._hidden[0] <= address < sum(self._hidden):
+            self._changed.append((address, length))
+        else:
+            self.uc.ctl_remove_cache(address, address + length)  # type: ignore[attr-defined]  # made at run time
 
     def map_peripherals(
         self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
@@ -274,6 +296,8 @@ class Engine:
             self.uc.mem_write(address, bytes(data))
         except unicorn.UcError:
             raise IndexError(f"no memory at {address:#010x}") from None
+        if data and not any(base <= address < base + size for base, size in self._data):
+            self._forget(address, len(data))
 
     def word(self, address: int) -> int:
         return int.from_bytes(self.read(address, 4), "little")

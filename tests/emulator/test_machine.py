@@ -94,6 +94,25 @@ def test_runs_repeat_to_the_digit(boot):
     assert once() == once()
 
 
+def test_code_that_was_changed_is_executed_as_it_is_then(boot):
+    """Whether it lies in flash or in RAM, and however often it has been executed."""
+    source = """
+    static uint32_t copied[2];
+    __attribute__((naked, aligned(4))) uint32_t answer(void) { __asm__("movs r0, #1; bx lr; nop; nop"); }
+    int main(void)
+    {
+        copied[0] = REG((uint32_t)answer & ~3), copied[1] = REG(((uint32_t)answer & ~3) + 4);
+        return (int)(answer() * 16 + ((uint32_t (*)(void))((uint32_t)copied | 1))());
+    }
+    """
+    machine = boot("stm32f405", source)
+    assert machine.run() is Reason.EXIT and machine.exit_status == 0x11
+    place = machine.firmware.symbols["answer"].address - machine.chip.flash.base
+    machine.flash.load(place, machine.flash[place : place + 8].replace(b"\x01", b"\x02"))
+    machine.reset()
+    assert machine.run() is Reason.EXIT and machine.exit_status == 0x22
+
+
 def test_a_mistake_in_a_callback_is_not_swallowed(boot):
     def refuse(data):
         raise ValueError("this probe is broken")
