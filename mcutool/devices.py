@@ -43,6 +43,7 @@ class Core:
     unicorn_model: str
     fpu: bool
     dispatch: str  # the interpreter's driver: threaded (handlers in assembly) or goto
+    vector_table: bool = True  # whether it can be moved: a core has VTOR
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ class Flash:
     erased: int = 0xFF
     registers: int = 0  # address of the controller, 0 when it has none
     program_us: int = 0  # how long programming one write unit takes, typically
+    write_part: int = 0  # bytes; of a write unit that may be programmed in parts, erased bytes around each; else 0
+
+    @property
+    def smallest_write(self) -> int:
+        """Bytes; what is written begins and ends on a multiple of them."""
+        return self.write_part or self.write_unit
 
     def sector_spans(self) -> Iterator[Sector]:
         """Every sector, from the start of flash."""
@@ -106,7 +113,7 @@ class Ram:
     name: str
     base: int
     size: int
-    use: str = ""  # "runtime" for its data and stack; the module arena is in the largest RAM
+    use: str = ""  # "runtime": its data and stack; "code": what runs while flash is busy; the largest has the arena
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mcutool import maps, program
-from mcutool.devices import Board
+from mcutool.devices import Board, Flash, Span
 from mcutool.errors import UsageError
+from mcutool.flash.drivers.drive import pages_of
+from mcutool.flash.plan import plan
 from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
 from mcutool.image.format import parse, starts
 
@@ -66,9 +68,14 @@ def contents(board: Board, image: bytes | None) -> Parts:
     parts = {"runtime": read_segments(board.firmware.name, board.firmware.read_bytes())}
     if image is not None:
         flash = board.chip.flash
-        last_unit = bytes((flash.erased,)) * (-len(image) % flash.write_unit)  # filled up, as the runtime does it
+        last_unit = bytes((flash.erased,)) * (-len(image) % flash.smallest_write)  # filled up, as the runtime does it
         parts["slot"] = [(board.chip.slot_address, image + last_unit)]
     return parts
+
+
+def pages(flash: Flash, segments: list[Segment]) -> list[Segment]:
+    """The segments as the pages of a UF2 file that a drive takes."""
+    return [page for sector in plan(flash, Span(0, flash.size), segments).sectors for page in pages_of(sector)]
 
 
 def encode(board: Board, parts: Parts, suffix: str) -> bytes:
@@ -80,5 +87,5 @@ def encode(board: Board, parts: Parts, suffix: str) -> bytes:
             elf = add_to_elf(elf, ELF_SECTION, segment)
         return elf
     if suffix == ".uf2":
-        return to_uf2(segments, board.chip.uf2_family, erased)
+        return to_uf2(pages(board.chip.flash, segments), board.chip.uf2_family, erased)
     return to_intel_hex(segments) if suffix == ".hex" else to_binary(segments, erased)

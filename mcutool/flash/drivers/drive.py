@@ -31,7 +31,7 @@ from mcutool.errors import (
 )
 from mcutool.flash import volumes
 from mcutool.flash.engine import Outcome
-from mcutool.flash.plan import Order, Segment
+from mcutool.flash.plan import Order, SectorWork, Segment
 from mcutool.image.containers import UF2_PAGE, UF2_SIZE, to_binary, to_intel_hex, uf2_blocks
 from mcutool.progress import OnProgress, Progress
 
@@ -238,7 +238,7 @@ def uf2_steps(order: Order) -> list[list[Segment]]:
     A bootloader that finds the beginning blank does not start the program: a copy that breaks off leaves a board that
     shows its drive again.
     """
-    sectors = [_pages(sector.address, sector.size, sector.data, sector.erased) for sector in order.plan.sectors]
+    sectors = [pages_of(sector) for sector in order.plan.sectors]
     first = sectors[0] if order.plan.sectors[0].size <= SMALL_SECTOR else sectors[0][:1]
     pages = [page for sector in sectors for page in sector]
     if first[0][0] != order.board.chip.flash.base + order.loader.offset:
@@ -247,15 +247,15 @@ def uf2_steps(order: Order) -> list[list[Segment]]:
     return [step for step in (blank, pages[len(first) :], first[::-1]) if step]
 
 
-def _pages(address: int, size: int, data: bytes, erased: int) -> list[Segment]:
+def pages_of(sector: SectorWork) -> list[Segment]:
     """A sector's pages: all of a small one.
 
     The RP2040's ROM erases a sector with the first of each sixteen blocks by number, whatever their addresses are
     (erratum RP2040-E14): so each sixteen have to be one sector.
     """
-    length = size if size <= SMALL_SECTOR else -(-len(data) // UF2_PAGE) * UF2_PAGE
-    whole = data.ljust(length, bytes((erased,)))
-    return [(address + at, whole[at : at + UF2_PAGE]) for at in range(0, length, UF2_PAGE)]
+    length = sector.size if sector.size <= SMALL_SECTOR else -(-len(sector.data) // UF2_PAGE) * UF2_PAGE
+    whole = sector.data.ljust(length, bytes((sector.erased,)))
+    return [(sector.address + at, whole[at : at + UF2_PAGE]) for at in range(0, length, UF2_PAGE)]
 
 
 # --- debug probes -----------------------------------------------------------------------------------------------------
