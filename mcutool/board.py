@@ -124,7 +124,7 @@ class Board:
             self.info()  # once it answers, it is back
             return
         # Not by a request: its answer would be counted as the program's own work.
-        while BANNER not in self.output[before:] and self.link.now() < deadline:
+        while not (BANNER in self.output[before:] and self._probe.has_begun()) and self.link.now() < deadline:
             self.client.receive(STARTED)
         self.wait(STARTED)
 

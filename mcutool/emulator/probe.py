@@ -61,6 +61,10 @@ class Probe:
         self.machine.reset()
         self.machine.run(instructions=1)  # what is sent before the reset happens is lost
 
+    def has_begun(self) -> bool:
+        """Whether the firmware has done what it does at its start, which for a large program takes a while."""
+        return self.machine.sleeping or self._profile.running
+
     def snapshot(self) -> Any:
         """Everything, the counts too."""
         return self.machine.snapshot(), self._profile.state(), self.link.state(), list(self.gpio.changes)
