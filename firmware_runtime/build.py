@@ -25,8 +25,9 @@ sys.path.insert(0, str(ROOT))
 from elftools.elf.elffile import ELFFile  # noqa: E402
 
 from mcutool import __version__, devices  # noqa: E402
-from mcutool.devices import Board  # noqa: E402
+from mcutool.devices import Board, Ram  # noqa: E402
 from mcutool.errors import Error  # noqa: E402
+from mcutool.image import boot2  # noqa: E402
 from mcutool.isa import FEATURES  # noqa: E402
 
 COMPILER = "arm-none-eabi-gcc"
@@ -64,7 +65,7 @@ def constants(board: Board) -> dict[str, str | int]:
         "FLASH_BASE": chip.flash.base,
         "FLASH_REGISTERS": chip.flash.registers,
         "FLASH_ERASED": chip.flash.erased,
-        "FLASH_WRITE_UNIT": chip.flash.write_unit,
+        "FLASH_WRITE_UNIT": chip.flash.smallest_write,
         "FLASH_SECTORS": "{" + ", ".join(f"{{{run.size}, {run.count}}}" for run in chip.flash.sectors) + "}",
         "SLOT_ADDRESS": chip.slot_address,
         "SLOT_SIZE": chip.map.slot.size,
@@ -106,11 +107,14 @@ def render_board_header(board: Board) -> str:
 def render_linker_script(board: Board) -> str:
     """The template with the chip's flash and RAM map filled in."""
     chip = board.chip
+    code_ram = next((ram for ram in chip.ram if ram.use == "code"), Ram("none", 0, 0))
     values = {
         "RUNTIME_ADDRESS": chip.flash.base + chip.map.runtime.offset,
         "RUNTIME_SIZE": chip.map.runtime.size,
         "RAM_ADDRESS": chip.runtime_ram.base,
         "RAM_SIZE": chip.runtime_ram.size,
+        "CODE_RAM_ADDRESS": code_ram.base,
+        "CODE_RAM_SIZE": code_ram.size,
         "C_STACK": chip.ram_map["c_stack"],
         "RESERVED_RAM": sum(chip.ram_map.values()),
         "ARENA_ADDRESS": chip.main_ram.base + chip.arena_offset,
@@ -179,7 +183,19 @@ def link(board: Board, elf: Path, sources: list[str], macros: Collection[str]) -
             objects += compile_into(work, [*flags, level], names)
         options = [*LINK_FLAGS, "-T", "link.ld", "-Wl,-Map=map"]
         run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(elf)], work)
+        seal(elf)
         return (work / "map").read_text(encoding="utf-8")
+
+
+def seal(elf: Path) -> None:
+    """Puts in the checksum of the second stage bootloader, if there is one at the start of flash."""
+    with elf.open("r+b") as file:
+        image = ELFFile(file)
+        if image.get_section_by_name(".symtab").get_symbol_by_name("boot2"):
+            text = image.get_section_by_name(".text")
+            stage = boot2.sealed(text.data()[: boot2.SIZE])
+            file.seek(text["sh_offset"])
+            file.write(stage)
 
 
 def absent(features: Collection[str]) -> list[str]:
@@ -206,7 +222,7 @@ def sizes(elf: Path) -> dict[str, int]:
 
 def flash_of(elf: Path) -> int:
     size = sizes(elf)
-    return size[".text"] + size.get(".data", 0)
+    return size[".text"] + size.get(".data", 0) + size.get(".ramcode", 0)
 
 
 def report(board: Board, elf: Path) -> str:
@@ -281,8 +297,8 @@ def report_core(boards: list[Board]) -> str:
     rows = {part: [size.parts[part] for size in sizes_] for part in sizes_[0].parts}
     rows |= {"flash": [size.flash for size in sizes_], "with all features": whole}
     rows |= {"static RAM": [size.ram for size in sizes_]}
-    lines = [f"{'interpreter core':20}" + "".join(f"{name:>12}" for name in by_core)]
-    return "\n".join(lines + [f"{name:20}" + "".join(f"{n:12}" for n in row) for name, row in rows.items()])
+    lines = [f"{'interpreter core':18}" + "".join(f"{name:>15}" for name in by_core)]
+    return "\n".join(lines + [f"{name:18}" + "".join(f"{n:15}" for n in row) for name, row in rows.items()])
 
 
 def feature_costs(boards: list[Board]) -> dict[str, list[int]]:

@@ -43,7 +43,13 @@ NAMED = {
     "interpret": (),
     "__aeabi_ddiv": (),
     "__aeabi_fdiv": (),
+    "change_flash": ("change_in_ram",),
 }
+# Who calls functions of a chip's boot ROM, and how many bytes those may push: read off the sources that the vendor has
+# published (RP2040: five functions deep, 130 bytes by their registers and variables), and half as much again.
+ROM_CALLERS = {"change_in_ram": 200, "rom_function": 32}
+# What runs with interrupts off.
+MASKED = frozenset({"change_in_ram"})
 # How handlers in assembly go on to the next one. The stack is then as it was when they began, so that they count once,
 # below what goes to the first.
 NEXT_HANDLER = re.compile(r"pc, \[r6, r\d+, lsl #2\]")
@@ -221,7 +227,8 @@ class CallGraph:
 
     def _search(self, function: Function) -> Depth:
         depths, falls = function.depths()
-        most = max(depths[i.address] + max(i.pushed, 0) for i in function.code)
+        in_rom = ROM_CALLERS.get(function.name, 0)
+        most = max(depths[i.address] + max(i.pushed, in_rom if i.is_indirect else 0) for i in function.code)
         best = Depth(most, ((function.name, most),))
         for depth, callee in self._callees(function, depths, falls):
             below = self._worst(callee)
@@ -256,7 +263,7 @@ class CallGraph:
         return max(address for address in self.functions if address <= target)
 
     def _reached(self, function: Function, i: Instruction) -> list[int]:
-        if NEXT_HANDLER.fullmatch(i.operands) and function.name != TO_NEXT_HANDLER:
+        if NEXT_HANDLER.fullmatch(i.operands) and function.name != TO_NEXT_HANDLER or function.name in ROM_CALLERS:
             return []
         if function.name in TABLES:
             found = [address for table in TABLES[function.name] for address in self._in_table(table)]
@@ -302,11 +309,13 @@ def interrupt_handlers(graph: CallGraph) -> set[int]:
 
 @dataclass(frozen=True)
 class Bound:
-    """The most C stack: in the thread while a program runs, in the thread while none does, in an interrupt on top."""
+    """The most C stack: in the thread while a program runs, in the thread while none does, in an interrupt on top; and
+    in the thread where no interrupt can come."""
 
     running: Depth
     idle: Depth
     interrupt: Depth
+    masked: Depth
     exception: int
 
     @property
@@ -315,7 +324,7 @@ class Bound:
 
     @property
     def total(self) -> int:
-        return max(self.while_running, self.idle.total + self.exception + self.interrupt.total)
+        return max(self.while_running, self.idle.total + self.exception + self.interrupt.total, self.masked.total)
 
 
 def bound(board: Board, elf: Path) -> Bound:
@@ -325,8 +334,9 @@ def bound(board: Board, elf: Path) -> Bound:
     frame = EXCEPTION_FRAME_WITH_FLOAT if board.chip.core.fpu else EXCEPTION_FRAME
     return Bound(
         running.worst("reset_entry"),
-        CallGraph(elf, EXECUTION).worst("reset_entry"),
+        CallGraph(elf, EXECUTION | MASKED).worst("reset_entry"),
         max(handlers, key=lambda depth: depth.total),
+        CallGraph(elf, EXECUTION).worst("reset_entry"),
         frame + ALIGNMENT,
     )
 
@@ -341,6 +351,7 @@ def report(board: Board, elf: Path) -> str:
             f"  running   {found.running}",
             f"  idle      {found.idle}",
             f"  interrupt {found.interrupt}, and {found.exception} that the core pushes",
+            f"  masked    {found.masked}",
         ]
     )
 

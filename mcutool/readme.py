@@ -31,6 +31,7 @@ FOLDERS = (
     ("firmware_runtime/port/cortex_m", "what all ports share"),
     ("firmware_runtime/port/mps2", ""),
     ("firmware_runtime/port/nrf51", ""),
+    ("firmware_runtime/port/rp2040", ""),
     ("firmware_runtime/port/stm32", "what the STM32 families share"),
     ("firmware_runtime/port/stm32f1", ""),
     ("firmware_runtime/port/stm32f4", ""),

@@ -139,9 +139,12 @@ class Core:
         "floating_control", "event", "cycle_control", "cycle_origin", "debug_control",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine, clock: Clock, model: str, priority_bits: int, irqs: int, vectors: int) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, model: str, priority_bits: int, irqs: int, vectors: int, movable: bool
+    ) -> None:
         self.engine, self.clock, self.model = engine, clock, model
-        self.mainline = model != "cortex-m0"  # ARMv7-M and later: faults with status, BASEPRI, VTOR
+        self.mainline = model != "cortex-m0"  # ARMv7-M and later: faults with status, BASEPRI
+        self.absent = absent_registers(self.mainline, movable)
         self.priority_mask = 0xFF & ~(0xFF >> priority_bits)
         self.irqs = irqs
         self.initial_vectors = vectors
@@ -403,7 +406,7 @@ class Core:
             return self._read_priorities(FIRST_INTERRUPT + offset - 0xE400)
         if 0xED18 <= offset < 0xED24:
             return self._read_priorities(offset - 0xED14)
-        if not self.mainline and offset in _MAINLINE_ONLY:
+        if offset in self.absent:
             return 0
         reader = _READ.get(offset)
         return reader(self) & 0xFFFFFFFF if reader else 0
@@ -415,7 +418,7 @@ class Core:
             self._write_priorities(FIRST_INTERRUPT + offset - 0xE400, value)
         elif 0xED18 <= offset < 0xED24:
             self._write_priorities(offset - 0xED14, value)
-        elif offset in _WRITE and (self.mainline or offset not in _MAINLINE_ONLY):
+        elif offset in _WRITE and offset not in self.absent:
             _WRITE[offset](self, value)
         self.engine.limit()  # anything here may change what is to be taken
 
@@ -499,12 +502,19 @@ class Core:
             self.pend(FIRST_INTERRUPT + (value & 0x1FF))
 
 
+def absent_registers(mainline: bool, movable: bool) -> set[int]:
+    """Offsets of what a core does not have; `movable` says whether the vector table can be moved."""
+    return (set() if mainline else _MAINLINE_ONLY) | (set() if movable else _VECTOR_TABLE)
+
+
 def _setter(name: str) -> Callable[[Core, int], None]:
     return lambda core, value: setattr(core, name, value)
 
 
-# Registers that ARMv6-M does not have: VTOR, SHCSR and the fault status, CPACR, the cycle counter, STIR.
-_MAINLINE_ONLY = {0x1000, 0x1004, 0xED08, 0xED24, 0xED28, 0xED2C, 0xED34, 0xED38, 0xED88, 0xEF00, 0xEF34}
+# Registers that ARMv6-M does not have: SHCSR and the fault status, CPACR, the cycle counter, STIR.
+_MAINLINE_ONLY = {0x1000, 0x1004, 0xED24, 0xED28, 0xED2C, 0xED34, 0xED38, 0xED88, 0xEF00, 0xEF34}
+
+_VECTOR_TABLE = {0xED08}  # VTOR, which some cores of ARMv6-M have
 
 # Offsets from 0xE0000000.
 _READ: dict[int, Callable[[Core], int]] = {

@@ -1,7 +1,8 @@
 """The peripherals that surround a chip's core beside UART, flash and pins: clocks, reset causes, timers, noise.
 
 This file decides what their registers do, as far as the firmware touches them, and on which chips they stand. It
-refuses to know boards. Sources: ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual.
+refuses to know boards. Sources: ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual; RP2040 datasheet, sections
+2.14 to 2.16.
 """
 
 from __future__ import annotations
@@ -257,6 +258,59 @@ class Nrf51Noise(Noise):
             self.running = offset == self.START
 
 
+class Rp2040Resets(Device):
+    """RESETS: everything is held in reset at first, and is ready as soon as it is let go."""
+
+    RESET, DONE, ALL = 0x0, 0x8, 0x01FFFFFF
+    STATE = ("held",)
+
+    def reset(self) -> None:
+        self.held = self.ALL
+
+    def read(self, offset: int) -> int:
+        return {self.RESET: self.held, self.DONE: self.ALL & ~self.held}.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.RESET:
+            self.held = value & self.ALL
+
+
+class Rp2040Clocks(Storage):
+    """CLOCKS: each multiplexer without glitches has switched at once."""
+
+    SELECTED = {0x38: (0x30, 3), 0x44: (0x3C, 1)}  # of the reference and the system clock: where they are chosen
+
+    def read(self, offset: int) -> int:
+        if offset in self.SELECTED:
+            control, mask = self.SELECTED[offset]
+            return 1 << (super().read(control) & mask)
+        return super().read(offset)
+
+
+class Rp2040Crystal(Storage):
+    """XOSC: stable as soon as it is enabled."""
+
+    CONTROL, STATUS = 0x00, 0x04
+    ENABLE, STABLE = 0xFAB, 1 << 31 | 1 << 12
+
+    def read(self, offset: int) -> int:
+        if offset == self.STATUS:
+            return self.STABLE if super().read(self.CONTROL) >> 12 == self.ENABLE else 0
+        return super().read(offset)
+
+
+class Rp2040Pll(Storage):
+    """PLL: locked as soon as it and its oscillator have power."""
+
+    STATUS, POWER_DOWN, LOCKED = 0x0, 0x4, 1 << 31
+    PLL_AND_OSCILLATOR = 0x21
+
+    def read(self, offset: int) -> int:
+        if offset == self.STATUS and not self.words.get(self.POWER_DOWN, -1) & self.PLL_AND_OSCILLATOR:
+            return super().read(offset) | self.LOCKED
+        return super().read(offset)
+
+
 # What stands on a chip beside what its file describes, by the `port` of the chip: address and maker.
 SURROUNDINGS: dict[str, Callable[[Clock, Callable[[int, bool], None]], dict[int, Device]]] = {
     "stm32f1": lambda clock, set_line: {
@@ -270,5 +324,13 @@ SURROUNDINGS: dict[str, Callable[[Clock, Callable[[int, bool], None]], dict[int,
         0x40000000: Nrf51Clock(),
         0x40008000: Nrf51Timer(clock, set_line, 8),
         0x4000D000: Nrf51Noise(),
+    },
+    "rp2040": lambda clock, set_line: {
+        0x40008000: Rp2040Clocks(),
+        0x4000C000: Rp2040Resets(),
+        0x40014000: Storage(),  # which peripheral has a pin
+        0x4001C000: Storage(),  # pulls and strengths of pins
+        0x40024000: Rp2040Crystal(),
+        0x40028000: Rp2040Pll(),
     },
 }

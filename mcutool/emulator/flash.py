@@ -1,7 +1,8 @@
 """Flash memory: cells that only an erase sets, and the controllers that unlock, erase and program them.
 
 This file decides what a store, a key and a command do to the cells, and how long they take. It refuses to know the
-addresses of flash and of its controller. Sources: ST RM0090 section 3, PM0075; Nordic nRF51 Series Reference Manual.
+addresses of flash and of its controller. Sources: ST RM0090 section 3, PM0075; Nordic nRF51 Series Reference Manual;
+RP2040 datasheet, sections 2.8.3 and 4.10.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcutool.devices import Flash, Sector
+from mcutool.emulator import rp2040_rom
 from mcutool.emulator.clock import Clock
 from mcutool.emulator.registers import Device
+from mcutool.image import boot2
 
 
 class FlashArray:
@@ -63,14 +66,20 @@ class FlashController(Device):
     """Registers that unlock, erase and program; while busy, code in flash stands still (`stall`).
 
     `store` gets the program's stores into flash, after the instruction: (offset, size, value). It may raise BusError.
+    `readable` says whether the core can read flash and execute from it. Where code in a `ROM` at address 0 does the
+    work, its vectors are the first, `boot` does what it does at a reset, `store_in_rom` gets its stores into itself.
     """
 
     STATE: tuple[str, ...] = ("busy_until",)
+    ROM = b""
+    readable = True
 
     def __init__(self, clock: Clock, cells: FlashArray, memory: Flash, stall: Callable[[int], None]) -> None:
         self.clock, self.cells, self._stall = clock, cells, stall
         self.base, self.sectors = memory.base, list(memory.sector_spans())
         self.program_us = memory.program_us
+        self.read_memory: Callable[[int, int], bytes] = lambda address, size: b""
+        self.write_memory: Callable[[int, bytes], None] = lambda address, data: None
         self.busy_until = 0
         self.reset()
 
@@ -94,6 +103,13 @@ class FlashController(Device):
         return self.clock.now < self.busy_until
 
     def store(self, offset: int, size: int, value: int) -> None:
+        raise NotImplementedError
+
+    def boot(self) -> str:
+        """At a reset: what prevents the program in flash from being started, if anything does."""
+        return ""
+
+    def store_in_rom(self, address: int, value: int) -> None:
         raise NotImplementedError
 
 
@@ -251,10 +267,113 @@ class Nrf51Flash(FlashController):
             self.program(offset, size, value)
 
 
+class Rp2040Flash(FlashController):
+    """QSPI flash behind the SSI of RP2040, which erases and programs with functions of its boot ROM.
+
+    It can be read once the SSI has been told how, and not between the ROM's EX and CX. The registers are the SSI's.
+    """
+
+    CONTROL, FRAMES, ENABLE, DIVIDER, READ_COMMAND = 0x00, 0x04, 0x08, 0x14, 0xF4
+    READS = {CONTROL: 0x001F0300, FRAMES: 0, READ_COMMAND: 0x03000218}  # 32 bits at once, by command 03 on one line
+    PAGE = 256
+    ROM = rp2040_rom.contents()
+    STATE = (*FlashController.STATE, "registers", "arguments", "readable", "connected", "flushed")
+
+    def reset(self) -> None:
+        self.registers: dict[int, int] = {}
+        self.arguments = [0] * rp2040_rom.ARGUMENTS
+        self.readable = False
+        self.connected = self.flushed = False
+
+    def boot(self) -> str:
+        stage = self.cells[: boot2.SIZE]
+        if not boot2.is_whole(stage):
+            return "the boot ROM has found no second stage bootloader in flash, and shows its drive"
+        self.write_memory(rp2040_rom.BOOT2, stage)
+        return ""
+
+    def read(self, offset: int) -> int:
+        return self.registers.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        """While the SSI is enabled its configuration cannot be written."""
+        if offset == self.ENABLE or not self.registers.get(self.ENABLE, 0) & 1:
+            self.registers[offset] = value
+        if offset == self.ENABLE:
+            self._set_readable(bool(value & 1) and self._reads())
+
+    def _reads(self) -> bool:
+        divider = self.registers.get(self.DIVIDER, 0)
+        expected = all(self.registers.get(register) == value for register, value in self.READS.items())
+        return expected and divider >= 2 and divider % 2 == 0
+
+    def _set_readable(self, readable: bool) -> None:
+        """Takes effect before the next instruction."""
+        self.readable = readable
+        self._stall(self.busy_until)
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        """Flash cannot be stored to."""
+
+    def store_in_rom(self, address: int, value: int) -> None:
+        if call := rp2040_rom.call_of(address):
+            function, index = call
+            self.arguments[index] = value
+            if index == len(self.arguments) - 1:
+                self.CALLS[function](self)
+
+    def _connect(self) -> None:
+        self.connected = True
+
+    def _exit_xip(self) -> None:
+        """The ROM has the SSI send single bytes from now on, and holds the flash's select line itself."""
+        self.registers = {self.ENABLE: 1, self.CONTROL: 0x00070000, self.DIVIDER: 6}
+        self.flushed = False
+        self._set_readable(False)
+
+    def _listens(self) -> bool:
+        return self.connected and not self.readable and self.registers.get(self.CONTROL) == 0x00070000
+
+    def _erase(self) -> None:
+        """In whole sectors; blocks are not modelled."""
+        offset, count, *_ = self.arguments
+        if self._listens():
+            self.erase([sector for sector in self.sectors if offset <= sector.offset < offset + count])
+
+    def _program(self) -> None:
+        offset, source, count, _ = self.arguments
+        for place in range(0, count if self._listens() and offset % self.PAGE == 0 else 0, self.PAGE):
+            self._program_page(offset + place, self.read_memory(source + place, self.PAGE))
+
+    def _program_page(self, offset: int, page: bytes) -> None:
+        """What is erased at either end of a page is there to fill it up."""
+        wanted = page.strip(b"\xff")
+        self.cells.program(offset + len(page) - len(page.lstrip(b"\xff")), wanted)
+        self._occupy(self.program_us)
+
+    def _occupy(self, microseconds: int) -> None:
+        """The ROM waits until one page is done before it begins the next."""
+        self.busy_until = max(self.busy_until, self.clock.now) + self.clock.cycles(microseconds / 1e6)
+        self._stall(self.busy_until)
+
+    def _flush(self) -> None:
+        self.flushed = True
+
+    def _enter_xip(self) -> None:
+        """Without FC the select line is still held."""
+        self.registers = {self.ENABLE: 1, self.DIVIDER: 6, **self.READS}
+        self._set_readable(self.flushed)
+
+    CALLS: dict[str, Callable[[Rp2040Flash], None]] = {
+        "IF": _connect, "EX": _exit_xip, "RE": _erase, "RP": _program, "FC": _flush, "CX": _enter_xip,
+    }  # fmt: skip
+
+
 # Without a controller memory is simply written.
 FLASH_CONTROLLERS: dict[str, type[FlashController] | None] = {
     "stm32f1": Stm32f1Flash,
     "stm32f4": Stm32f4Flash,
     "nrf51": Nrf51Flash,
+    "rp2040": Rp2040Flash,
     "mps2-ram": None,
 }

@@ -73,8 +73,9 @@ class Machine:
         self.engine = Engine(chip.core.unicorn_model)
         self.clock = Clock(chip.uart.clock, self._progress, self._limit)  # the chips here have one clock
         self.core = Core(
-            self.engine, self.clock, chip.core.unicorn_model, chip.priority_bits, chip.irqs, chip.flash.base
-        )
+            self.engine, self.clock, chip.core.unicorn_model, chip.priority_bits, chip.irqs, chip.flash.base,
+            chip.core.vector_table,
+        )  # fmt: skip
         self.core.on_reset_request = lambda: self._request_reset(devices.SOFTWARE)
         self.core.on_floating_point = self._set_floating_point
         self.pins = pins.Pins()
@@ -89,6 +90,7 @@ class Machine:
         self._reset_cause: str | None = devices.POWER_ON
         self._stall_until = 0
         self._stores: list[tuple[int, int, int]] = []
+        self._flash_allowed = True
         self._floating_point = self._floating_point_allowed = True
         self._floating_point_code: list[int] = []  # addresses of instructions
         self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
@@ -132,11 +134,23 @@ class Machine:
         if controller := flash.FLASH_CONTROLLERS[chip.flash.controller]:
             self.controller = controller(self.clock, self.flash, chip.flash, self._stall)
             self._devices[chip.flash.registers] = self.controller
+            self._map_rom(self.controller)
         if chip.gpio:
             port, count, distance = _model(pins.GPIOS, chip.gpio.kind, "GPIO")
             for index in [ord(letter) - ord("A") for letter in chip.gpio.ports] or range(count):
                 self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
         self._bases = sorted(self._devices)
+        for base in self._bases:
+            if not PERIPHERALS[0] <= base < sum(PERIPHERALS):
+                self.engine.map_peripherals(base, 0x1000, self._read_peripheral, self._write_peripheral)
+
+    def _map_rom(self, controller: flash.FlashController) -> None:
+        """What the flash controller needs beside its registers: memory, and on some chips code in ROM."""
+        controller.read_memory, controller.write_memory = self.engine.read, self.engine.write
+        if controller.ROM:
+            self.engine.map_code(0, len(controller.ROM), writable=False)
+            self.engine.write(0, controller.ROM)
+            self.core.initial_vectors = 0
 
     def load(self, firmware: Firmware) -> None:
         """Put a firmware into flash as a probe would; the next run starts it."""
@@ -182,11 +196,13 @@ class Machine:
         """The stores into flash of the last instruction, now that it is complete."""
         stores, self._stores = self._stores, []
         for address, size, value in stores:
-            if self.controller and 0 <= address - self.chip.flash.base < self.chip.flash.size:
+            if self.controller and self._in_flash(address):
                 try:
                     self.controller.store(address - self.chip.flash.base, size, value)
                 except flash.BusError:
                     self._handle(lambda: self.core.fault(exceptions.BUS_FAULT, exceptions.IMPRECISE_ERROR))
+            elif self.controller:
+                self.controller.store_in_rom(address, value)
 
     # --- Requests from devices ----------------------------------------------------------------------------------------
 
@@ -285,11 +301,14 @@ class Machine:
 
     def _run_slice(self, end: int | None, last: int | None) -> None:
         pc = self.engine.pc
-        if self._stall_until > self.clock.base and self._in_flash(pc):
+        if self._stall_until > self.clock.base and (self._in_flash(pc) or self._in_rom(pc)):
             self.clock.base = self._stall_until
             return
         if self._floating_point is not self._floating_point_allowed:
             self._switch_floating_point()
+        if self.controller and self.controller.readable is not self._flash_allowed:
+            self._flash_allowed = self.controller.readable
+            self.engine.allow(self.chip.flash.base, self.chip.flash.size, self._flash_allowed)
         count = 1 if self.core.masked else SLICE
         times = (self.clock.next_time(), end)
         count = min([count, *(time - self.clock.base for time in times if time is not None)])
@@ -305,8 +324,11 @@ class Machine:
             self._handle(lambda: self._react(stop))
             self.on_handler(bool(self.core.active))
 
-    def _in_flash(self, pc: int) -> bool:
-        return 0 <= pc - self.chip.flash.base < self.chip.flash.size
+    def _in_flash(self, address: int) -> bool:
+        return 0 <= address - self.chip.flash.base < self.chip.flash.size
+
+    def _in_rom(self, address: int) -> bool:
+        return self.controller is not None and address < len(self.controller.ROM)
 
     def _handle(self, action: Callable[[], None]) -> None:
         try:
@@ -351,6 +373,8 @@ class Machine:
         self._handle(self._start)
 
     def _start(self) -> None:
+        if self.controller and (complaint := self.controller.boot()):
+            raise Lockup(complaint)
         try:
             self.core.reset()
         except IndexError as error:

@@ -1,7 +1,7 @@
 """Pins and the GPIO ports that drive and read them.
 
 This file decides which level a pin has. It refuses to know what is connected to it.
-Sources: Arm AN386; ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual.
+Sources: Arm AN386; ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual; RP2040 datasheet section 2.3.1.
 """
 
 from __future__ import annotations
@@ -158,6 +158,31 @@ class Nrf51Gpio(GpioPort):
         self.registers[self.DIRECTION] = self.direction() & ~(1 << pin) | (value & 1) << pin
 
 
+class Rp2040Gpio(GpioPort):
+    """The pins of RP2040 as software drives them through SIO."""
+
+    INPUT, OUTPUT, ENABLE = 0x04, 0x10, 0x20
+    SET, CLEAR, TOGGLE = 0x4, 0x8, 0xC  # behind OUTPUT and ENABLE
+    WIDTH = 30
+
+    def direction(self) -> int:
+        return self.registers.get(self.ENABLE, 0)
+
+    def read(self, offset: int) -> int:
+        fixed = {self.INPUT: self.input(), self.OUTPUT: self.output}
+        return fixed[offset] if offset in fixed else self.registers.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if self.OUTPUT <= offset <= self.OUTPUT + self.TOGGLE:
+            self.set_output(self._changed(self.output, offset - self.OUTPUT, value))
+        elif self.ENABLE <= offset <= self.ENABLE + self.TOGGLE:
+            self.registers[self.ENABLE] = self._changed(self.direction(), offset - self.ENABLE, value)
+            self.set_output(self.output)
+
+    def _changed(self, old: int, how: int, value: int) -> int:
+        return {0: value, self.SET: old | value, self.CLEAR: old & ~value, self.TOGGLE: old ^ value}[how]
+
+
 class Mps2Fpgaio(GpioPort):
     """The FPGA's own register block on MPS2: pins 0 and 1 are its LEDs, 2 and 3 its buttons."""
 
@@ -183,5 +208,6 @@ GPIOS: dict[str, tuple[type[GpioPort], int, int]] = {
     "stm32f1": (Stm32f1Gpio, 7, 0x400),
     "stm32f4": (Stm32f4Gpio, 9, 0x400),
     "nrf51": (Nrf51Gpio, 1, 0x1000),
+    "rp2040": (Rp2040Gpio, 1, 0x1000),
     "mps2-fpgaio": (Mps2Fpgaio, 1, 0x1000),
 }

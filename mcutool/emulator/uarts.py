@@ -1,7 +1,8 @@
 """UARTs: their registers for the program, a line of bytes for the host.
 
 This file decides when a byte arrives, leaves or is lost. It refuses to know which chip has which UART, and what the
-bytes mean. Sources: Arm CMSDK TRM (DDI0479); ST RM0008 and RM0090; Nordic nRF51 Series Reference Manual.
+bytes mean. Sources: Arm CMSDK TRM (DDI0479) and PL011 TRM (DDI0183); ST RM0008 and RM0090; Nordic nRF51 Series
+Reference Manual.
 """
 
 from __future__ import annotations
@@ -352,4 +353,105 @@ class Nrf51Uart(Uart):
         self.update()
 
 
-UARTS: dict[str, type[Uart]] = {"cmsdk": CmsdkUart, "stm32-v1": Stm32Uart, "nrf51": Nrf51Uart}
+class Pl011Uart(Uart):
+    """Arm's PL011 with FIFOs of 32 bytes, as RP2040 has it: interrupts for bytes received, and for a pause after few.
+
+    The FIFOs are always on, and the receiver's lowest interrupt level is the only one.
+    """
+
+    DATA, FLAGS, RATE, FRACTION, LINE, CONTROL, LEVELS = 0x00, 0x18, 0x24, 0x28, 0x2C, 0x30, 0x34
+    MASK, RAW, MASKED, CLEAR = 0x38, 0x3C, 0x40, 0x44
+    BUSY, RECEIVE_EMPTY, SEND_FULL, RECEIVE_FULL, SEND_EMPTY = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7  # FLAGS
+    ENABLED, TRANSMITTER, RECEIVER = 1 << 0, 1 << 8, 1 << 9  # CONTROL
+    RECEIVED, PAUSED, OVERRUN = 1 << 4, 1 << 6, 1 << 10  # interrupts
+    RECEIVER_DEPTH = 32
+    TRANSMITTER_DEPTH = 33
+    LEVEL, PAUSE_BITS = 4, 32
+    STATE = (*Uart.STATE, "registers", "divider", "paused", "_pause")
+    _pause: Event | None = None
+
+    def reset(self) -> None:
+        self.registers: dict[int, int] = {self.CONTROL: self.TRANSMITTER | self.RECEIVER, self.LEVELS: 0x12}
+        self.divider = 0  # in 64ths; writing LINE takes it over
+        self._end_pause()
+        super().reset()
+
+    def baud(self) -> float:
+        return 4 * self.input_clock / self.divider if self.divider else 0
+
+    def _on(self, bit: int) -> bool:
+        return self.registers[self.CONTROL] & (self.ENABLED | bit) == self.ENABLED | bit
+
+    def receiving(self) -> bool:
+        return self._on(self.RECEIVER)
+
+    def arrived(self) -> None:
+        self._end_pause()
+        bits = self.PAUSE_BITS / (self.baud() or 1)
+        self._pause = self.clock.after(self.clock.cycles(bits), self._paused)
+
+    def _end_pause(self) -> None:
+        self.paused = False
+        if self._pause:
+            self._pause.cancelled = True
+            self._pause = None
+
+    def _paused(self) -> None:
+        self._pause = None
+        self.paused = bool(self.received)
+        self.update()
+
+    def raised(self) -> int:
+        """The interrupts, whether masked or not."""
+        flags = ((len(self.received) >= self.LEVEL, self.RECEIVED), (self.paused, self.PAUSED),
+                 (self.overrun, self.OVERRUN))  # fmt: skip
+        return sum(bit for on, bit in flags if on)
+
+    def update(self) -> None:
+        if not self.received:
+            self._end_pause()
+        self._set_line(self.irq, bool(self.raised() & self.registers.get(self.MASK, 0)))
+
+    def flags(self) -> int:
+        flags = (
+            (bool(self.sending), self.BUSY),
+            (not self.received, self.RECEIVE_EMPTY),
+            (len(self.sending) >= self.TRANSMITTER_DEPTH, self.SEND_FULL),
+            (len(self.received) >= self.RECEIVER_DEPTH, self.RECEIVE_FULL),
+            (not self.sending, self.SEND_EMPTY),
+        )
+        return sum(bit for on, bit in flags if on)
+
+    def read(self, offset: int) -> int:
+        if offset == self.DATA:
+            return self.take()
+        if offset == self.FLAGS:
+            return self.flags()
+        if offset in (self.RAW, self.MASKED):
+            return self.raised() & (self.registers.get(self.MASK, 0) if offset == self.MASKED else -1)
+        return self.registers.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.DATA:
+            if self._on(self.TRANSMITTER):
+                self.send(value)
+        elif offset == self.CLEAR:
+            self.paused = self.paused and not value & self.PAUSED
+            self.overrun = self.overrun and not value & self.OVERRUN
+        else:
+            self.registers[offset] = value
+            if offset == self.LINE:
+                self.divider = self.registers.get(self.RATE, 0) << 6 | self.registers.get(self.FRACTION, 0)
+            self._await_byte()
+        self.update()
+
+    def merged(self, offset: int) -> int:
+        return self.registers.get(offset, 0)
+
+
+UARTS: dict[str, type[Uart]] = {
+    "cmsdk": CmsdkUart,
+    "stm32-v1": Stm32Uart,
+    "nrf51": Nrf51Uart,
+    "pl011": Pl011Uart,
+}

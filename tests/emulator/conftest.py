@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from mcutool import devices
+from mcutool.devices import Board
+from mcutool.emulator.flash import FLASH_CONTROLLERS
 from mcutool.emulator.machine import Machine
+from mcutool.image import boot2
+from mcutool.image.containers import read_segments
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -29,6 +33,13 @@ SECTIONS {{
 Boot = Callable[..., Machine]
 
 
+def first_stages(board: Board) -> bytes:
+    """What stands in flash before the vectors: the runtime's second stage bootloader, if a boot ROM looks for one."""
+    controller = FLASH_CONTROLLERS[board.chip.flash.controller]
+    has_rom = controller is not None and controller.ROM
+    return read_segments("runtime", board.firmware.read_bytes())[0][1][: boot2.SIZE] if has_rom else b""
+
+
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`build(board, source, flags=())` compiles C with the startup of `small.h` for a board and returns the ELF."""
@@ -43,7 +54,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         code, script = folder / f"{key}.c", folder / f"{key}.ld"
         code.write_text('#include "small.h"\n' + source)
         ram = chip.ram[0]
-        script.write_text(SCRIPT.format(flash=chip.flash.base, ram=ram.base, top=ram.base + min(ram.size, 0x4000)))
+        vectors = chip.flash.base + len(first_stages(devices.board(board)))
+        script.write_text(SCRIPT.format(flash=vectors, ram=ram.base, top=ram.base + min(ram.size, 0x4000)))
         command = ["arm-none-eabi-gcc", *chip.core.gcc_flags, "-O2", "-g", "-ffreestanding", "-nostdlib", "-static"]
         command += ["-fno-tree-loop-distribute-patterns", "-Wall", "-Werror", "-Wno-unused-function"]
         command += [f"-I{HERE}", f"-T{script}", *flags, str(code), str(HERE / "small.c"), "-lgcc", "-o", str(elf)]
@@ -58,6 +70,8 @@ def boot(build: Callable[..., Path]) -> Boot:
     """`boot(board, source)` is a machine with that firmware, not yet run."""
 
     def start(board: str, source: str, flags: tuple[str, ...] = ()) -> Machine:
-        return Machine(devices.board(board), build(board, source, flags))
+        machine = Machine(devices.board(board), build(board, source, flags))
+        machine.flash.load(0, first_stages(machine.board))
+        return machine
 
     return start

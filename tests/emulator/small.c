@@ -30,10 +30,11 @@ HANDLER(on_irq0);
 HANDLER(on_irq1);
 HANDLER(on_irq2);
 HANDLER(on_irq3);
+HANDLER(on_irq20);
 
 __attribute__((section(".vectors"), used)) static void *const vectors[64] = {
     &stack_top, start, on_nmi, on_hard_fault, on_memory_fault, on_bus_fault, on_usage_fault, 0, 0, 0, 0,
-    on_supervisor_call, 0, 0, on_pending_service, on_tick, on_irq0, on_irq1, on_irq2, on_irq3,
+    on_supervisor_call, 0, 0, on_pending_service, on_tick, on_irq0, on_irq1, on_irq2, on_irq3, [36] = on_irq20,
 };
 
 void start(void)

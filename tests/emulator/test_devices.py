@@ -203,6 +203,92 @@ def test_nrf51_flash(boot):
     assert machine.clock.seconds > 0.02
 
 
+RP2040 = """
+typedef void action(void);
+typedef void change(uint32_t offset, const void *bytes, uint32_t size, uint32_t command);
+typedef void *lookup(uint32_t table, uint32_t code);
+static action *connect, *leave, *flush, *enter;
+static change *erase, *program;
+static uint32_t page[64], code[128];
+#define AT(offset) REG(0x10020000 + (offset))
+
+static uint32_t halfword(uint32_t address)
+{
+    __asm__ volatile("ldrh %0, [%0]" : "+l"(address) : : "memory");
+    return address;
+}
+
+static void *find(char first, char second)
+{
+    return ((lookup *)halfword(0x18))(halfword(0x14), first | second << 8);
+}
+
+__attribute__((noinline)) int in_flash(void) { return REG(0xE000ED08); }
+
+/* Runs as a copy in RAM. */
+__attribute__((noinline)) int work(void)
+{
+    int (*volatile away)(void) = in_flash;
+    (void)away;
+    ACTION
+}
+
+int main(void)
+{
+    connect = find('I', 'F'), leave = find('E', 'X'), flush = find('F', 'C'), enter = find('C', 'X');
+    erase = find('R', 'E'), program = find('R', 'P');
+    if (find('?', '?'))
+        return 100;
+    for (int i = 0; i < 64; i++)
+        page[i] = i < 62 ? 0xF0F0F000 + i : 0xFFFFFFFF;
+    for (int i = 0; i < 128; i++)
+        code[i] = REG(((uint32_t)work & ~3) + 4 * i);
+    return ((int (*)(void))((uint32_t)code | 1))();
+}
+"""
+PROGRAM = "program(0x20000, page, 256, 0);"
+ERASE = "erase(0x20000, (void *)0x1000, 0x10000, 0xD8);"
+
+
+def rp2040(boot, action):
+    return boot("pico", RP2040.replace("ACTION", action))
+
+
+def test_rp2040_flash(boot):
+    """Pages are programmed and sectors erased in the flash's own time, for which the ROM waits."""
+    action = f"""
+    connect(); leave(); {PROGRAM} flush(); enter();
+    if (AT(0) != 0xF0F0F000 || AT(4 * 61) != 0xF0F0F03D || AT(4 * 62) != 0xFFFFFFFF) return 1;
+    page[0] = 0x00FFFFFF, page[1] = 0xFFFFFFFF;
+    connect(); leave(); {PROGRAM} flush(); enter();
+    if (AT(0) != 0x00F0F000) return 2;
+    connect(); leave(); {ERASE} flush(); enter();
+    return AT(0) == 0xFFFFFFFF && AT(4 * 61) == 0xFFFFFFFF && away() == 0x10000100 ? 0 : 3;
+    """
+    machine = rp2040(boot, action)
+    assert status(machine) == 0
+    assert machine.flash.violations == [0x20003]  # what fills the page up at its ends is none
+    assert machine.flash.wear == {0x20000: 1}
+    assert 0.0458 < machine.clock.seconds < 0.047 and machine.instructions < 5000
+
+
+@pytest.mark.parametrize(
+    "action", ["AT(0);", "away();", f"{PROGRAM} enter(); AT(0);"], ids=["read", "fetch", "select line held"]
+)
+def test_rp2040_flash_cannot_be_read_meanwhile(boot, action):
+    machine = rp2040(boot, f"connect(); leave(); {action} flush(); enter(); return 0;")
+    assert machine.run(instructions=5_000_000) is Reason.LOCKUP
+
+
+@pytest.mark.parametrize(
+    "action", [PROGRAM, f"connect(); {PROGRAM}", f"leave(); {PROGRAM} flush(); enter();", "AT(0) = 0;"],
+    ids=["at once", "read meanwhile", "not connected", "store"],
+)  # fmt: skip
+def test_rp2040_refuses(boot, action):
+    machine = rp2040(boot, f"{action} return AT(0) == 0xFFFFFFFF ? 0 : 1;")
+    assert status(machine) == 0 and machine.flash.operations == 0
+
+
 def test_code_memory_of_mps2_is_plain_ram(boot):
     machine = boot("mps2-an386", "int main(void) { REG(0x200000) = 5; return REG(0x200000) - 5; }")
     assert status(machine) == 0
@@ -249,8 +335,10 @@ GPIO = {
     "microbit": "REG(0x5000050C) = 1 << 12; REG(0x50000518) = 1 << 12; REG(0x50000508) = 1 << 12; "
     "REG(0x5000050C) = 1 << 12; return REG(0x50000510) >> 17 & 1;",
     "mps2-an386": "REG(0x40028000) = 1; REG(0x40028000) = 0; return REG(0x40028008) & 1;",
+    "pico": "REG(0xD0000018) = 1 << 12; REG(0xD0000024) = 1 << 12; REG(0xD000001C) = 1 << 12; "
+    "REG(0xD0000018) = 1 << 12; return REG(0xD0000004) >> 17 & 1;",
 }
-PROBED = {"stm32f405": (44, 32), "bluepill": (45, 32), "microbit": (12, 17), "mps2-an386": (0, 2)}
+PROBED = {"stm32f405": (44, 32), "bluepill": (45, 32), "microbit": (12, 17), "mps2-an386": (0, 2), "pico": (12, 17)}
 
 
 @pytest.mark.parametrize("board", GPIO)
@@ -329,6 +417,43 @@ def test_a_byte_takes_its_time_and_an_overrun_shows(boot):
     machine.uart.feed(b"abc")
     assert status(machine) & 10 == 10  # a byte is there, others were lost
     assert sent[1][0] == b"a"
+
+
+PL011 = """
+#define UART(offset) REG(0x40034000 + (offset))
+static volatile uint32_t seen, interrupts;
+void on_uart(void)
+{
+    interrupts++;
+    seen = seen << 8 | (UART(0x40) >> 4 & 7);
+    while (!(UART(0x18) & 1 << 4))
+        UART(0) = UART(0) + 1;
+    UART(0x44) = 0x50;
+}
+int main(void)
+{
+    UART(0x24) = 6, UART(0x28) = 33, UART(0x2C) = 0x70, UART(0x30) = 0x301, UART(0x34) = 0, UART(0x38) = 0x50;
+    NVIC_ENABLE = 1 << 20;
+    while (interrupts < 3)
+        ;
+    while (UART(0x18) & 1 << 3)
+        ;
+    return (int)seen;
+}
+"""
+
+
+@pytest.mark.parametrize("paced", [False, True], ids=["burst", "paced"])
+def test_pl011_interrupts_when_four_bytes_are_there_and_after_a_pause(boot, paced):
+    machine = boot("pico", PL011.replace("on_uart", "on_irq20"))
+    machine.uart.paced = paced
+    output = bytearray()
+    machine.uart.on_output = output.extend
+    for data in (b"a", b"HALL", b"bc"):
+        machine.run_for(0.002)
+        machine.uart.feed(data)
+    assert status(machine) == 0x040104  # pause, four, pause
+    assert output == b"bIBMMcd"
 
 
 def test_bursts_lose_nothing(boot):

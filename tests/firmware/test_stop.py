@@ -146,7 +146,7 @@ def test_a_handler_that_calls_fetches_the_table_again(firmware: Path, name: str)
     command = ["arm-none-eabi-objdump", "-d", "--no-show-raw-insn", *span, str(elf)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     calls, stale = 0, False
-    for target, text in re.findall(r"^ +[0-9a-f]+:\t(?:bl\t([0-9a-f]+) .*|(.*))$", listing, re.MULTILINE):
+    for target, text in re.findall(r"^ *[0-9a-f]+:\t(?:bl\t([0-9a-f]+) .*|(.*))$", listing, re.MULTILINE):
         outside = bool(target) and not begin <= int(target, 16) < end
         calls += outside
         if target or text.startswith(("mov\tr9, ", "b.n\t")):
