@@ -7,9 +7,9 @@ PYTHON := .venv/bin/python
 # compilers are Debian's, ziglang from PyPI (pyproject.toml) and one from npm, whose node comes from PyPI too.
 TOOLS := arm-none-eabi-gcc cc python3
 PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev python3-venv
-TEST_TOOLS := fish zsh qemu-system-arm stm32flash /usr/bin/clang wasm-ld /usr/lib/wasm32-wasi/libc.a \
+TEST_TOOLS := fish zsh qemu-system-arm stm32flash bossac /usr/bin/clang wasm-ld /usr/lib/wasm32-wasi/libc.a \
     /usr/lib/wasm32-wasi/libc++.a /usr/bin/rustc /usr/lib/rustlib/wasm32-wasi /lib/ld-linux.so.2
-TEST_PACKAGES := fish zsh qemu-system-arm stm32flash clang libclang-rt-dev lld wasi-libc libclang-rt-dev-wasm32 \
+TEST_PACKAGES := fish zsh qemu-system-arm stm32flash bossa-cli clang libclang-rt-dev lld wasi-libc libclang-rt-dev-wasm32 \
 	libc++-dev-wasm32 rustc libstd-rust-dev-wasm32 libc6-i386
 TEST_SCRIPTS := assemblyscript@0.28.20
 

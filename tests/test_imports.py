@@ -36,7 +36,7 @@ OWNERS = {
     "shtab": ("cli/completion.py",),
     "argparse": ("cli", "generate.py"),
     # What Windows lacks; link.py does without it there.
-    "termios": ("flash/link.py",),
+    "termios": ("flash/link.py", "emulator/serve.py"),
     "pty": ("emulator/serve.py",),
     "tty": ("emulator/serve.py",),
     "fcntl": (),

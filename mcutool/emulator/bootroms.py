@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mcutool.devices import Flash
 from mcutool.flash.protocols.an3155 import ACK, COMMANDS, NACK, SYNC, checksum_of, crc32_of
 
 VERSION = 0x31
@@ -50,12 +51,38 @@ class Ram:
     write: Callable[[int, bytes], None]
 
 
+class BootModel(Protocol):
+    """The device's side of a bootloader's line.
+
+    `started` is the address of a program that it was told to start, `reset` becomes true when it resets the chip;
+    what comes afterwards is lost.
+    """
+
+    started: int | None
+    reset: bool
+    held_by_pin: bool
+    """Whether a pin chooses it at every reset; else a valid program in flash starts, unless a person intervenes."""
+
+    @property
+    def busy(self) -> float:
+        """Seconds that flash took so far."""
+
+    @property
+    def program_is_valid(self) -> bool:
+        """Whether a reset starts what is in flash, where nothing holds it in the bootloader."""
+
+    def restart(self) -> None:
+        """A reset into the bootloader."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take received bytes, give back the sent ones."""
+
+
 @dataclass
 class An3155Rom:
-    """An STM32 in its ROM bootloader.
+    """An STM32 in its ROM bootloader: see BootModel. `reset` is what a protection command does.
 
-    `sectors` are (offset, size) pairs by page number. Feed it the received bytes; it returns the sent ones. `started`
-    is the address that GO was given, `reset` becomes true when a protection command resets the chip.
+    `sectors` are (offset, size) pairs by page number. `timing` says how long they take.
     """
 
     flash: Cells
@@ -69,9 +96,14 @@ class An3155Rom:
     write_protected: set[int] = field(default_factory=set)
     started: int | None = None
     reset: bool = False
+    timing: Flash | None = None
+    busy: float = 0.0
+    held_by_pin = True
+    program_is_valid = True  # it does not look
 
     def __post_init__(self) -> None:
         self._output = bytearray()
+        self._erase_us = [sector.erase_us for sector in self.timing.sector_spans()] if self.timing else []
         self._handlers = {COMMANDS[name]: (name, getattr(self, "_" + name.replace(" ", "_"))) for name in self.commands}
         self.restart()
 
@@ -194,6 +226,8 @@ class An3155Rom:
         if touched & self.write_protected:
             return False
         self.flash.program(first, data)
+        if self.timing:
+            self.busy += len(data) / self.timing.write_unit * self.timing.program_us / 1e6
         return True
 
     def _erase(self) -> Serving:
@@ -223,6 +257,7 @@ class An3155Rom:
             return
         for page in pages:
             self.flash.erase(*self.sectors[page])
+            self.busy += self._erase_us[page] / 1e6 if self._erase_us else 0
         self._say(ACK)
 
     def _go(self) -> Serving:
@@ -262,6 +297,7 @@ class An3155Rom:
     def _readout_unprotect(self) -> Serving:
         self.readout_protected = False
         self.flash.erase(0, self.flash.size)
+        self.busy += sum(self._erase_us) / 1e6
         self._reset_after()
         yield from ()
 

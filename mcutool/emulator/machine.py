@@ -23,10 +23,10 @@ from mcutool.emulator.clock import Clock
 from mcutool.emulator.core import Core, Lockup
 from mcutool.emulator.engine import SEV, Engine, Stop
 from mcutool.emulator.firmware import Firmware, missing_in_armv6m, read_firmware, uses_floating_point
+from mcutool.emulator.flash_files import load_flash_file, save_flash_file
 from mcutool.emulator.interrupt import deferred
 from mcutool.emulator.registers import Device, Storage
-from mcutool.errors import DoesNotFit, Unsupported
-from mcutool.image.containers import WRITERS, read_segments, to_binary
+from mcutool.errors import Unsupported
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
@@ -424,29 +424,14 @@ class Machine:
     # --- Flash files --------------------------------------------------------------------------------------------------
 
     def load_flash_file(self, path: Path) -> None:
-        """Take over the flash contents that an earlier run or another tool left, if the file exists.
-
-        ELF, Intel HEX and UF2 are told from a plain binary by what they begin with. Raises UsageError when the file is
-        damaged, DoesNotFit when it is not for this flash.
-        """
+        """Take over the flash contents that an earlier run or another tool left, if the file exists."""
         if path.exists():
-            base = self.chip.flash.base
-            for address, data in read_segments(str(path), path.read_bytes(), base):
-                if not base <= address <= address + len(data) <= base + self.flash.size:
-                    raise DoesNotFit(
-                        f"{path} has {len(data)} bytes for {address:#010x}; the flash of {self.board.name} has"
-                        f" {self.flash.size} at {base:#010x}",
-                        next_action="name a file for this board, or one that does not exist yet",
-                    )
-                self.flash.load(address - base, data)
+            load_flash_file(self.flash, self.board, path)
             self._request_reset(devices.POWER_ON)
 
     def save_flash_file(self, path: Path) -> None:
-        """Save the flash contents, atomically, as the kind of file that the suffix says; a plain binary without one."""
-        temporary = path.with_suffix(path.suffix + ".new")
-        writer = WRITERS.get(path.suffix, to_binary)
-        temporary.write_bytes(writer([(self.chip.flash.base, self.flash[:])]))
-        temporary.replace(path)
+        """Save the flash contents."""
+        save_flash_file(self.flash, self.board, path)
 
 
 _FAULTS: dict[Stop, tuple[int, int]] = {

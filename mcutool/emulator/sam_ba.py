@@ -22,6 +22,8 @@ VERSION = "v2.0 [Arduino:XYZ] Dec  7 2018 10:35:03\n\r"
 HEXADECIMAL = b"0123456789ABCDEFabcdef"
 CORTEX_M0_PLUS = 0x410CC601
 RESET_KEY = 0x05FA0004
+PERIPHERALS = (0x4000, 0x4100, 0x4200, 0xE000)  # upper halves of their addresses
+AUXILIARY_ROWS = (0x00804, 0x00806)  # upper parts of addresses in flash that holds settings
 SIZES = {"o": 1, "h": 2, "w": 4}
 
 
@@ -122,8 +124,7 @@ class Nvmctrl:
 class SamBaMonitor:
     """A SAMD21 in Arduino's bootloader, whose first `offset` bytes of flash are the bootloader itself.
 
-    Feed it the received bytes; it returns the sent ones. `started` is the address of a program that was called,
-    `reset` becomes true when the chip was reset; what comes after that is lost. `hung` is why only a reset helps.
+    See BootModel. `started` is the address of code that was called. `hung` is why only a reset helps.
     """
 
     cells: Cells
@@ -137,6 +138,7 @@ class SamBaMonitor:
     reset: bool = False
     hung: str = ""
     uart: bool = field(default=True, init=False)
+    held_by_pin = False
 
     def __post_init__(self) -> None:
         self._output = bytearray()
@@ -166,11 +168,6 @@ class SamBaMonitor:
         self._terminal = False
         self._serving = self._serve()
         next(self._serving)
-
-    def touch(self) -> None:
-        """What a running program does when its port is opened with 1200 baud and closed."""
-        self.cells.erase(self.offset, self.flash.sectors[0].size)
-        self.restart()
 
     def feed(self, data: bytes) -> bytes:
         """Take received bytes, give back the answer."""
@@ -256,12 +253,11 @@ class SamBaMonitor:
             return self._registers[address]()
         if 0 <= address - self.flash.registers < 0x40:
             return self._controller.read(address - self.flash.registers)
-        if self._is_peripheral(address):
+        if address >> 16 in PERIPHERALS:
             return 0
+        if address >> 12 in AUXILIARY_ROWS:
+            return 0xFFFFFFFF
         raise Fault(f"an access to {address:#010x}")
-
-    def _is_peripheral(self, address: int) -> bool:
-        return address >> 16 in (0x4000, 0x4100, 0x4200, 0xE000) or address >> 12 in (0x00800, 0x00804, 0x00806)
 
     def _write(self, address: int, data: bytes) -> None:
         if self._in_flash(address, len(data)):

@@ -19,14 +19,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from mcutool.devices import Board
-from mcutool.emulator.bootroms import An3155Rom, Ram, commands_of
+from mcutool.devices import Board, Loader
+from mcutool.emulator.bare import BareChip
+from mcutool.emulator.bootroms import An3155Rom, BootModel, Ram, commands_of
 from mcutool.emulator.drives import Folder, drive_of
 from mcutool.emulator.link import run_in_real_time
 from mcutool.emulator.machine import Machine
+from mcutool.emulator.sam_ba import SamBaMonitor
 from mcutool.errors import UsageError
 
 LONGEST_WAIT = 0.1  # seconds; how late a signal may be noticed
+TOUCH = 1200  # baud
+RATE = 5  # where termios keeps it; the one before is the other direction's
 NOBODY_THERE = 0.02  # seconds between looks at a pseudo-terminal that no program has open
 CHUNK = 4096
 
@@ -37,28 +41,37 @@ log = logging.getLogger("mcutool")
 
 
 class ServedBoard:
-    """A board with its reset and BOOT0 lines: in its ROM bootloader, or running what is in flash.
+    """A board with its reset and BOOT0 lines: in its bootloader, or running what is in flash.
 
-    A person lets go of the BOOT0 button once the bootloader answers; so GO releases `boot0`. One line stands for all of
-    a board's: where the ROM listens on other pins than the console's, for whichever the adapter is at.
+    `boot0` is what a person does so that the bootloader is entered: holds a button, which is let go of once that
+    answers, or presses reset twice. So whatever starts the program releases it. One line stands for all of a board's:
+    where the ROM listens on other pins than the console's, for whichever the adapter is at.
     """
 
-    def __init__(self, machine: Machine, boot0: bool = False) -> None:
+    def __init__(self, machine: Machine | BareChip, boot0: bool = False) -> None:
         self.machine = machine
         self.boot0 = boot0
         self.output = bytearray()  # sent by the board, not fetched yet
-        self._rom = rom_of(machine)
+        self.control_lines_are_wired = bool(machine.board.control_lines or machine.chip.bootrom)
+        self._loader, self._rom = boot_model(machine)
         machine.uart.on_output = self.output.extend
         self.in_rom = False
         self.reset()
 
     def reset(self) -> None:
         """A pulse on the reset line."""
-        self.in_rom = self.boot0 and self._rom is not None
+        self.in_rom = self._rom is not None and (self.boot0 or not self._rom.program_is_valid)
         if self._rom is not None and self.in_rom:
             self._rom.restart()
         else:
             self.machine.reset()
+
+    def touch(self) -> None:
+        """The port was opened with 1200 baud and closed: what a running program takes for a wish to be replaced."""
+        if self._loader is not None and self._loader.touch and not self.in_rom:
+            log.info("touched: the bootloader is entered")
+            self.machine.flash.erase(self._loader.offset, self.machine.chip.flash.sectors[0].size)
+            self.reset()
 
     def feed(self, data: bytes) -> None:
         """Bytes that the board receives."""
@@ -68,20 +81,42 @@ class ServedBoard:
         self.output += self._rom.feed(data)
         if self._rom.started is not None or self._rom.reset:
             # A stub in RAM, as flashing tools start one, does nothing but reset the chip: it is taken for that.
-            self.boot0 = self.boot0 and self._rom.started is None
+            self.boot0 = self.boot0 and self._rom.held_by_pin and self._rom.started is None
             self.reset()
 
 
-def rom_of(machine: Machine) -> An3155Rom | None:
-    """The ROM bootloader of the machine's chip, working on its flash and RAM; None when it has none."""
-    chip, rom = machine.chip, machine.chip.bootrom
-    if rom is None or rom.protocol != "an3155":
-        return None
-    ram = chip.main_ram
-    memory = Ram(ram.base, ram.size, rom.ram_reserved, machine.engine.read, machine.engine.write)
+def _an3155(machine: Machine | BareChip, loader: Loader) -> BootModel:
+    chip = machine.chip
     sectors = [(span.offset, span.size) for span in chip.flash.sector_spans()]
-    commands = commands_of(rom.version)
-    return An3155Rom(machine.flash, chip.flash.base, memory, sectors, rom.product_id, rom.version, commands)
+    return An3155Rom(
+        machine.flash, chip.flash.base, _ram(machine, loader), sectors, loader.product_id,
+        loader.version, commands_of(loader.version), timing=chip.flash,
+    )  # fmt: skip
+
+
+def _sam_ba(machine: Machine | BareChip, loader: Loader) -> BootModel:
+    memory = _ram(machine, loader)
+    return SamBaMonitor(machine.flash, machine.chip.flash, memory, loader.offset, loader.product_id)
+
+
+def _ram(machine: Machine | BareChip, loader: Loader) -> Ram:
+    ram = machine.chip.main_ram
+    return Ram(ram.base, ram.size, loader.ram_reserved, machine.engine.read, machine.engine.write)
+
+
+MODELS: dict[str, Callable[[Machine | BareChip, Loader], BootModel]] = {"an3155": _an3155, "sam-ba": _sam_ba}
+"""What a bootloader on a serial port does, by its protocol."""
+
+
+def boot_loader(board: Board) -> Loader | None:
+    """The first of the board's bootloaders that there is a model of."""
+    return next((loader for loader in board.loaders if loader.protocol in MODELS), None)
+
+
+def boot_model(machine: Machine | BareChip) -> tuple[Loader | None, BootModel | None]:
+    """The bootloader of the machine's board, and its model that works on the machine's flash and RAM."""
+    loader = boot_loader(machine.board)
+    return loader, MODELS[loader.protocol](machine, loader) if loader else None
 
 
 # --- the two kinds of serial port -------------------------------------------------------------------------------
@@ -100,6 +135,9 @@ class Port(Protocol):
 
     def send(self, data: bytes) -> None:
         """Pass on what the board says; lost when nobody listens, as on a real line."""
+
+    def was_touched(self) -> bool:
+        """Whether a client has opened it with 1200 baud and left, since this was asked last."""
 
     def close(self) -> None: ...
 
@@ -152,6 +190,19 @@ class PseudoTerminal:
             with suppress(BlockingIOError):
                 os.write(self._master, data)
 
+    def was_touched(self) -> bool:
+        """The settings stay when the client has gone."""
+        import termios
+
+        if self._has_client():
+            return False
+        settings = termios.tcgetattr(self._master)
+        if settings[RATE] != termios.B1200:
+            return False
+        settings[RATE] = settings[RATE - 1] = termios.B115200
+        termios.tcsetattr(self._master, termios.TCSANOW, settings)
+        return True
+
     def close(self) -> None:
         os.close(self._master)
         if self._link is not None and self._link.is_symlink():
@@ -161,8 +212,8 @@ class PseudoTerminal:
 class ControlLines:
     """The board's side of a serial port's settings, with the attributes that pyserial's PortManager uses.
 
-    DTR pulls the reset line, RTS holds BOOT0 low: the wiring that a plain USB adapter gives, whose outputs are
-    inverted. A reset happens when DTR lets go.
+    Where a board has them wired, DTR pulls the reset line and RTS holds BOOT0 low, as a plain USB adapter does, whose
+    outputs are inverted. A reset happens when DTR lets go. At 1200 baud that is a touch.
     """
 
     baudrate, bytesize, parity, stopbits = 115200, 8, "N", 1
@@ -187,7 +238,10 @@ class ControlLines:
     @dtr.setter
     def dtr(self, state: bool) -> None:
         if self._dtr and not state:
-            self._board.reset()
+            if self.baudrate == TOUCH:
+                self._board.touch()
+            elif self._board.control_lines_are_wired:
+                self._board.reset()
         self._dtr = state
 
     @property
@@ -196,7 +250,8 @@ class ControlLines:
 
     @rts.setter
     def rts(self, state: bool) -> None:
-        self._board.boot0 = not state
+        if self._board.control_lines_are_wired:
+            self._board.boot0 = not state
 
 
 class Rfc2217:
@@ -249,6 +304,10 @@ class Rfc2217:
         if self._manager is not None:
             self.write(b"".join(self._manager.escape(data)))
 
+    def was_touched(self) -> bool:
+        """The control lines tell the board themselves."""
+        return False
+
     def _hang_up(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -277,7 +336,7 @@ class Server:
 
     def run(self) -> None:
         while not self._stopped:
-            if self.board.in_rom:
+            if self.board.in_rom or isinstance(self.board.machine, BareChip):
                 self.exchange(LONGEST_WAIT)
             else:
                 run_in_real_time(self.board.machine, self.exchange, lambda: self._stopped or self.board.in_rom)
@@ -291,6 +350,8 @@ class Server:
             self.port.send(bytes(self.board.output))
             self.board.output.clear()
         files = self.port.files()
+        if self.port.was_touched():
+            self.board.touch()
         if not files:
             time.sleep(min(wait, NOBODY_THERE))
         elif select.select(files, [], [], min(wait, LONGEST_WAIT))[0]:
@@ -325,16 +386,17 @@ def serve(
     drive: Path | None = None,
     announce: Callable[[str], None] = lambda url: print(f"ready: {url}", flush=True),
 ) -> None:
-    """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its ROM bootloader waits.
+    """Emulate a board until SIGINT or SIGTERM. With `boot0` its flash is empty and its bootloader waits.
 
     `flash_file` keeps the flash between runs, `drive` is where the board's drive appears. `announce` gets the URL when
     a client may connect.
     """
-    if boot0 and board.chip.bootrom is None:
-        raise UsageError(f"{board.name} has no serial bootloader in ROM", next_action="emulate it without --boot rom")
+    if boot0 and boot_loader(board) is None:
+        what = f"{board.name} has no serial bootloader that is emulated"
+        raise UsageError(what, next_action="emulate it without --boot rom")
     if flash_file is not None and flash_file.suffix == ".elf":
         raise UsageError(f"{flash_file} could not be kept up to date", next_action="name a .bin, .hex or .uf2 file")
-    machine = Machine(board, None if boot0 else board.firmware)
+    machine = _machine(board, boot0)
     if flash_file is not None:
         _check_flash_file(flash_file)
         machine.load_flash_file(flash_file)
@@ -357,13 +419,20 @@ def serve(
             _save(machine, flash_file)
 
 
+def _machine(board: Board, boot0: bool) -> Machine | BareChip:
+    """Raises Unsupported when the board is to run a program and there is none for it."""
+    if not board.chip.has_runtime and boot_loader(board) is not None:
+        return BareChip(board)
+    return Machine(board, None if boot0 else board.firmware)
+
+
 def _check_flash_file(path: Path) -> None:
     """Raises UsageError when the flash could not be kept there: nobody should learn that at the end."""
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
         raise UsageError(f"cannot keep the flash in {path}", next_action="name a file that can be written")
 
 
-def _save(machine: Machine, path: Path) -> None:
+def _save(machine: Machine | BareChip, path: Path) -> None:
     try:
         machine.save_flash_file(path)
     except OSError as error:

@@ -187,13 +187,6 @@ def test_an_access_to_nowhere_stops_the_chip() -> None:
     drive(device, sam_ba.synchronise(raw=False))
 
 
-def test_a_touch_keeps_the_program_from_starting() -> None:
-    device = monitor(before=program(1_000))
-    assert device.program_is_valid
-    device.touch()
-    assert not device.program_is_valid
-
-
 # --- the driver -----------------------------------------------------------------------------------------------
 
 

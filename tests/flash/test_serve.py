@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mcutool import devices
+from mcutool.devices import Board, Span
+from mcutool.emulator.bare import BareChip
 from mcutool.emulator.machine import Machine
-from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server
+from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server, boot_loader
 from mcutool.errors import Disconnected, NoAnswer, NoPort, PortBusy
 from mcutool.flash import engine
 from mcutool.flash.drivers.an3155 import An3155
+from mcutool.flash.drivers.sam_ba import SamBa
 from mcutool.flash.link import SerialLink
 from mcutool.flash.plan import Order, plan
 
@@ -32,12 +36,14 @@ def install(link: SerialLink) -> engine.Outcome:
 
 
 class Running:
-    """A server in a thread of this process; without a firmware the board waits in its ROM bootloader."""
+    """A server in a thread of this process; without a firmware the board waits in its bootloader."""
 
-    def __init__(self, port: str, tmp_path: Path, firmware: Path | None = None) -> None:
-        self.machine = Machine(BOARD, firmware)
+    def __init__(
+        self, port: str, tmp_path: Path, firmware: Path | None = None, board: Board = BOARD, link: str = "board"
+    ) -> None:
+        self.machine = Machine(board, firmware) if board.chip.has_runtime else BareChip(board)
         self.board = ServedBoard(self.machine, boot0=firmware is None)
-        self.port = PseudoTerminal(tmp_path / "board") if port == "pty" else Rfc2217("127.0.0.1:0", self.board)
+        self.port = PseudoTerminal(tmp_path / link) if port == "pty" else Rfc2217("127.0.0.1:0", self.board)
         self.server = Server(self.board, self.port)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -149,3 +155,65 @@ def test_a_signal_removes_the_link_and_saves_the_flash(tmp_path: Path, number: i
     assert process.wait(10) == 0
     assert not link.is_symlink()
     assert flash_file.read_bytes()[: len(IMAGE)] == IMAGE
+
+
+# --- a board that has a bootloader and no runtime -------------------------------------------------------------
+
+
+ZERO = devices.board("arduino-zero")
+
+
+@pytest.fixture(params=["pty", "rfc2217"])
+def zero(request, tmp_path: Path) -> Iterator[Running]:
+    served = Running(request.param, tmp_path, board=ZERO)
+    yield served
+    served.stop()
+
+
+def fill(running: Running) -> engine.Outcome:
+    loader = boot_loader(ZERO)
+    assert loader is not None
+    region = Span(loader.offset, ZERO.chip.flash.size - loader.offset)
+    order = Order(ZERO, loader, "", IMAGE, (), plan(ZERO.chip.flash, region, [(loader.offset, IMAGE)]))
+    link = SerialLink(running.port.url, 115200)
+    try:
+        return engine.install(SamBa, link, order)
+    finally:
+        link.close()
+
+
+def test_a_board_without_a_runtime_is_filled_through_its_bootloader(zero: Running) -> None:
+    fill(zero)
+    assert zero.machine.flash[0x2000 : 0x2000 + len(IMAGE)] == IMAGE
+    assert not zero.board.in_rom
+
+
+def test_a_touch_with_1200_baud_leads_back_into_the_bootloader(zero: Running) -> None:
+    fill(zero)
+    for _ in range(2):
+        link = SerialLink(zero.port.url, 115200)
+        link.touch()
+        link.reopen(5)
+        link.close()
+        assert zero.board.in_rom
+        assert zero.machine.flash[0x2000:0x2100] == b"\xff" * 256
+        assert fill(zero).sectors == 1
+        assert not zero.board.in_rom
+
+
+def test_another_rate_is_no_touch(zero: Running) -> None:
+    fill(zero)
+    SerialLink(zero.port.url, 9600).close()
+    time.sleep(0.2)
+    assert not zero.board.in_rom
+
+
+def test_the_command_serves_a_board_without_a_runtime(tmp_path: Path) -> None:
+    words = ["emulate", "arduino-zero", "--boot", "rom", "--link", "ttyACM0", "--flash-file", "flash.bin"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mcutool", *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready: ttyACM0\n"
+        process.terminate()
+        assert process.wait(10) == 0
+    assert (tmp_path / "flash.bin").read_bytes() == b"\xff" * ZERO.chip.flash.size
