@@ -26,6 +26,7 @@ from mcutool.emulator.drives import Folder, drive_of
 from mcutool.emulator.link import run_in_real_time
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.sam_ba import SamBaMonitor
+from mcutool.emulator.stellaris import StellarisLoader
 from mcutool.errors import UsageError
 
 LONGEST_WAIT = 0.1  # seconds; how late a signal may be noticed
@@ -104,7 +105,15 @@ def _ram(machine: Machine | BareChip, loader: Loader) -> Ram:
     return Ram(ram.base, ram.size, loader.ram_reserved, machine.engine.read, machine.engine.write)
 
 
-MODELS: dict[str, Callable[[Machine | BareChip, Loader], BootModel]] = {"an3155": _an3155, "sam-ba": _sam_ba}
+def _stellaris(machine: Machine | BareChip, loader: Loader) -> BootModel:
+    return StellarisLoader(machine.flash, machine.chip.flash, loader.offset)
+
+
+MODELS: dict[str, Callable[[Machine | BareChip, Loader], BootModel]] = {
+    "an3155": _an3155,
+    "sam-ba": _sam_ba,
+    "stellaris": _stellaris,
+}
 """What a bootloader on a serial port does, by its protocol."""
 
 

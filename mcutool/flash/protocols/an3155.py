@@ -240,4 +240,3 @@ def readout_protect() -> Exchange[None]:
     """Close the flash to every reader; the chip resets afterwards."""
     yield from _command("readout protect")
     yield from _acknowledge(b"", "readout protect", "data", PROGRAM)
-
