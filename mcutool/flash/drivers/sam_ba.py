@@ -81,6 +81,8 @@ class SamBa:
         self.version = self._talk.agreed(sam_ba.version)
         self._check(CORE_ID, 0xFFF0, CORES.get(self._board.chip.core.name, 0) << 4, "core id")
         self._check(DEVICE_ID, ~DIE_AND_REVISION, self._loader.product_id, "device id")
+        if self._may_lie:
+            self._note_what_lies_beside()
 
     def _check(self, register: int, mask: int, wanted: int, what: str) -> None:
         """Raises WrongChip unless the bits of `mask` in a register are those of `wanted`."""
@@ -175,10 +177,13 @@ class SamBa:
         """Remember what is not to change from now on: all that no plan has named so far."""
         self._buffer_is_known = False  # if these were written already, then perhaps from somewhere else
         self._planned |= {sector.address: sector for sector in sectors}
-        spans = list(self._spans_beside())
-        if spans != list(self._beside):
+        if list(self._spans_beside()) != list(self._beside):
             self._restore_what_lies_beside()
-            self._beside = {span: self._sure_checksum(*span) for span in spans}
+            self._note_what_lies_beside()
+
+    def _note_what_lies_beside(self) -> None:
+        """Before anything is compared all flash does: already then a command may become one that erases."""
+        self._beside = {span: self._sure_checksum(*span) for span in self._spans_beside()}
 
     def _known(self) -> dict[int, SectorWork]:
         """What is to hold what we know, by address."""
@@ -373,8 +378,8 @@ class SamBa:
             self._put_right([(place, self._contents[place]) for place in places if place in self._contents])
             if not self._says(crc, partial(self._checksum, address, length)):
                 raise VerificationFailed(
-                    f"noise on the line has changed flash beside the file, in {length} bytes at {address:#010x}",
-                    next_action="install again what was there",
+                    f"noise on the line has changed what was not to be touched, in {length} bytes at {address:#010x}",
+                    next_action="repeat, and install again what else was there",
                 )
             return False
         return True
