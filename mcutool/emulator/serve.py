@@ -180,11 +180,16 @@ class PseudoTerminal:
             raise UsageError(f"cannot make the link {link}: {error.strerror}", next_action="choose another") from error
         self.url = str(link)
 
+    def _events(self) -> int:
+        return sum(event for _, event in self._poll.poll(0))
+
     def _has_client(self) -> bool:
-        return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+        return not self._events() & select.POLLHUP
 
     def files(self) -> list[Any]:
-        return [self._master] if self._has_client() else []
+        """What a client said last can be read when it has gone."""
+        events = self._events()
+        return [self._master] if not events & select.POLLHUP or events & select.POLLIN else []
 
     def receive(self) -> bytes:
         try:
