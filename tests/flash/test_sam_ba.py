@@ -54,6 +54,7 @@ def uart(**traits):
         (sam_ba.read_number(0x41002018, 4), b"\5\3\1\x10", b"w41002018,4#"),
         (sam_ba.read_number(0x20000002, 2), b"\5\3", b"h20000002,4#"),
         (sam_ba.read_number(0x20000001, 1), b"\5", b"o20000001,4#"),
+        (sam_ba.read_again(4), b"\5\3\1\x10", b"w#"),
         (sam_ba.write_number(0xE000ED0C, 0x05FA0004, 4), b"", b"We000ed0c,5fa0004#"),
         (sam_ba.write_number(0x20000002, 0xABCD, 2), b"", b"H20000002,abcd#"),
         (sam_ba.write_number(0x20000001, 0xAB, 1), b"", b"O20000001,ab#"),

@@ -252,11 +252,13 @@ class SamBa:
     def _address_controller(self, address: int) -> None:
         """What the next command of the flash controller is for, in half-words; read back, for it decides what goes."""
         wanted = (address - self._flash.base) // 2
-        register = self._flash.registers + ADDRESS
         for _ in range(ATTEMPTS):
             self._write_register(ADDRESS, wanted)
-            if self._register(register) == wanted:
-                return
+            try:
+                if self._talk.run(sam_ba.read_again(4)) == wanted:
+                    return
+            except LineError:
+                self._talk.repeat()
         raise self._talk.no_answer("the flash controller does not take an address")
 
     def _write_register(self, offset: int, value: int, seconds: float = sam_ba.SETTLED) -> None:

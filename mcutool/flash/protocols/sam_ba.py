@@ -133,6 +133,11 @@ def read_number(address: int, size: int) -> Exchange[int]:
     return int.from_bytes((yield Step(command(_letter("ohw", size), address, 4), size, ANSWER)), "little")
 
 
+def read_again(size: int) -> Exchange[int]:
+    """What the last command was for; it needs no address, which the monitor still has."""
+    return int.from_bytes((yield Step(command(_letter("ohw", size)), size, ANSWER)), "little")
+
+
 def write_number(address: int, value: int, size: int, seconds: float = SETTLED) -> Exchange[None]:
     """1, 2 or 4 bytes in one access. There is no answer; it is done after `seconds`."""
     yield from _pause(command(_letter("OHW", size), address, value), seconds)
