@@ -16,6 +16,7 @@ import pytest
 from mcutool import devices
 from mcutool.devices import Board, Span
 from mcutool.emulator.bare import BareChip
+from mcutool.emulator.bootroms import BootModel
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server, boot_loader
 from mcutool.errors import Disconnected, NoAnswer, NoPort, PortBusy
@@ -54,6 +55,11 @@ class Running:
         self.port.close()
 
 
+def model(running: Running) -> BootModel:
+    assert running.board._rom is not None
+    return running.board._rom
+
+
 @pytest.fixture(params=["pty", "rfc2217"])
 def running(request, tmp_path: Path) -> Iterator[Running]:
     served = Running(request.param, tmp_path)
@@ -75,6 +81,9 @@ def test_our_engine_installs_over_a_port(running: Running) -> None:
     assert running.machine.flash[: len(IMAGE)] == IMAGE
     assert running.machine.flash.violations == []
     assert not running.board.in_rom and not running.board.boot0
+    flash = BOARD.chip.flash
+    seconds = sum(sector.erase_us for sector in flash.sector_spans() if sector.offset < len(IMAGE)) / 1e6
+    assert model(running).busy == pytest.approx(seconds + len(IMAGE) / flash.write_unit * flash.program_us / 1e6)
 
 
 def test_control_lines_lead_into_the_bootloader(tmp_path: Path) -> None:
