@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
 
 import pytest
-from loopback import LoopbackLink, drive, storage
+from lm3s import BOARD, FLASH, LOADER, START, VECTORS, board, install, program
+from loopback import LoopbackLink, drive
 
-from mcutool import devices
 from mcutool.devices import Span
-from mcutool.emulator.flash import FlashArray
-from mcutool.emulator.stellaris import StellarisLoader
 from mcutool.errors import NoAnswer, Protected, Unsupported, WriteFailed
 from mcutool.flash import engine
 from mcutool.flash.drivers.stellaris import Stellaris
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import stellaris
 from mcutool.flash.protocols.exchange import Refused
-
-BOARD = devices.board("lm3s6965evb")
-LOADER = next(loader for loader in BOARD.loaders if loader.protocol == "stellaris")
-FLASH = BOARD.chip.flash
-START = LOADER.offset
-VECTORS = (0x20001000).to_bytes(4, "little") + (START + 9).to_bytes(4, "little")
-
-
-def program(size: int, seed: int = 1) -> bytes:
-    return VECTORS + random.Random(seed).randbytes(size - len(VECTORS))
-
-
-def board(before: bytes = b"", **traits) -> StellarisLoader:
-    contents = bytearray(b"\xb0" * START + before.ljust(FLASH.size - START, b"\xff"))
-    return StellarisLoader(FlashArray(*storage(contents, 0), FLASH.size), FLASH, START, **traits)
-
-
-def install(link, image: bytes, address: int = START) -> engine.Outcome:
-    order = Order(BOARD, LOADER, "", b"", (), plan(FLASH, Span(0, FLASH.size), [(address, image)]))
-    return engine.install(Stellaris, link, order)
 
 
 @pytest.mark.parametrize(
