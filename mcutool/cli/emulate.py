@@ -10,6 +10,7 @@ examples:
   mcutool emulate microbit --rfc2217 :2217                      # then: mcutool monitor --port rfc2217://127.0.0.1:2217
   mcutool emulate arduino-zero --boot rom --link ttyACM0        # then: bossac -p ttyACM0 -o 0x2000 -e -w -v -R APP.bin
   mcutool emulate microbit --drive MICROBIT                     # then: mcutool flash ... --port MICROBIT
+  mcutool emulate pico --boot rom --drive RPI-RP2               # then: mcutool flash ... --port RPI-RP2
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     line = parser.add_argument_group("where a client finds it")
     line.add_argument("--link", type=Path, metavar="PATH", help="make a symbolic link to the pseudo-terminal")
     line.add_argument("--rfc2217", metavar="HOST:PORT", help="serve this address (without HOST: 127.0.0.1)")
-    line.add_argument("--drive", type=Path, metavar="FOLDER", help="show the drive of the board's interface chip there")
+    line.add_argument("--drive", type=Path, metavar="FOLDER", help="show its drive there: its bootloader's or its probe's")
     parser.add_argument("--flash-file", type=Path, metavar="F", help="keep the contents of the flash in this file")
     parser.add_argument("--json", action="store_true", help="print one object instead of the line")
 

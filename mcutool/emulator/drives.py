@@ -282,12 +282,16 @@ class Mps2Controller:
 
 
 def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
-    """The drive of the board's interface chip, whichever it is as a DAPLink's.
+    """The drive that the board shows: its bootloader's, or its interface chip's, whichever that is as a DAPLink's.
 
     Raises UsageError when the board has none, or the folder is taken.
     """
-    if not any(loader.protocol == "drive" for loader in board.loaders):
-        raise UsageError(f"{board.name} has no interface chip with a drive", next_action="emulate it without --drive")
     if folder.exists():
         raise UsageError(f"{folder} exists already", next_action="name a folder that does not, for the drive to appear")
-    return DapLink(folder, board, flash)
+    for loader in board.loaders:
+        if loader.protocol == "uf2":
+            in_rom = loader.offset == 0  # nothing of the chip's flash is its own: so does the RP2040's
+            return Uf2Bootloader(folder, board, loader, flash, by_number=in_rom)
+        if loader.protocol == "drive":
+            return DapLink(folder, board, flash)
+    raise UsageError(f"{board.name} shows no drive that is emulated", next_action="emulate it without --drive")

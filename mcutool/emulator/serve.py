@@ -122,6 +122,11 @@ def boot_loader(board: Board) -> Loader | None:
     return next((loader for loader in board.loaders if loader.protocol in MODELS), None)
 
 
+def shows_drive_in_bootloader(board: Board) -> bool:
+    """Whether the first of the board's loaders is a bootloader with a drive, which is gone while the program runs."""
+    return any(loader.protocol == "uf2" for loader in board.loaders[:1])
+
+
 def boot_model(machine: Machine | BareChip) -> tuple[Loader | None, BootModel | None]:
     """The bootloader of the machine's board, and its model that works on the machine's flash and RAM."""
     loader = boot_loader(machine.board)
@@ -342,15 +347,21 @@ class Server:
         self.board = board
         self.port = port
         self.drive = drive
+        self.waits_for_drive = False  # the bootloader runs, which shows one
         self._stopped = False
         self._lockup = ""
+
+    def start_program(self) -> None:
+        """What has come through the drive."""
+        self.waits_for_drive = False
+        self.board.reset()
 
     def stop(self, *_signal: object) -> None:
         self._stopped = True
 
     def run(self) -> None:
         while not self._stopped:
-            if self.board.in_rom or isinstance(self.board.machine, BareChip):
+            if self.waits_for_drive or self.board.in_rom or isinstance(self.board.machine, BareChip):
                 self.exchange(LONGEST_WAIT)
             else:
                 run_in_real_time(self.board.machine, self.exchange, lambda: self._stopped or self.board.in_rom)
@@ -405,9 +416,11 @@ def serve(
     `flash_file` keeps the flash between runs, `drive` is where the board's drive appears. `announce` gets the URL when
     a client may connect.
     """
-    if boot0 and boot_loader(board) is None:
+    if boot0 and boot_loader(board) is None and not shows_drive_in_bootloader(board):
         what = f"{board.name} has no serial bootloader that is emulated"
         raise UsageError(what, next_action="emulate it without --boot rom")
+    if boot0 and boot_loader(board) is None and drive is None:
+        raise UsageError(f"the bootloader of {board.name} shows a drive", next_action="say where: --drive FOLDER")
     if flash_file is not None and flash_file.suffix == ".elf":
         raise UsageError(f"{flash_file} could not be kept up to date", next_action="name a .bin, .hex or .uf2 file")
     machine = _machine(board, boot0)
@@ -418,10 +431,11 @@ def serve(
     shown = drive_of(board, machine.flash, drive) if drive else None
     port: Port = Rfc2217(rfc2217, served) if rfc2217 else PseudoTerminal(link)
     server = Server(served, port, shown)
+    server.waits_for_drive = boot0 and boot_loader(board) is None
     try:
         with _signals(server.stop):
-            if shown is not None:
-                shown.on_start = served.reset
+            if shown is not None and (boot0 or not shows_drive_in_bootloader(board)):
+                shown.on_start = server.start_program
                 shown.show()
             announce(port.url)
             server.run()

@@ -36,11 +36,13 @@ RECONNECT = 10.0  # seconds in which a lost port may come back
 class Bootloader(Protocol):
     """A bootloader that gives access to flash by address, at the other end of a link.
 
-    `retries` counts what had to be repeated. Every method raises Disconnected when the line is gone, NoAnswer when
-    the bootloader is.
+    `retries` counts what had to be repeated. `reads` says whether it can tell what flash holds: where it cannot, every
+    sector is written, and `holds` means that each of its packets was acknowledged. Every method raises Disconnected
+    when the line is gone, NoAnswer when the bootloader is.
     """
 
     retries: int
+    reads: bool
 
     def connect(self) -> None:
         """Get into step and identify the chip; changes nothing. Raises WrongChip, Protected."""
@@ -98,7 +100,8 @@ def install(
         bootloader = driver(link, order.board, order.loader)
         try:
             bootloader.connect()
-            left = plan if full and not written else changes(bootloader, plan, on_progress)
+            write_all = not bootloader.reads or (full and not written)
+            left = plan if write_all else changes(bootloader, plan, on_progress)
             written.update(sector.number for sector in left.sectors)
             write(bootloader, left, on_progress)
             bootloader.start()

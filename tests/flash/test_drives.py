@@ -60,18 +60,8 @@ def loader_of(board: Board, protocol: str) -> Loader:
 
 ZERO = devices.board("arduino-zero")
 ZERO_LOADER = loader_of(ZERO, "uf2")
-PICO_LOADER = Loader("uf2", volume="RPI-RP2", identity="RPI-RP2", enter="hold BOOTSEL")
-
-
-def pico() -> Board:
-    """A board with the flash of an RP2040, with 4 KiB sectors."""
-    some = devices.board("nrf52840dk")
-    flash = dataclasses.replace(some.chip.flash, base=0x1000_0000)
-    chip = dataclasses.replace(some.chip, name="rp2040", flash=flash, uf2_family=0xE48BFF56)
-    return dataclasses.replace(some, name="pico", title="Raspberry Pi Pico", chip=chip)
-
-
-PICO = pico()
+PICO = devices.board("pico")
+PICO_LOADER = loader_of(PICO, "uf2")
 UF2_BOARDS = pytest.mark.parametrize(
     ("board", "loader"), [(ZERO, ZERO_LOADER), (PICO, PICO_LOADER)], ids=("arduino-zero", "pico")
 )
@@ -540,15 +530,16 @@ def test_a_board_starts_what_was_copied_to_its_drive(name: str, tmp_path: Path) 
     assert b"Hello from 32-bit WebAssembly!" in output
 
 
-def test_an_emulated_board_shows_its_drive(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "more"), [("microbit", []), ("pico", ["--boot", "rom"])])
+def test_an_emulated_board_shows_its_drive(name: str, more: list[str], tmp_path: Path) -> None:
     """A drive in one process, what copies to it in another; the board starts what it got."""
-    line, folder = str(tmp_path / "line"), tmp_path / "MICROBIT"
-    words = [sys.executable, "-m", "mcutool", "emulate", "microbit", "--link", line, "--drive", str(folder)]
+    line, folder = str(tmp_path / "line"), tmp_path / "DRIVE"
+    words = [sys.executable, "-m", "mcutool", "emulate", name, "--link", line, "--drive", str(folder), *more]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as board:
         try:
             assert board.stdout and board.stdout.readline() == f"ready: {line}\n"
             console, said = SerialLink(line, 115200), b""
-            words = ["flash", str(HELLO), "--runtime", "--board", "microbit", "--port", str(folder)]
+            words = ["flash", str(HELLO), "--runtime", "--board", name, "--port", str(folder)]
             assert main(words) == 0
             while b"Hello from 32-bit WebAssembly!" not in said:
                 said += (received := console.read(20))

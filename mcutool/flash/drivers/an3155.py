@@ -33,6 +33,8 @@ PROBES = 8  # exchanges without an error that show that a rate is not too fast
 class An3155:
     """An STM32 ROM bootloader at the other end of a link: see mcutool.flash.engine.Bootloader."""
 
+    reads = True
+
     def __init__(self, link: Link, board: Board, loader: Loader) -> None:
         self.link = link
         self.commands = an3155.Commands(0, frozenset())

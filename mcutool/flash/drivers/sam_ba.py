@@ -52,6 +52,8 @@ class SamBa:
     `raw` is how data travels, by default as `is_own_usb` says.
     """
 
+    reads = True
+
     def __init__(self, link: Link, board: Board, loader: Loader, raw: bool | None = None) -> None:
         self.raw = is_own_usb(link, loader) if raw is None else raw
         self.version = sam_ba.Version("", frozenset())

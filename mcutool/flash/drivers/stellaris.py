@@ -30,6 +30,8 @@ USUAL_DATA, NOISY_DATA, SMALLEST_DATA = 128, 16, 8  # bytes of one packet
 class Stellaris:
     """TI's boot loader at the other end of a link: see mcutool.flash.engine.Bootloader."""
 
+    reads = False
+
     def __init__(self, link: Link, board: Board, loader: Loader) -> None:
         self._board, self._flash = board, board.chip.flash
         self._begin = self._flash.base + loader.offset
