@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     line = parser.add_argument_group("where a client finds it")
     line.add_argument("--link", type=Path, metavar="PATH", help="make a symbolic link to the pseudo-terminal")
     line.add_argument("--rfc2217", metavar="HOST:PORT", help="serve this address (without HOST: 127.0.0.1)")
-    line.add_argument("--drive", type=Path, metavar="FOLDER", help="show its drive there: its bootloader's or its probe's")
+    line.add_argument("--drive", type=Path, metavar="FOLDER", help="show its drive there, of bootloader or probe")
     parser.add_argument("--flash-file", type=Path, metavar="F", help="keep the contents of the flash in this file")
     parser.add_argument("--json", action="store_true", help="print one object instead of the line")
 
