@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 log = logging.getLogger("mcutool")
 
 ATTEMPTS = 8
-ENOUGH_FAILURES, NOISE_LIMIT = 8, 6  # so many failures, and one exchange of so many
+ENOUGH_FAILURES, NOISE_LIMIT = 8, 6  # so many failures, and one attempt of so many
 
 
 class Conversation:
@@ -38,17 +38,16 @@ class Conversation:
 
     def forget_noise(self) -> None:
         """Judge the line anew."""
-        self._exchanges = self._failures = 0
+        self._attempts = self._failures = 0
 
     @property
     def is_noisy(self) -> bool:
         """Whether so much fails that a slower line would be the faster one."""
-        return self._failures >= ENOUGH_FAILURES and self._failures * NOISE_LIMIT > self._exchanges
+        return self._failures >= ENOUGH_FAILURES and self._failures * NOISE_LIMIT > self._attempts
 
     def run(self, exchange: Exchange[Result]) -> Result:
         """One exchange, once. What came unasked before it is dropped. Raises LineError, Refused."""
         self._received = b""
-        self._exchanges += 1
         self.link.read(0)
         try:
             step = next(exchange)
@@ -74,6 +73,7 @@ class Conversation:
         """An exchange, repeated until it succeeds. Raises the last Refused, or NoAnswer."""
         refused: Refused | None = None
         for _ in range(attempts):
+            self._attempts += 1
             try:
                 return self.run(make())
             except Refused as refusal:  # a byte may have been flipped on the way there

@@ -18,7 +18,7 @@ from mcutool.devices import Board, ControlLines, Loader
 from mcutool.errors import Error, NoAnswer, Protected, WriteFailed, WrongChip
 from mcutool.flash.conversation import ATTEMPTS, Conversation
 from mcutool.flash.link import Link, move_lines
-from mcutool.flash.plan import SectorWork
+from mcutool.flash.plan import SectorWork, Segment
 from mcutool.flash.protocols import an3155
 from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoReply, Refused
 
@@ -27,6 +27,7 @@ log = logging.getLogger("mcutool")
 
 ERASED_AT_ONCE = 64 << 10  # bytes: seconds between two signs of life
 FASTER, SLOWER = (460_800, 230_400), (115_200, 57_600, 19_200)  # baud, in the order in which they are tried
+ENTRY = 8  # bytes at the start of flash: the stack pointer and the first instruction's address
 PROBES = 8  # exchanges without an error that show that a rate is not too fast
 
 
@@ -65,8 +66,11 @@ class An3155:
         self.link.set_parity(True)
         self._synchronise()
         self._raise_rate()
-        self.commands = self._talk.agreed(an3155.get)
-        found, wanted = self._talk.agreed(an3155.get_id), self._loader.product_id
+        try:
+            self.commands = self._talk.agreed(an3155.get)
+            found, wanted = self._talk.agreed(an3155.get_id), self._loader.product_id
+        except Refused as refusal:
+            raise self._talk.no_answer(f"{refusal} by what answers") from refusal
         if found != wanted:
             raise WrongChip(
                 f"the board has product id {found:#05x}, {self._board.chip.name} has {wanted:#05x}",
@@ -89,22 +93,29 @@ class An3155:
     def _raise_rate(self) -> None:
         """The fastest rate at which a freshly reset bootloader understands us, where resetting it is in our hands."""
         usual = self.link.baud
-        if not self._may_change_rate or not self._restarts(usual):
+        if not self._may_change_rate:
             return
-        if not any(self._restarts(rate) for rate in FASTER if rate > usual):
-            self._restarts(usual)
+        if not self._restarts(usual):  # by none of these lines, so that a bootloader was there already is all we know
+            self._synchronise()
+        elif not any(self._restarts(rate) for rate in FASTER if rate > usual):
+            self._restart(usual)
 
     def _lower_rate(self) -> None:
         """After too much noise. The chip stays as it is: whatever was under way is tried again."""
         slower = [rate for rate in SLOWER if rate < self.link.baud]
         if self._talk.is_noisy and slower and self._may_change_rate:
             log.warning("much noise at %d baud: going on with %d", self.link.baud, slower[0])
-            self._restarts(slower[0])
+            self._restart(slower[0])
             self._talk.forget_noise()
 
     @property
     def _may_change_rate(self) -> bool:
         return bool(self._lines.enter) and not self.link.baud_is_fixed
+
+    def _restart(self, rate: int) -> None:
+        """Go on at this rate. Raises NoAnswer."""
+        if not self._restarts(rate):
+            self._synchronise()
 
     def _restarts(self, rate: int) -> bool:
         """Whether the control lines reset the chip into its bootloader, and it then understands this rate."""
@@ -142,10 +153,18 @@ class An3155:
 
     def write(self, sector: SectorWork, advance: Callable[[int], None]) -> None:
         """Program what erasing has not made right already. Raises Protected or WriteFailed."""
-        for address, block in sector.blocks(an3155.BLOCK):
+        for address, block in self._from_the_end(sector):
             if block.strip(bytes((sector.erased,))):
                 self._write_block(address, block)
             advance(len(block))
+
+    def _from_the_end(self, sector: SectorWork) -> Iterator[Segment]:
+        """The sector's blocks. What the core needs to start comes when all else is there: no half of a program runs."""
+        *others, (address, first) = reversed(list(sector.blocks(an3155.BLOCK)))
+        yield from others
+        size = ENTRY if address == self._board.chip.flash.base else 0
+        yield address + size, first[size:]
+        yield address, first[:size]
 
     def _write_block(self, address: int, data: bytes) -> None:
         last: Exception | None = None
