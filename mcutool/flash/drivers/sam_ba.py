@@ -424,7 +424,7 @@ class SamBa:
 
     def _answers(self) -> bool:
         try:
-            self._talk.run(sam_ba.binary())
+            self._talk.run(sam_ba.binary(sam_ba.AWAKE))
         except LineError:
             return False
         return True

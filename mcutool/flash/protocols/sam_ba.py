@@ -91,7 +91,8 @@ def resynchronise(raw: bool) -> Exchange[None]:
 def _hear_out() -> Exchange[None]:
     """Acknowledge blocks until no more come."""
     for _ in range(PACKETS_AT_MOST):
-        if len((yield from listen(bytes((xmodem.ACK,)), ANSWER))) < xmodem.BLOCK:
+        heard = yield from listen(bytes((xmodem.ACK,)), ANSWER)
+        if not xmodem.BLOCK <= len(heard) < xmodem.BABBLE:
             break
     yield Step(bytes((xmodem.ACK,)), 0, 0)
 
