@@ -1,19 +1,22 @@
-"""A serial line made of a function: what is written goes to a device model, its answer is there at once.
+"""Models of what bootloaders and runtimes answer, for tests without a wire; on one that takes time: line.py.
 
-Time is virtual: a read that finds nothing adds its patience to `waited` and returns.
+Decides what the models' flash and memory look like. Refuses to know who asks.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 
 from mcutool.emulator.bootroms import An3155Rom, Ram
 from mcutool.emulator.flash import FlashArray
 from mcutool.flash.protocols import smp
 from mcutool.flash.protocols.exchange import NoReply
+from tests.flash.line import Line, Noise, NoisyLink
+
+__all__ = ["LoopbackLink", "NoisyLink", "SmpServer", "drive", "layout", "rom", "storage"]
 
 KIB = 1024
+INSTANT = 10**12  # baud
 F405_SECTORS = [16 * KIB] * 4 + [64 * KIB] + [128 * KIB] * 7
 
 
@@ -53,90 +56,15 @@ def drive(device, exchange):
         return done.value
 
 
-class Noise:
-    """Spoils bytes with a probability: `flip`s one bit, `drop`s or `double`s the byte. `spoilt` counts them."""
-
-    def __init__(self, probability: float, seed: int, kind: str = "flip") -> None:
-        self.spoilt = 0
-        self._probability = probability
-        self._random = random.Random(seed)
-        self._spoil = getattr(self, "_" + kind)
-
-    def __call__(self, data: bytes) -> bytes:
-        return b"".join(map(self._byte, data))
-
-    def _byte(self, byte: int) -> bytes:
-        if self._random.random() >= self._probability:
-            return bytes((byte,))
-        self.spoilt += 1
-        return self._spoil(byte)
-
-    def _flip(self, byte: int) -> bytes:
-        return bytes((byte ^ 1 << self._random.randrange(8),))
-
-    def _drop(self, _byte: int) -> bytes:
-        return b""
-
-    def _double(self, byte: int) -> bytes:
-        return bytes((byte, byte))
-
-
-class NoisyLink:
-    """Another link with noise on its line, in both directions."""
-
-    lossless = False
-
-    def __init__(self, link, noise: float, seed: int) -> None:
-        self._link = link
-        self.noise = Noise(noise, seed)
-
-    def __getattr__(self, name: str):
-        return getattr(self._link, name)
-
-    def write(self, data: bytes) -> None:
-        self._link.write(self.noise(data))
-
-    def read(self, timeout: float) -> bytes:
-        return self.noise(self._link.read(timeout))
-
-
-class LoopbackLink:
-    """A Link to anything with `feed(bytes) -> bytes`."""
-
-    lossless = False
-    baud, baud_is_fixed = 115200, True
+class LoopbackLink(Line):
+    """A line that takes no time, so that all that passes is waiting."""
 
     def __init__(self, device, noise: float = 0.0, seed: int = 0, kind: str = "flip") -> None:
-        self.device = device
-        self.waited = 0.0
-        self.name = "loopback"
-        self.noise = Noise(noise, seed, kind)
-        self._received = b""
+        super().__init__(device, baud=INSTANT, latency=0, noise=Noise(noise, seed, kind))
 
-    def write(self, data: bytes) -> None:
-        self._received += self.noise(self.device.feed(self.noise(data)))
-
-    def read(self, timeout: float) -> bytes:
-        if not self._received:
-            self.waited += timeout
-        data, self._received = self._received, b""
-        return data
-
-    def now(self) -> float:
-        return self.waited
-
-    def set_parity(self, even: bool) -> None: ...
-
-    def set_baud(self, baud: int) -> None: ...
-
-    def set_dtr(self, state: bool) -> None: ...
-
-    def set_rts(self, state: bool) -> None: ...
-
-    def reopen(self, patience: float) -> None:
-        self._received = b""
-
-    def close(self) -> None: ...
+    @property
+    def waited(self) -> float:
+        return self.now()
 
 
 class SmpServer:
