@@ -14,7 +14,7 @@ TEST_PACKAGES := fish zsh qemu-system-arm stm32flash bossa-cli clang libclang-rt
 TEST_SCRIPTS := assemblyscript@0.28.20
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench conformance fuzz firmware check clean
+.PHONY: help run test bench flashing conformance fuzz firmware check clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: firmware .venv/test-tools ## run all tests
 bench: firmware .venv/test-tools ## print the figures of the benchmarks, write them into build/bench
 	$(PYTHON) -m tests.bench
 	$(PYTHON) -m tests.bench.startup
+
+flashing: firmware .venv/test-tools ## print how long flashing takes and what it survives, beside other tools
+	$(PYTHON) -m tests.flash.report
 
 SECONDS ?= 60
 ROAD ?= pc
