@@ -152,7 +152,7 @@ class An3155:
         self._attempt(lambda: an3155.erase(numbers, self.commands))
 
     def write(self, sector: SectorWork, advance: Callable[[int], None]) -> None:
-        """Program what erasing has not made right already. Raises Protected or WriteFailed."""
+        """Program what erasing has not made right already. Raises Protected."""
         for address, block in self._from_the_end(sector):
             if block.strip(bytes((sector.erased,))):
                 self._write_block(address, block)
@@ -167,15 +167,16 @@ class An3155:
         yield address, first[:size]
 
     def _write_block(self, address: int, data: bytes) -> None:
-        last: Exception | None = None
+        """What cannot be written is left to whoever verifies: noise may have cleared bits that only erasing sets."""
         for _ in range(ATTEMPTS):
             try:
                 return self._attempt(lambda: an3155.write(address, data), attempts=1)
             except (Refused, NoAnswer) as failure:
-                last = failure
+                log.debug("writing %d bytes at %#010x: %s", len(data), address, failure)
             if self.holds(address, data):
                 return None
-        raise _refusal(last, f"writing {len(data)} bytes at {address:#010x}") from last
+        log.warning("%d bytes at %#010x cannot be written", len(data), address)
+        return None
 
     def holds(self, address: int, data: bytes) -> bool:
         """Whether memory holds `data` (a multiple of 4 bytes): by the CRC command where the ROM has it."""
