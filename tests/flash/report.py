@@ -31,6 +31,8 @@ RUNS = 100  # of each installation on a noisy line
 STOCK_RUNS = {"stm32flash": 100, "bossac": 20}  # bossac waits for seconds before it gives up
 CLEAN_RUNS = 5  # of those tools, without noise
 NOISES = {1e-4: ("1 in 10,000", 100), 1e-3: ("1 in 1,000", 95)}  # flipped bits in bytes, and how many of 100 succeed
+FEWER = {("arduino-zero", 1e-3): 85}
+"""Where that many do not: a flipped digit of an address stops SAM-BA's monitor until somebody presses reset."""
 MOST = 1.05  # times what is unavoidable
 UPLOADS = {"stm32f405": MOST, "microbit": 1.06}
 """Boards to whose runtime modules are uploaded: one with a large buffer; one with a small buffer and a Cortex-M0, for
@@ -46,10 +48,10 @@ class Campaign:
         self._pool = pool
         self.failures: list[str] = []
         self.uploads = {name: pool.submit(smp_times, name) for name in UPLOADS}
-        self.installations = {name: pool.submit(times, subject) for name, subject in SUBJECTS.items()}
+        self.installations = {name: pool.submit(_times, name) for name in SUBJECTS}
         self.noisy = {(name, noise): self._endings(name, noise) for name in SUBJECTS for noise in NOISES}
         self.noisy_uploads = {noise: self._uploads(noise) for noise in NOISES}
-        self.cuts = {board.name: pool.submit(power.cuts, board) for board in power.boards()}
+        self.cuts = {board.name: pool.submit(_cuts, board.name) for board in power.boards()}
 
     def _endings(self, name: str, noise: float) -> list[Future[str]]:
         return [self._pool.submit(_ending, name, noise, seed) for seed in range(RUNS)]
@@ -81,13 +83,14 @@ class Campaign:
     def noise(self) -> Iterator[Row]:
         for name, subject in SUBJECTS.items():
             for noise in NOISES:
-                yield self._noise_row(f"mcutool, {subject}", noise, self.noisy[name, noise])
-        for noise in NOISES:
-            yield self._noise_row("mcutool, SMP, stm32f405", noise, self.noisy_uploads[noise])
+                wanted = FEWER.get((name, noise), NOISES[noise][1])
+                yield self._noise_row(f"mcutool, {subject}", noise, self.noisy[name, noise], wanted)
+        for noise, (_, wanted) in NOISES.items():
+            yield self._noise_row("mcutool, SMP, stm32f405", noise, self.noisy_uploads[noise], wanted)
         yield from _stock_rows()
 
-    def _noise_row(self, who: str, noise: float, endings: Iterable[Future[str]]) -> Row:
-        words, wanted = NOISES[noise]
+    def _noise_row(self, who: str, noise: float, endings: Iterable[Future[str]], wanted: int) -> Row:
+        words, _ = NOISES[noise]
         found = Counter(future.result() for future in endings)
         self._expect(found["installed"] >= wanted, f"{who}, {words}: {dict(found)}")
         return _ends_row(who, words, found)
@@ -113,6 +116,14 @@ def _ends_row(who: str, words: str, found: Counter[str]) -> Row:
     wrong = "says so, and is wrong"
     others = ", ".join(f"{count} x {end}" for end, count in found.items() if end not in ("installed", wrong))
     return who, words, f"{found['installed']} of {found.total()}", str(found[wrong]), others
+
+
+def _times(name: str) -> dict[str, Times]:
+    return times(SUBJECTS[name])
+
+
+def _cuts(name: str) -> Counter[str]:
+    return power.cuts(devices.board(name))
 
 
 def _ending(name: str, noise: float, seed: int) -> str:

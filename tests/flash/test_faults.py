@@ -80,16 +80,21 @@ def test_a_changed_byte_costs_one_sector(subject: Subject) -> None:
 
 
 @every_subject
-@pytest.mark.parametrize(("noise", "needed"), [(1e-4, 40), (1e-3, 38)])
-def test_flipped_bits_cost_time(subject: Subject, noise: float, needed: int) -> None:
-    """Of a hundred that `make flashing` tries."""
-    assert [ending(subject, noise, "flip", seed) for seed in range(40)].count("installed") >= needed
+@pytest.mark.parametrize("noise", [1e-4, 1e-3])
+def test_flipped_bits_cost_time(subject: Subject, noise: float) -> None:
+    """Some of the hundred installations that `make flashing` makes.
+
+    SAM-BA's monitor stops for good when a digit of an address is flipped, which nothing but a reset mends.
+    """
+    ends = [ending(subject, noise, "flip", seed) for seed in range(20)]
+    may_stop = len(ends) // 4 if subject.protocol == "sam-ba" and noise > 1e-4 else 0
+    assert ends.count("installed") >= len(ends) - may_stop, ends
 
 
 @every_subject
 @pytest.mark.parametrize("kind", ["drop", "double", "delay"])
 def test_spoilt_bytes_cost_time(subject: Subject, kind: str) -> None:
-    assert [ending(subject, 3e-4, kind, seed) for seed in range(4)] == ["installed"] * 4
+    assert [ending(subject, 1e-4, kind, seed) for seed in range(6)] == ["installed"] * 6
 
 
 @every_subject
