@@ -47,7 +47,8 @@ def open_board(name: str, port: str | None = None, baud: int | None = None) -> B
 
         probe = Probe(description)
         return Board(description, probe.link, probe=probe)
-    return Board(description, SerialLink(port, baud or description.chip.uart.default_baud))
+    rate = baud or description.chip.uart.default_baud
+    return Board(description, SerialLink(port, rate, dtr=not description.dtr_resets))
 
 
 @dataclass(frozen=True)

@@ -316,6 +316,11 @@ class Board:
         return rom is not None and (not rom.uarts or self.chip.uart.name in rom.uarts)
 
     @property
+    def dtr_resets(self) -> bool:
+        """Whether the serial port's DTR line holds the board in reset."""
+        return self.control_lines is not None and "dtr on" in self.control_lines.reset
+
+    @property
     def usb_identities(self) -> frozenset[str]:
         """VENDOR:PRODUCT of every serial port that the board may show."""
         return frozenset(self.usb).union(*((*loader.usb, *loader.touch) for loader in self.loaders))

@@ -94,7 +94,8 @@ class SerialSession:
     def __init__(
         self, board: Board, port: str, baud: int, on_text: Callable[[bytes], None], on_progress: OnProgress = ignore
     ) -> None:
-        self.client = SmpClient(SerialLink(port, baud), on_text=on_text, on_progress=on_progress)
+        link = SerialLink(port, baud, dtr=not board.dtr_resets)
+        self.client = SmpClient(link, on_text=on_text, on_progress=on_progress)
         check_runtime(self.client, board)
 
     def install(self, image: bytes) -> None:

@@ -94,7 +94,8 @@ def _bench(options: argparse.Namespace) -> Bench:
     if options.port is None:
         bench = bringup.emulated_bench(board)
     else:
-        bench = bringup.Bench(board, SerialLink(options.port, options.baud or board.chip.uart.default_baud))
+        rate = options.baud or board.chip.uart.default_baud
+        bench = bringup.Bench(board, SerialLink(options.port, rate, dtr=not board.dtr_resets))
     bench.install_runtime, bench.full = options.runtime, options.full
     return bench
 

@@ -117,8 +117,10 @@ def _open(options: argparse.Namespace, baud: int, port: str | None = None) -> Se
 
     boards = [devices.board(options.board)] if options.board else devices.boards()
     known = [identity for board in boards for identity in board.usb_identities]
-    fixed = options.baud is not None
-    return SerialLink(port or options.port or choose_port(known), options.baud or baud, baud_is_fixed=fixed)
+    return SerialLink(
+        port or options.port or choose_port(known), options.baud or baud, baud_is_fixed=options.baud is not None,
+        dtr=not (options.board and boards[0].dtr_resets),
+    )  # fmt: skip
 
 
 # --- several boards ---------------------------------------------------------------------------------------------

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcutool import devices
-from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_port, pattern, seconds
+from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_port, pattern, seconds
 
 if TYPE_CHECKING:
     from mcutool.flash.smp_client import SmpClient
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    add_board(parser, default=None, otherwise="any, whose reset does not hang on the port's DTR line")
     add_port(parser)
     add_baud(parser)
     parser.add_argument("--reset", action="store_true", help="restart the board first, to miss nothing it says")
@@ -53,7 +54,8 @@ def execute(options: argparse.Namespace) -> int:
         if is_fresh:
             screen.show(data)
 
-    client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD), on_text=hear)
+    resets = options.board is not None and devices.board(options.board).dtr_resets
+    client = SmpClient(SerialLink(port, options.baud or DEFAULT_BAUD, dtr=not resets), on_text=hear)
     if options.reset:
         client.reset()
         is_fresh = True

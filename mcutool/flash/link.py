@@ -84,9 +84,13 @@ class SerialLink:
 
     lossless = False
 
-    def __init__(self, port: str, baud: int, *, even_parity: bool = False, baud_is_fixed: bool = False) -> None:
+    def __init__(
+        self, port: str, baud: int, *, even_parity: bool = False, baud_is_fixed: bool = False, dtr: bool = True
+    ) -> None:
+        """`dtr` is how that line is left: released where it reaches the board's reset, which it would hold."""
         self.name = port
         self.baud, self.baud_is_fixed = baud, baud_is_fixed
+        self._dtr = dtr
         self._even_parity = even_parity
         self._control_lines_warned = False
         self._identity = None if "://" in port else identity_of(port)
@@ -98,8 +102,11 @@ class SerialLink:
         patience = None if "://" in self.name else WRITE_TIMEOUT  # pyserial has none for its URLs
         try:
             port = serial.serial_for_url(
-                self.name, baudrate=self.baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True
-            )
+                self.name, baudrate=self.baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True,
+                do_not_open=True,
+            )  # fmt: skip
+            port.dtr = self._dtr
+            port.open()
         except ValueError as error:
             raise UsageError(f"{self.name}: {error}", next_action="see the ports with: mcutool ports") from error
         except (*FAILURES, TypeError, AttributeError) as error:  # the last two when a URL lacks a part

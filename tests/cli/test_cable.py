@@ -43,7 +43,7 @@ def command(words: tuple[str, ...], board: ServedBoard, length: int | None = Non
     cable = Cable(board, length, last=last)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mcutool.flash.link.SerialLink", lambda port, baud, **how: cable)
-        patch.setattr("mcutool.run.SerialLink", lambda port, baud: cable)
+        patch.setattr("mcutool.run.SerialLink", lambda port, baud, **how: cable)
         return main(list(words)), cable.sent
 
 

@@ -9,9 +9,13 @@ import threading
 import time
 import tty
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from test_serve import Running
 
+from mcutool import devices
+from mcutool.emulator.serve import ControlLines
 from mcutool.errors import Disconnected
 from mcutool.flash import link
 from mcutool.flash.link import Port, SerialLink, move_lines
@@ -129,3 +133,25 @@ def test_reading_waits_for_the_line_and_not_longer() -> None:
     assert line.read(5)
     assert time.monotonic() - begun < 2
     line.close()
+
+
+@pytest.mark.parametrize(("board", "dtr"), [("stm32f405", False), ("microbit", True)])
+def test_a_line_that_would_hold_the_board_in_reset_is_released(board: str, dtr: bool, tmp_path: Path) -> None:
+    """As the port sees it when it is opened: its first word about DTR."""
+    told: list[bool] = []
+
+    class Port(ControlLines):
+        @property
+        def dtr(self) -> bool:
+            return False
+
+        @dtr.setter
+        def dtr(self, state: bool) -> None:
+            told.append(state)
+
+    running = Running("rfc2217", tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mcutool.emulator.serve.ControlLines", Port)
+        SerialLink(running.port.url, 115200, dtr=not devices.board(board).dtr_resets).close()
+    running.stop()
+    assert told[0] is dtr
