@@ -2,31 +2,36 @@
 
 Decides what a torn operation leaves behind, and what has to hold: the same command installs the runtime as if nothing
 had happened, and it starts. Refuses to know protocols: the bootloaders are those that `mcutool emulate` has models of,
-and the core is the board's own, emulated.
+on a line or with a drive for UF2 files, and the core is the board's own, emulated.
 """
 
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mcutool import __version__, devices, install
 from mcutool.devices import Board
+from mcutool.emulator.drives import drive_of
 from mcutool.emulator.machine import Machine
-from mcutool.emulator.serve import MODELS, boot_loader
+from mcutool.emulator.serve import MODELS, boot_loader, shows_drive_in_bootloader
 from mcutool.errors import Disconnected, NoAnswer
+from mcutool.flash.drivers.drive import uf2_pieces
 from tests.flash.line import Line
 
-STARTING = 0.2  # seconds in which a runtime has said who it is
+STARTING = 3_200_000  # cycles in which a runtime has said who it is
 OLDER = b"0" * len(__version__)
 KINDS = ("before", "torn")  # nothing of the operation is done, or a part of it
 
 
 def boards() -> list[Board]:
     """Those with a runtime and a bootloader that there is a model of."""
-    return [board for board in devices.boards() if board.chip.has_runtime and boot_loader(board)]
+    ours = devices.runtime_boards()
+    return [board for board in ours if boot_loader(board) or shows_drive_in_bootloader(board)]
 
 
 class PowerCut(Exception):
@@ -88,10 +93,8 @@ class Renewal:
         self._machine = Machine(board, board.firmware)
         self._output = bytearray()
         self._machine.uart.on_output = self._output.extend
-        loader = boot_loader(board)
-        assert loader
-        self._loader = loader
-        self._job = install.prepare(board, None, runtime=True, protocol=loader.protocol)
+        self._loader = boot_loader(board) or board.loaders[0]
+        self._job = install.prepare(board, None, runtime=True, protocol=self._loader.protocol)
         self._new = self._machine.flash[: self._machine.flash.size]
         self._old = self._new.replace(__version__.encode(), OLDER)
 
@@ -110,7 +113,7 @@ class Renewal:
         """Which runtime says who it is after power-on: the "new" or "old" one, "half" of one, or "none"."""
         self._output.clear()
         self._machine.reset()
-        self._machine.run_for(STARTING)
+        self._machine.run(STARTING)
         if b"mcutool" not in self._output:
             return "none"
         whole = {self._new: "new", self._old: "old"}
@@ -134,8 +137,25 @@ class Renewal:
         return found
 
 
+class DriveRenewal(Renewal):
+    """The same through the drive of a UF2 bootloader, piece by piece as they are copied there."""
+
+    def _install(self, full: bool) -> None:
+        assert self._job.order
+        with tempfile.TemporaryDirectory() as folder:
+            drive = drive_of(self.board, self._machine.flash, Path(folder) / "drive")
+            drive.show()
+            try:
+                for piece in uf2_pieces(self._job.order):
+                    with (drive.folder / "FILE.UF2").open("ab") as file:
+                        file.write(piece)
+                    drive.poll()
+            except PowerCut as cut:
+                raise Disconnected("the drive is gone") from cut
+
+
 def cuts(board: Board, every: int = 1) -> Counter[str]:
     """Cut at every operation, or at every so-many-th, in both ways: which runtime started after how many cuts."""
-    renewal = Renewal(board)
+    renewal = Renewal(board) if boot_loader(board) else DriveRenewal(board)
     places = [(number, kind) for number in range(renewal.operations()) for kind in KINDS]
     return Counter(renewal.cut(number, kind) for number, kind in places[::every])

@@ -21,4 +21,4 @@ def test_after_a_cut_the_same_command_installs_it(board: Board) -> None:
     starts = cuts(board, EVERY)
     assert starts.total() > 10
     assert starts["half"] == 0  # no runtime that is not whole says anything
-    assert starts["old"] == 1  # before the first operation
+    assert starts["old"] >= 1  # before the first operation

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from clients import program
 from test_serve import BOARD, Running
 
 from mcutool.board import Board
@@ -14,18 +14,11 @@ from mcutool.flash.link import SerialLink
 from mcutool.pipeline import build_image
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = ROOT / "build" / "smpmgr"  # of its own: smpmgr needs fifty packages that nothing else here does
 
 
 @pytest.fixture(scope="module")
 def smpmgr() -> str:
-    """The path of smpmgr, fetched from the package index when it is not there yet."""
-    program = ENVIRONMENT / "bin" / "smpmgr"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        pip = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "smpmgr==0.19.1"]
-        subprocess.run(pip, check=True)
-    return str(program)
+    return program("smpmgr")
 
 
 def test_smpmgr_installs_a_module_and_removes_it(smpmgr: str, tmp_path: Path) -> None:
