@@ -294,4 +294,5 @@ def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
             return Uf2Bootloader(folder, board, loader, flash, by_number=in_rom)
         if loader.protocol == "drive":
             return DapLink(folder, board, flash)
-    raise UsageError(f"{board.name} shows no drive that is emulated", next_action="emulate it without --drive")
+    what = f"{board.name} has no interface chip or bootloader with a drive that is emulated"
+    raise UsageError(what, next_action="emulate it without --drive")

@@ -18,6 +18,7 @@ from mcutool.flash.smp_upload import Upload
 from mcutool.progress import OnProgress, ignore
 
 ATTEMPTS = 8
+LEAST_BUFFER = 64  # the first chunk of an upload with a byte of data in it needs more
 SMALLEST_BUFFER = 256  # what every server takes before it has told its size
 REPLY = 1.5  # seconds for a request that does no flash work
 ERASING = 5.0  # the whole slot
@@ -173,7 +174,8 @@ class SmpClient:
     def buffer_size(self) -> int:
         """The longest message that the board takes, framing included."""
         try:
-            return self.read(smp.OS, smp.OS_PARAMETERS).get("buf_size", SMALLEST_BUFFER)
+            size = self.read(smp.OS, smp.OS_PARAMETERS).get("buf_size", SMALLEST_BUFFER)
+            return max(size, LEAST_BUFFER)  # what tells less makes no sense
         except ImageRefused:  # a server without this command
             return SMALLEST_BUFFER
 

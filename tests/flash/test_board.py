@@ -113,6 +113,6 @@ def test_calls_on_a_noisy_line_happen_once_each(board: Board) -> None:
     noisy = NoisyLink(board.link, 1e-3, seed=5)
     board.client.link = noisy
     board.reset()
-    assert [board.call("count")[0] for _ in range(60)] == list(range(1, 61))
+    assert [board.call("count")[0] for _ in range(150)] == list(range(1, 151))
     assert board.client.retries > 3
     board.client.link = board.link
