@@ -108,7 +108,12 @@ def install(
         finally:
             outcome.retries += bootloader.retries
 
-    _, outcome.reconnects = despite_lost_lines(fill, link)
+    try:
+        _, outcome.reconnects = despite_lost_lines(fill, link)
+    except Disconnected as lost:
+        again = order.loader.enter or order.board.boot
+        lost.next_action = f"plug it in, enter the bootloader again ({again}) and repeat: what was written stays"
+        raise
     outcome.sectors, outcome.unchanged = len(written), len(plan.sectors) - len(written)
     outcome.bytes = sum(len(sector.data) for sector in plan.sectors if sector.number in written)
     return outcome

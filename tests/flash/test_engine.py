@@ -82,9 +82,10 @@ def test_a_lost_line_is_waited_for_and_what_was_written_stays() -> None:
     assert device.flash.wear == {0: 3, 16 * KIB: 3, 32 * KIB: 1, 48 * KIB: 1}  # the two that were written stayed
 
 
-def test_a_line_that_stays_away_is_told() -> None:
-    with pytest.raises(Disconnected):
+def test_a_line_that_stays_away_is_told_with_the_way_back() -> None:
+    with pytest.raises(Disconnected) as lost:
         install(Line(rom(), cuts=range(5_000, 500_000, 5_000)), plan(FLASH, RUNTIME, [(BASE, program(60_000))]))
+    assert "BOOT0" in lost.value.next_action
 
 
 @pytest.mark.parametrize("seed", range(12))
