@@ -155,9 +155,9 @@ def runtime(bench: Bench) -> str:
     """Install it through the ROM when the board waits there, and talk to it."""
     done = "there already"
     if bench.in_rom or bench.install_runtime:
-        job = install.prepare(bench.board, None, runtime=True)
+        job = install.prepare(bench.board, None, runtime=True, through="port")
         written = install.install(job, bench.link, install.Manner(on_progress=bench.on_progress))["rom"]
-        done = f"{written['bytes']} bytes through the ROM bootloader, verified, {written['retries']} retries"
+        done = f"{written['bytes']} bytes through the bootloader; {written['verified']}; {written['retries']} retries"
     bench.target = boards.Board(bench.board, bench.link, on_progress=bench.on_progress)
     install.check_runtime(bench.target.client, bench.board)
     version = bench.target.info().get("version")

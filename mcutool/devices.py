@@ -38,7 +38,7 @@ class Core:
     """One processor core: `targets/cores/NAME.toml`."""
 
     name: str
-    architecture: str  # armv6-m, armv7-m or armv7e-m
+    architecture: str  # one of ARCHITECTURES
     gcc_flags: tuple[str, ...]
     unicorn_model: str
     fpu: bool
@@ -325,14 +325,18 @@ class Board:
         """VENDOR:PRODUCT of every serial port that the board may show."""
         return frozenset(self.usb).union(*((*loader.usb, *loader.touch) for loader in self.loaders))
 
-    @property
-    def firmware(self) -> Path:
-        """The built runtime, an ELF file; raises UsageError when it is not built, Unsupported when there is none."""
+    def need_runtime(self) -> None:
+        """Raises Unsupported where there is no firmware that could run a module."""
         if not self.chip.has_runtime:
             raise Unsupported(
                 f"there is no runtime for {self.name} yet",
                 next_action="its flash can be filled with raw files: mcutool flash RAW.elf|.hex|.bin|.uf2",
             )
+
+    @property
+    def firmware(self) -> Path:
+        """The built runtime, an ELF file; raises UsageError when it is not built, Unsupported when there is none."""
+        self.need_runtime()
         path = firmware_folder() / f"{self.name}.elf"
         if not path.exists():
             raise UsageError(

@@ -59,6 +59,7 @@ def plan(module: Module, board: Board, frames: int | None, wishes: Wishes) -> Pl
 
 
 def _plan(module: Module, board: Board, frames: int, wishes: Wishes) -> Plan:
+    board.need_runtime()
     room = memory_room(module, board, frames)
     refusal = None
     if room < 0:

@@ -13,10 +13,10 @@ from typing import Any
 
 from mcutool import devices, flashfile, maps, program
 from mcutool.devices import Board, Loader, Span
-from mcutool.errors import ImageRefused, UsageError, WrongChip, choose_from
+from mcutool.errors import ImageRefused, NoAnswer, UsageError, WrongChip, choose_from
 from mcutool.flash import engine, registry
 from mcutool.flash.fitness import check_file
-from mcutool.flash.link import Link, SerialLink, list_ports
+from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
@@ -26,8 +26,8 @@ from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
 
 REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
-DEFAULT_BAUD = 115200
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2", ".srec", ".s19")
+FIRST_ATTEMPTS = 3  # to hear the runtime, before its reset line is thought of
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,18 @@ def medium(loader: Loader) -> str:
 
 def identify(link: Link) -> Board:
     """The board whose runtime answers. Raises NoAnswer when none does."""
-    return devices.board(SmpClient(link).read(smp.RUNTIME, smp.RUNTIME_INFO).get("board", ""))
+    client = SmpClient(link)
+    try:
+        info = client.request(smp.READ, smp.RUNTIME, smp.RUNTIME_INFO, {}, attempts=FIRST_ATTEMPTS)
+    except NoAnswer:
+        link.set_dtr(False)  # on some boards it holds the reset
+        info = client.read(smp.RUNTIME, smp.RUNTIME_INFO)
+    return devices.board(info.get("board", ""))
+
+
+def is_raw(file: str | None) -> bool:
+    """Whether it is for the chip's flash as it is, and no module."""
+    return file is not None and file.lower().endswith(RAW_SUFFIXES)
 
 
 def check_runtime(client: SmpClient, board: Board) -> None:
@@ -98,7 +109,7 @@ def prepare(
     `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive". Raises UsageError when there
     is nothing to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
     """
-    raw = file is not None and file.endswith(RAW_SUFFIXES)
+    raw = is_raw(file)
     if not runtime and file is None:
         raise UsageError("nothing to install", next_action="name a file, or give --runtime")
     if address is not None and not raw:
@@ -108,7 +119,7 @@ def prepare(
     order = None
     if raw:
         data = program.read(str(file))
-        loader = choose_loader(board, protocol or _protocol_for(board, data), through)
+        loader = choose_loader(board, protocol or _protocol_for(board, data, through), through)
         order = _order(loader, board, str(file), data, address)
     elif runtime:
         order = _order(choose_loader(board, protocol, through), board, board.firmware.name, board.firmware.read_bytes())
@@ -122,10 +133,11 @@ def prepare(
     return Job(board, order, built.image)
 
 
-def _protocol_for(board: Board, data: bytes) -> str | None:
+def _protocol_for(board: Board, data: bytes, through: str | None) -> str | None:
     """What a file can only be for: an image of MCUboot's goes to MCUboot, where the board has it."""
-    wanted = "mcuboot" if data[:4] == CONTAINER_MAGIC.to_bytes(4, "little") else None
-    return wanted if wanted in [loader.protocol for loader in board.loaders] else None
+    if data[:4] != CONTAINER_MAGIC.to_bytes(4, "little") or through == "drive":
+        return None
+    return "mcuboot" if "mcuboot" in [loader.protocol for loader in board.loaders] else None
 
 
 def choose_loader(board: Board, protocol: str | None = None, through: str | None = None) -> Loader:
@@ -176,6 +188,8 @@ def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path
 
     Raises the errors of `mcutool.flash.engine`.
     """
+    if manner.unprotect and (job.order is None or registry.row(job.order.loader.protocol).grain != "sectors"):
+        raise UsageError("nothing here removes a protection", next_action="leave --unprotect out")
     place = link.name if link else str(folder) if folder else job.order.loader.volume if job.order else ""
     done: dict[str, Any] = {"board": job.board.name, "port": place, "rom": None, "smp": None}
     if job.order is not None:
@@ -204,11 +218,9 @@ def _fill(order: Order, link: Link | None, manner: Manner, folder: Path | None) 
 
 def _touch(loader: Loader, link: Link | None) -> None:
     """Where a running program can be asked to enter the bootloader, ask it; one that is there already is left alone."""
-    if link is not None and isinstance(link, SerialLink) and link.usb in loader.touch:
+    if isinstance(link, SerialLink) and link.usb in loader.touch:
         link.touch()
         link.reopen(REAPPEARANCE)
-    if link is None and (port := next((port for port in list_ports() if port.usb in loader.touch), None)):
-        SerialLink(port.device, DEFAULT_BAUD).touch()
 
 
 def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str, Any]:

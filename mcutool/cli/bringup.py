@@ -95,7 +95,9 @@ def _bench(options: argparse.Namespace) -> Bench:
         bench = bringup.emulated_bench(board)
     else:
         rate = options.baud or board.chip.uart.default_baud
-        bench = bringup.Bench(board, SerialLink(options.port, rate, dtr=not board.dtr_resets))
+        fixed = options.baud is not None
+        link = SerialLink(options.port, rate, dtr=not board.dtr_resets, baud_is_fixed=fixed)
+        bench = bringup.Bench(board, link)
     bench.install_runtime, bench.full = options.runtime, options.full
     return bench
 

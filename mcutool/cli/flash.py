@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="APP.wasm, .wat, .mcu, or RAW.elf, .hex, .bin, .uf2...")
     parser.add_argument("--runtime", action="store_true", help="install the runtime, before APP when it is given")
     add_board(parser, default=None, otherwise="the one whose runtime answers")
-    add_port(parser)
+    add_port(parser, "a serial port, a pyserial URL, or the folder of a drive; with --all P,P")
     add_baud(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--protocol", metavar="NAME", help="one of the board's bootloaders (default: its first)")
@@ -56,7 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from mcutool import install
 
-    raw = options.file is not None and options.file.endswith(install.RAW_SUFFIXES)
+    raw = install.is_raw(options.file)
     if options.board is None and (options.runtime or options.dry_run or options.all or raw):
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
     if options.all:
@@ -74,7 +74,8 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _show_plan(options: argparse.Namespace, job: Job) -> int:
-    print(json.dumps({"board": job.board.name, "plan": job.describe()}) if options.json else job.describe())
+    told = {"event": "plan", "board": job.board.name, "plan": job.describe()}
+    print(json.dumps(told) if options.json else job.describe())
     return 0
 
 
@@ -88,8 +89,8 @@ def _job(options: argparse.Namespace, board: devices.Board, on_progress: Any) ->
 
 
 def _medium(options: argparse.Namespace) -> str | None:
-    """What --port names, when it is given."""
-    return None if not options.port else "drive" if _folder(options) else "port"
+    """What --port names, when it is given; a port in the settings does not keep anybody from a drive."""
+    return None if not options.port or "port" in options.defaulted else "drive" if _folder(options) else "port"
 
 
 def _folder(options: argparse.Namespace) -> Path | None:
@@ -140,12 +141,17 @@ def _flash_all(options: argparse.Namespace) -> int:
         job = _job(options, board, report)
         if options.dry_run:
             return _show_plan(options, job)
+        if not job.needs_port:
+            raise UsageError("--all is for boards on serial ports", next_action="copy to one drive after the other")
 
         def flash(port: str) -> tuple[dict[str, Any] | None, Error | None]:
             try:
                 return _install(options, job, None, report.of(port), port), None
             except Error as error:
                 return None, error
+            except Exception as error:  # of one board; the others go on
+                what = f"internal error: {type(error).__name__}: {error}"
+                return None, Error(what, next_action="this is a bug: please report it")
 
         with ThreadPoolExecutor(len(ports)) as pool:
             results = list(pool.map(flash, ports))
@@ -165,10 +171,10 @@ def _ports(options: argparse.Namespace, board: devices.Board) -> list[str]:
     from mcutool.errors import NoPort
     from mcutool.flash.link import list_ports
 
-    if options.port:
-        return options.port.split(",")
-    known = board.usb_identities
-    found = [port.device for port in list_ports() if port.usb and (port.usb in known or not known)]
+    if options.port and "port" not in options.defaulted:
+        return list(filter(None, options.port.split(",")))
+    found = [port.device for port in list_ports() if port.usb in board.usb_identities]
     if not found:
-        raise NoPort(f"no {board.name} is connected", next_action="connect one, or name the ports: --port P,P")
+        seen = "is connected" if board.usb_identities else "can be told from other ports"
+        raise NoPort(f"no {board.name} {seen}", next_action="name the ports: --port P,P")
     return found

@@ -107,9 +107,9 @@ def add_board(parser: argparse.ArgumentParser, default: str | None = DEFAULT_BOA
     _add_setting(parser, Default("board", default, default or otherwise), "B", "one of `mcutool boards`")
 
 
-def add_port(parser: argparse.ArgumentParser) -> None:
+def add_port(parser: argparse.ArgumentParser, meaning: str = "a serial port or a pyserial URL") -> None:
     choice = Default("port", None, "the only one that a board can be on, see `mcutool ports`")
-    _add_setting(parser, choice, "P", "a serial port or a pyserial URL")
+    _add_setting(parser, choice, "P", meaning)
 
 
 def add_port_of_real_board(parser: argparse.ArgumentParser) -> None:

@@ -61,11 +61,12 @@ def parser_of(name: str, command: ModuleType) -> Parser:
 
 
 def parse(name: str, command: ModuleType, words: list[str]) -> argparse.Namespace:
-    """The options of the command, with the user's settings for those that were not given."""
+    """The options of the command, with the user's settings for those that were not given, which `defaulted` names."""
     # `run` alone has words that argparse cannot tell from options: negative numbers and the program's own arguments.
     read = getattr(command, "parse", Parser.parse_args)
     options = read(parser_of(name, command), words)
-    for option, value in vars(options).items():
-        if isinstance(value, Default):
-            setattr(options, option, value.value())
+    defaults = {option: value for option, value in vars(options).items() if isinstance(value, Default)}
+    for option, default in defaults.items():
+        setattr(options, option, default.value())
+    options.defaulted = frozenset(defaults)
     return options

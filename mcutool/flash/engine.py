@@ -180,12 +180,13 @@ def _stage(name: str, total: int, on_progress: OnProgress) -> Advance:
 
 
 def _verify(bootloader: Bootloader, sector: SectorWork) -> None:
-    for _ in range(REPAIRS):
+    for repair in range(REPAIRS + 1):
         if bootloader.holds(sector.address, sector.data):
             return
-        log.warning("sector %d does not hold what was written; writing it again", sector.number)
-        bootloader.erase([sector], _silently)
-        bootloader.write(sector, _silently)
+        if repair < REPAIRS:
+            log.warning("sector %d does not hold what was written; writing it again", sector.number)
+            bootloader.erase([sector], _silently)
+            bootloader.write(sector, _silently)
     raise VerificationFailed(
         f"sector {sector.number} at {sector.address:#010x} does not hold what was written to it",
         next_action="try a lower baud rate or a shorter cable; if it stays, the flash is worn out",

@@ -300,11 +300,12 @@ def identity_of(device: str) -> Port | None:
 def device_of(identity: Port) -> str:
     """The name that the same USB device's port has now. Raises NoPort."""
     ports = [port for port in list_ports() if port.usb]
-    same = [port for port in ports if identity.serial_number and port.serial_number == identity.serial_number]
-    same += [port for port in ports if identity.location and _place(port) == _place(identity)]
-    if not same:
-        raise NoPort(f"{identity.device} is gone", next_action="plug it in and repeat")
-    return same[0].device
+    numbered = [port for port in ports if identity.serial_number and port.serial_number == identity.serial_number]
+    neighbours = [port for port in ports if identity.location and _place(port) == _place(identity)]
+    for same in ([port for port in neighbours if port.location == identity.location], numbered, neighbours):
+        if len(same) == 1:  # several ports of one adapter, or adapters that all have the same number, are not followed
+            return same[0].device
+    raise NoPort(f"{identity.device} is gone", next_action="plug it in and repeat")
 
 
 def _place(port: Port) -> str:

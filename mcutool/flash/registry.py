@@ -54,20 +54,25 @@ ROWS = (
 
 
 @cache
-def rows() -> dict[str, Row]:
-    """Every protocol by its name, our own first."""
-    ours = {row.name: row for row in ROWS}
-    return ours | {point.name: point.load() for point in entry_points(group=GROUP) if point.name not in ours}
-
-
 def row(name: str) -> Row:
-    """The protocol of that name. Raises Unsupported."""
-    if name not in rows():
+    """The protocol of that name, our own first. Raises Unsupported; a plug-in that nobody asks for disturbs nobody."""
+    for ours in ROWS:
+        if ours.name == name:
+            return ours
+    theirs = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in theirs:
+        known = ", ".join([*(ours.name for ours in ROWS), *theirs])
         raise Unsupported(
             f"there is no protocol {name!r}",
-            next_action=f"known are: {', '.join(rows())}; how to write another: CONTRIBUTING.md, A protocol",
+            next_action=f"known are: {known}; how to write another: CONTRIBUTING.md, A protocol",
         )
-    return rows()[name]
+    try:
+        return theirs[name].load()
+    except Exception as error:  # of somebody else's package
+        raise Unsupported(
+            f"the plug-in {theirs[name].value} for the protocol {name!r} cannot be loaded: {error}",
+            next_action="install its package again, or ask who made it",
+        ) from error
 
 
 def driver(name: str) -> Any:

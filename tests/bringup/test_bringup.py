@@ -146,7 +146,7 @@ def test_over_a_port_from_the_bootloader_to_the_last_step(port: str, capsys: pyt
     assert main(["bringup", "--board", "stm32f405", "--port", port]) == 0
     told = capsys.readouterr().out
     assert "stm32f405 in its ROM bootloader, product id 0x413" in told
-    assert "bytes through the ROM bootloader, verified" in told
+    assert "bytes through the bootloader; read back" in told
     assert "8 ok; the module slot is empty now" in told
     assert main(["bringup", "--board", "mps2-an386", "--port", port]) == 7  # now its runtime answers
     said = capsys.readouterr()

@@ -192,6 +192,7 @@ MISTAKES = [
         ("flashed nothing", "flash --board stm32f405", 2, "nothing to install", "--runtime"),
         ("flashed a runtime nowhere", "flash --runtime", 2, "which board", "mcutool boards"),
         ("flashed a raw file nowhere", "flash raw.bin --address 0", 2, "which board", "mcutool boards"),
+        ("ran on a board without runtime", "run add.wasm --board arduino-zero", 14, "no runtime for", "raw"),
         (
             "flashed a board without a ROM", "flash --runtime --board mps2-m0",
             2, "has no bootloader or drive", "how it is done",

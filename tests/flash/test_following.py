@@ -71,6 +71,19 @@ def test_a_board_is_found_again_under_another_name(listed: list[Port], again: di
     line.close()
 
 
+def test_another_port_of_the_same_adapter_or_number_is_not_taken(listed: list[Port]) -> None:
+    """An adapter with two lines; adapters that all have one number."""
+    ours, theirs, third = Socket(), Socket(), Socket()
+    listed[:] = [theirs.port(location="1-2:1.0"), ours.port(location="1-2:1.2")]
+    line = SerialLink(ours.device, 115200)
+    line.reopen(0.05)
+    assert line.name == ours.device
+    line.close()
+    listed[:] = [theirs.port(location="1-4:1.0"), third.port(location="1-5:1.0")]
+    with pytest.raises(Disconnected):
+        line.reopen(0.05)
+
+
 def test_a_board_that_does_not_come_back_is_told(listed: list[Port]) -> None:
     socket = Socket()
     listed[:] = [socket.port()]

@@ -17,7 +17,7 @@ METHODS = {"sectors": ("connect", "holds", "erase", "write", "start"), "files": 
 
 
 def test_every_row_is_used_by_a_board() -> None:
-    assert sorted(registry.rows()) == PROTOCOLS
+    assert sorted(row.name for row in registry.ROWS) == PROTOCOLS
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -42,10 +42,19 @@ def test_a_package_adds_a_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.syspath_prepend(tmp_path)
     theirs = EntryPoint("theirs", "their_package:ROW", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [theirs])
-    registry.rows.cache_clear()
+    registry.row.cache_clear()
     assert registry.row("theirs").sentence == "a protocol of theirs"
     assert registry.driver("theirs").__name__ == "Driver"
-    registry.rows.cache_clear()
+    registry.row.cache_clear()
+
+
+def test_a_package_that_cannot_be_loaded_disturbs_who_wants_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = EntryPoint("theirs", "no_such_package:ROW", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [theirs])
+    registry.row.cache_clear()
+    assert registry.row("an3155").name == "an3155"
+    with pytest.raises(Unsupported, match="no_such_package:ROW for the protocol 'theirs' cannot be loaded"):
+        registry.row("theirs")
 
 
 def test_a_protocol_that_nobody_speaks_is_named_with_those_that_are() -> None:
