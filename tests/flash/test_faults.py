@@ -170,6 +170,22 @@ def test_a_board_whose_lines_are_not_wired_keeps_its_rate() -> None:
     assert rates == {115_200} and outcome.retries == 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_much_noise_does_not_change_the_rate_of_a_board_whose_lines_are_not_wired(seed: int) -> None:
+    """The ROM would keep its own."""
+    chip, rates = ROM.chip(), set()
+    port = line(ROM, chip, baud_is_fixed=False, noise=Noise(1.5e-3, seed))
+    ROM.install(port, image(), on_progress=lambda progress: rates.add(port.baud))
+    assert ROM.contents(chip, len(image())) == image() and rates == {115_200}
+
+
+def test_the_program_is_talked_to_at_its_own_rate() -> None:
+    """The rate that the user has fixed was for the ROM."""
+    port = line(ROM, ROM.chip(), baud=57_600, baud_is_fixed=True)
+    ROM.install(port, image(4 * KIB))
+    assert port.baud == ROM.board.chip.uart.default_baud
+
+
 # --- the board ----------------------------------------------------------------------------------------------------
 
 

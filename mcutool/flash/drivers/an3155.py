@@ -4,8 +4,8 @@ Decides how the bootloader is reached (the control lines, where the board has th
 what is read twice because nothing protects it, and what a refusal means. Refuses to know the bytes of AN3155
 (protocols/an3155.py), and what is to be written.
 
-The rate: the ROM takes the rate of the first byte after a reset. Where the board's control lines are wired it is reset
-again for a faster one, and for a slower one when too much has to be repeated; else the rate stays as it is.
+The rate: the ROM takes the rate of the first byte after a reset. Where the board's control lines have been seen to work
+it is reset again for a faster one, and for a slower one when too much has to be repeated; else the rate stays.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class An3155:
         self._lines = board.control_lines or ControlLines()
         self._talk = Conversation(link, an3155.resynchronise, loader.enter or board.boot)
         self._entered = False
+        self._is_wired = False  # a fresh ACK has shown that the control lines reset the chip
 
     @property
     def retries(self) -> int:
@@ -103,7 +104,7 @@ class An3155:
     def _lower_rate(self) -> None:
         """After too much noise. The chip stays as it is: whatever was under way is tried again."""
         slower = [rate for rate in SLOWER if rate < self.link.baud]
-        if self._talk.is_noisy and slower and self._may_change_rate:
+        if self._talk.is_noisy and slower and self._may_change_rate and self._is_wired:
             log.warning("much noise at %d baud: going on with %d", self.link.baud, slower[0])
             self._restart(slower[0])
             self._talk.forget_noise()
@@ -123,6 +124,7 @@ class An3155:
         self._enter()
         try:
             fresh = self._talk.run(an3155.synchronise())
+            self._is_wired |= fresh
             for _ in range(PROBES if fresh else 0):
                 self._talk.run(an3155.get())
             return fresh
@@ -224,8 +226,7 @@ class An3155:
         if not self._leaves(an3155.go(self._board.chip.flash.base)):
             raise self._talk.no_answer("the board does not start its program")
         self.link.set_parity(False)
-        if not self.link.baud_is_fixed:
-            self.link.set_baud(self._board.chip.uart.default_baud)
+        self.link.set_baud(self._board.chip.uart.default_baud)  # --baud was for the ROM
 
     def _leaves(self, exchange: Exchange[None]) -> bool:
         for _ in range(ATTEMPTS):
