@@ -6,7 +6,7 @@ import pytest
 from loopback import drive, rom
 
 from mcutool.flash.protocols import an3155
-from mcutool.flash.protocols.exchange import NoReply, Refused
+from mcutool.flash.protocols.exchange import Garbled, NoReply, Refused
 
 COMMANDS = an3155.Commands(0x31, frozenset({0x00, 0x44}))
 
@@ -45,6 +45,11 @@ def sent(exchange, answers: bytes = b"\x79" * 200) -> bytes:
 )
 def test_golden_bytes(exchange, expected: str) -> None:
     assert sent(exchange) == bytes.fromhex(expected)
+
+
+def test_a_bootloader_is_not_busy_for_ever() -> None:
+    with pytest.raises(Garbled, match="0x76"):
+        sent(an3155.go(0x08000000), bytes((an3155.BUSY,)) * 10_000)
 
 
 def test_erase_lists_are_split() -> None:

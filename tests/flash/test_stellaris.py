@@ -15,6 +15,7 @@ from mcutool.flash.drivers.stellaris import Stellaris
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import stellaris
 from mcutool.flash.protocols.exchange import Refused
+from tests.flash.line import Line
 
 
 @pytest.mark.parametrize(
@@ -80,10 +81,11 @@ def test_both_sides_come_back_into_step(broken: bytes) -> None:
 
 def test_install_writes_everything_and_starts() -> None:
     device, image = board(before=bytes(5_000)), program(20_001)
-    outcome = install(LoopbackLink(device), image)
+    link = LoopbackLink(device)
+    outcome = install(link, image)
     assert device.cells[START : START + len(image)] == image and device.cells.violations == []
     assert device.cells[:START] == b"\xb0" * START
-    assert device.reset and device.program_is_valid
+    assert link.is_running and device.program_is_valid
     assert (outcome.sectors, outcome.retries) == (20, 0) and len(device.cells.wear) == 20
 
 
@@ -130,13 +132,36 @@ def test_no_answer_says_how_to_enter_the_loader() -> None:
     assert "SELECT" in failure.value.next_action
 
 
+@pytest.mark.parametrize(
+    "text", [b"temperature 21.5\r\n", b"0.0 0.0\r\n", b"error\r\n", b"Hello 3333\r\n", b"\xcc", b"3", b"\0"]
+)
+def test_a_program_that_prints_is_no_loader(text: bytes) -> None:
+    chatting = LoopbackLink(SimpleNamespace(feed=lambda data: text * 10))
+    with pytest.raises(NoAnswer):
+        Stellaris(chatting, BOARD, LOADER).connect()
+    silent = SimpleNamespace(feed=lambda data: b"", busy=0.0, reset=False)
+    chatting = Line(silent, chatter=text)
+    with pytest.raises(NoAnswer):
+        Stellaris(chatting, BOARD, LOADER).connect()
+    assert chatting.now() < 60
+
+
+@pytest.mark.parametrize("refused", [stellaris.UNKNOWN, stellaris.GET_STATUS])
+def test_what_refuses_for_ever_is_no_loader(refused: int) -> None:
+    device = board()
+    moody = SimpleNamespace(feed=lambda data: b"\0\x33" if data[2:3] == bytes((refused,)) else device.feed(data))
+    with pytest.raises(NoAnswer):
+        install(LoopbackLink(moody), program(100))
+    assert device.cells.operations == 0
+
+
 @pytest.mark.parametrize("kind", ["flip", "drop", "double"])
 @pytest.mark.parametrize("seed", range(6))
 def test_install_on_a_noisy_line(seed: int, kind: str) -> None:
     device, image = board(), program(20_000, seed)
     link = LoopbackLink(device, 1e-4, seed, kind)
     install(link, image)
-    assert device.cells[START : START + len(image)] == image and device.reset
+    assert device.cells[START : START + len(image)] == image and link.is_running
 
 
 class LostAnswers(LoopbackLink):
@@ -148,7 +173,7 @@ class LostAnswers(LoopbackLink):
         super().write(data)
         self.packets += data[2:3] == b"\x24"
         if data[2:3] == b"\x24" and self.packets % 10 == 0:
-            self._received = b""
+            self._incoming.clear()
 
 
 def test_a_packet_whose_answer_is_lost_is_not_given_twice() -> None:

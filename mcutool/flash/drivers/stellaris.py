@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from mcutool.devices import Board, Loader
 from mcutool.errors import Protected, Unsupported, WriteFailed
@@ -21,6 +22,7 @@ from mcutool.flash.protocols.exchange import Exchange, LineError, Refused
 
 log = logging.getLogger("mcutool")
 
+Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 DOWNLOADS = 8  # begun anew, when it is not known what was taken
@@ -48,10 +50,12 @@ class Stellaris:
         """Get into step. Which chip it is cannot be asked. Raises NoAnswer."""
         for _ in range(ATTEMPTS // 2):
             try:
-                return self._talk.run(stellaris.synchronise())
+                self._talk.run(stellaris.synchronise())
             except (LineError, Refused):
-                if self._talk.repeat():
-                    return None
+                if not self._talk.repeat():
+                    continue
+            self._status()  # half of all bytes can be taken for an ACK, and hardly any text for a status
+            return
         raise self._talk.no_answer("no boot loader answers")
 
     def holds(self, address: int, data: bytes) -> bool:
@@ -121,7 +125,7 @@ class Stellaris:
 
     def _status_after(self, command: Callable[[], Exchange[None]], data: bytes = b"") -> int:
         """What became of a command that is given once; still that of an unknown command when it was not done."""
-        self._talk.attempt(stellaris.mark)
+        self._attempt(stellaris.mark)
         self._filler = stellaris.filler_for(data)
         try:
             self._talk.run(command())
@@ -129,7 +133,17 @@ class Stellaris:
             return stellaris.UNKNOWN_COMMAND
         except LineError:
             self._talk.repeat()
-        return self._talk.attempt(stellaris.get_status)
+        return self._status()
+
+    def _status(self) -> int:
+        return self._attempt(stellaris.get_status)
+
+    def _attempt(self, make: Callable[[], Exchange[Result]]) -> Result:
+        """What no boot loader refuses for ever. Raises NoAnswer."""
+        try:
+            return self._talk.attempt(make)
+        except Refused as refusal:
+            raise self._talk.no_answer(f"{refusal} by what answers") from refusal
 
     def start(self) -> None:
         """Reset the chip, which starts its program. Raises NoAnswer."""

@@ -22,7 +22,7 @@ from mcutool.flash.protocols.exchange import Exchange, Garbled, NoReply, Refused
 ACK, NACK, BUSY = 0x79, 0x1F, 0x76
 SYNC = 0x7F
 BLOCK = 256  # the largest READ or WRITE
-BABBLE = 1024  # answers to fillers, at most; what says more is no bootloader
+BABBLE = 1024  # answers to fillers, and BUSY in a row, at most; what says more is no bootloader
 PAGES_AT_ONCE = 511  # bootloaders of L0 and L1 parts refuse longer lists
 
 COMMANDS = {
@@ -83,7 +83,9 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def _acknowledge(data: bytes, command: str, stage: str, seconds: float = ANSWER) -> Exchange[None]:
     """Send `data` and wait for ACK. Raises Refused on NACK, Garbled on anything else."""
     answer = (yield Step(data, 1, seconds))[0]
-    while answer == BUSY:
+    for _ in range(BABBLE):
+        if answer != BUSY:
+            break
         answer = (yield Step(b"", 1, seconds))[0]
     if answer == NACK:
         raise Refused(command, stage)

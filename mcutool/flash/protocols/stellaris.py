@@ -50,10 +50,14 @@ def _is_ack(byte: int) -> bool:
 def _answer(message: bytes, seconds: float = ANSWER) -> Exchange[None]:
     """Send a packet and wait for ACK. Raises Refused on NAK: the packet was spoilt, and nothing was done."""
     answer = (yield Step(message, 1, seconds))[0]
-    while answer.bit_count() < 2:  # the 00 before it, spoilt perhaps
-        answer = (yield Step(b"", 1, ANSWER))[0]
+    for _ in range(BABBLE):
+        if answer.bit_count() > 1:
+            break
+        answer = (yield Step(b"", 1, ANSWER))[0]  # after the 00 before it, spoilt perhaps
+    else:
+        raise Garbled("nothing but 00")
     if not _is_ack(answer):
-        raise Refused(f"packet {message[2]:#04x}", "data")
+        raise Refused(f"packet {message[:3].hex(' ')}", "data")
 
 
 # --- getting into step ----------------------------------------------------------------------------------------
