@@ -32,8 +32,8 @@ def sent(exchange, answers: bytes = b"\x79" * 200) -> bytes:
         (an3155.get_id(), "02fd"),
         (an3155.read(0x08000000, 256), "11ee 0800000008 ff00"),
         (an3155.write(0x08000100, b"\1\2\3\4"), "31ce 0800010009 03 01020304 07"),
-        (an3155.erase([0, 1], COMMANDS), "44bb 0001 0000 0001 00"),
-        (an3155.erase([7], an3155.Commands(0x22, frozenset({0x43}))), "43bc 00 07 07"),
+        (an3155.erase([0, 1], COMMANDS, 1), "44bb 0001 0000 0001 00"),
+        (an3155.erase([7], an3155.Commands(0x22, frozenset({0x43})), 1), "43bc 00 07 07"),
         (an3155.mass_erase(COMMANDS), "44bb ffff00"),
         (an3155.mass_erase(an3155.Commands(0x22, frozenset({0x43}))), "43bc ff00"),
         (an3155.go(0x08000000), "21de 0800000008"),
@@ -53,7 +53,7 @@ def test_a_bootloader_is_not_busy_for_ever() -> None:
 
 
 def test_erase_lists_are_split() -> None:
-    data = sent(an3155.erase(list(range(600)), COMMANDS))
+    data = sent(an3155.erase(list(range(600)), COMMANDS, 1))
     assert data.count(bytes.fromhex("44bb")) == 2
     assert data[2:4] == (510).to_bytes(2, "big")
 
@@ -82,7 +82,7 @@ def test_every_command_against_the_rom() -> None:
     drive(device, an3155.write(0x08000000, b"abcd"))
     assert drive(device, an3155.read(0x08000000, 6)) == b"abcd\xff\xff"
     assert drive(device, an3155.checksum(0x08000000, 4)) == an3155.crc32_of(b"abcd")
-    drive(device, an3155.erase([0], commands))
+    drive(device, an3155.erase([0], commands, 1))
     assert drive(device, an3155.read(0x08000000, 4)) == b"\xff" * 4
     drive(device, an3155.go(0x08000000))
     assert device.started == 0x08000000

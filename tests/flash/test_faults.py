@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ import pytest
 from mcutool.emulator.bare import BareChip
 from mcutool.errors import Disconnected, Error, NoAnswer, Protected, VerificationFailed, WriteFailed, WrongChip
 from mcutool.flash import engine
-from mcutool.flash.protocols.an3155 import BUSY, NACK
+from mcutool.flash.protocols.an3155 import BLOCK, BUSY, COMMANDS, NACK
 from tests.flash.figures import ending, times
 from tests.flash.line import Line, Noise, Wiring
+from tests.flash.loopback import rom
 from tests.flash.subjects import SUBJECTS, Subject, image
 
 ROM = SUBJECTS["stm32f405"]
@@ -228,6 +229,86 @@ def test_protection_is_named_and_removed(protection: dict, error: type[Error], c
     engine.unprotect(ROM.driver, Line(device), ROM.order(image()))
     ROM.install(Line(device), image())
     assert ROM.contents(chip, len(image())) == image()
+
+
+def test_a_protected_chip_with_the_crc_command_is_named_too() -> None:
+    device = rom(commands=tuple(COMMANDS), readout_protected=True)
+    with pytest.raises(Protected, match="readout-protected"):
+        ROM.install(Line(device), image())
+
+
+def test_a_chip_that_keeps_its_protection_says_so() -> None:
+    device = rom(readout_protected=True)
+
+    def refuse() -> Iterator[None]:
+        device._say(NACK)
+        yield from ()
+
+    device._handlers[COMMANDS["readout unprotect"]] = "readout unprotect", refuse
+    with pytest.raises(Protected, match="keeps its protection"):
+        engine.unprotect(ROM.driver, Line(device), ROM.order(image()))
+
+
+def test_a_protection_is_removed_though_the_last_answer_gets_lost() -> None:
+    device = rom(readout_protected=True)
+    device._reset_after = lambda: setattr(device, "reset", True)
+    port = Line(device)
+    engine.unprotect(ROM.driver, port, ROM.order(image()))
+    assert not device.readout_protected and port.resets == 2
+
+
+def test_a_sector_that_refuses_to_be_written_is_named_soon() -> None:
+    """Old ROMs report no error when a protected sector is erased."""
+    chip = ROM.chip(image(64 * KIB, seed=2))
+    device = ROM.model(chip)
+    erase_pages = device._erase_pages
+
+    def erase(pages: list[int], sound: bool) -> None:
+        device.write_protected.clear()
+        erase_pages([page for page in pages if page != 1], sound)
+        device.write_protected.add(1)
+
+    device._erase_pages = erase
+    port = Line(device)
+    with pytest.raises(WriteFailed, match="writing sector 1 at 0x08004000") as failure:
+        ROM.install(port, image(64 * KIB))
+    assert "--unprotect" in failure.value.next_action and port.now() < 60
+
+
+def test_flash_that_refuses_what_noise_has_put_there_is_repaired() -> None:
+    """An STM32F1 programs only what is blank."""
+    subject, place = SUBJECTS["bluepill"], 5 * KIB
+    chip = subject.chip()
+    device, stray = subject.model(chip), [bytes(BLOCK)]
+    program = device._program_flash
+
+    def careful(first: int, data: bytes) -> bool:
+        if first == place and stray:
+            program(first, stray.pop())
+        return not chip.flash[first : first + len(data)].strip(b"\xff") and program(first, data)
+
+    device._program_flash = careful
+    subject.install(Line(device), image())
+    assert subject.contents(chip, len(image())) == image() and not stray
+
+
+def test_a_lost_byte_of_a_list_of_pages_is_not_waited_for_long() -> None:
+    """Longer than their erasing can take, and no more: 57 pages of 20 ms."""
+    subject = SUBJECTS["bluepill"]
+    device = subject.model(subject.chip(image(57 * KIB, seed=2)))
+    wanted, lost = image(57 * KIB), []
+
+    class Deaf(Moody):
+        def feed(self, data: bytes) -> bytes:
+            if len(data) == 59 and not lost:
+                lost.append(data[10])
+                data = data[:10] + data[11:]
+            return super().feed(data)
+
+    port, clean = Line(Deaf(device, bytes)), line(subject, subject.chip(image(57 * KIB, seed=2)))
+    subject.install(port, wanted)
+    subject.install(clean, wanted)
+    assert lost and port.now() < clean.now() + 10
 
 
 @every_subject

@@ -27,6 +27,8 @@ log = logging.getLogger("mcutool")
 
 ERASED_AT_ONCE = 64 << 10  # bytes: seconds between two signs of life
 FASTER, SLOWER = (460_800, 230_400), (115_200, 57_600, 19_200)  # baud, in the order in which they are tried
+SPARE, SLOWEST = 2.0, 4  # seconds, and so many times the typical time, until a list of sectors is erased
+UNTOLD = 5.0  # seconds for a sector whose typical time is not known
 ENTRY = 8  # bytes at the start of flash: the stack pointer and the first instruction's address
 PROBES = 8  # exchanges without an error that show that a rate is not too fast
 
@@ -40,9 +42,12 @@ class An3155:
         self.link = link
         self.commands = an3155.Commands(0, frozenset())
         self._board, self._loader = board, loader
+        sectors = board.chip.flash.sector_spans()
+        self._erase_seconds = [SLOWEST * sector.erase_us / 1e6 if sector.erase_us else UNTOLD for sector in sectors]
         self._lines = board.control_lines or ControlLines()
         self._talk = Conversation(link, an3155.resynchronise, loader.enter or board.boot)
         self._entered = False
+        self._refusing: set[int] = set()  # sectors that have refused to be written once
         self._is_wired = False  # a fresh ACK has shown that the control lines reset the chip
 
     @property
@@ -151,14 +156,27 @@ class An3155:
             advance(sum(sector.size for sector in batch))
 
     def _erase(self, numbers: list[int]) -> None:
-        self._attempt(lambda: an3155.erase(numbers, self.commands))
+        seconds = SPARE + sum(self._erase_seconds[number] for number in numbers)
+        self._attempt(lambda: an3155.erase(numbers, self.commands, seconds))
 
     def write(self, sector: SectorWork, advance: Callable[[int], None]) -> None:
-        """Program what erasing has not made right already. Raises Protected."""
-        for address, block in self._from_the_end(sector):
-            if block.strip(bytes((sector.erased,))):
-                self._write_block(address, block)
-            advance(len(block))
+        """Program what erasing has not made right already. Raises Protected or WriteFailed.
+
+        A chip may refuse to program over what noise has put there. So the first time that a sector refuses, the rest
+        of it is left to whoever verifies, who erases it and writes it again.
+        """
+        left = len(sector.data)
+        try:
+            for address, block in self._from_the_end(sector):
+                if block.strip(bytes((sector.erased,))):
+                    self._write_block(address, block)
+                advance(len(block))
+                left -= len(block)
+        except Refused as refusal:
+            if sector.number in self._refusing:
+                raise _refusal(refusal, f"writing sector {sector.number} at {sector.address:#010x}") from refusal
+            self._refusing.add(sector.number)
+            advance(left)
 
     def _from_the_end(self, sector: SectorWork) -> Iterator[Segment]:
         """The sector's blocks. What the core needs to start comes when all else is there: no half of a program runs."""
@@ -169,24 +187,35 @@ class An3155:
         yield address, first[:size]
 
     def _write_block(self, address: int, data: bytes) -> None:
-        """What cannot be written is left to whoever verifies: noise may have cleared bits that only erasing sets."""
+        """What noise kept from being written is left to whoever verifies: it may have cleared bits that only erasing
+        sets. Raises Refused when that is all that the chip said."""
+        failures: list[Refused | NoAnswer] = []
         for _ in range(ATTEMPTS):
             try:
                 return self._attempt(lambda: an3155.write(address, data), attempts=1)
             except (Refused, NoAnswer) as failure:
                 log.debug("writing %d bytes at %#010x: %s", len(data), address, failure)
+                failures.append(failure)
             if self.holds(address, data):
                 return None
         log.warning("%d bytes at %#010x cannot be written", len(data), address)
+        if all(isinstance(failure, Refused) for failure in failures):
+            raise failures[-1]
         return None
 
     def holds(self, address: int, data: bytes) -> bool:
         """Whether memory holds `data` (a multiple of 4 bytes): by the CRC command where the ROM has it."""
         if self.commands.has("checksum"):
-            wanted = an3155.crc32_of(data)
-            return any(self._attempt(lambda: an3155.checksum(address, len(data))) == wanted for _ in range(2))
+            return self._sums(address, data)
         blocks = ((start, data[start : start + an3155.BLOCK]) for start in range(0, len(data), an3155.BLOCK))
         return all(self._reads(address + start, block) for start, block in blocks)
+
+    def _sums(self, address: int, data: bytes) -> bool:
+        wanted = an3155.crc32_of(data)
+        try:
+            return any(self._attempt(lambda: an3155.checksum(address, len(data))) == wanted for _ in range(2))
+        except Refused as refusal:
+            raise _refusal(refusal, f"the CRC of {len(data)} bytes at {address:#010x}") from refusal
 
     def _reads(self, address: int, wanted: bytes) -> bool:
         """Noise makes right data look wrong, hardly ever the reverse: any reading that matches counts."""
@@ -208,14 +237,23 @@ class An3155:
             raise _refusal(refusal, f"reading {length} bytes at {address:#010x}") from refusal
 
     def unprotect(self) -> None:
-        """Remove both protections; that of reading erases all flash. The chip resets, and is connected anew."""
+        """Remove both protections; that of reading erases all flash. The chip resets, and is connected anew.
+
+        Raises Protected, NoAnswer.
+        """
         for name in ("readout unprotect", "write unprotect"):
             if self.commands.has(name):
                 self._unprotect(name)
                 self.connect()
 
     def _unprotect(self, name: str) -> None:
-        self._talk.attempt(lambda: an3155.unprotect(name))
+        try:
+            self._talk.attempt(lambda: an3155.unprotect(name))
+        except Refused as refusal:
+            raise Protected(
+                f"the chip keeps its protection: {refusal}",
+                next_action="see in its manual whether this protection can be removed; else take another chip",
+            ) from refusal
 
     # --- leaving --------------------------------------------------------------------------------------------
 

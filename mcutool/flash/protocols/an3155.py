@@ -13,11 +13,12 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 
-from mcutool.flash.protocols.exchange import Exchange, Garbled, NoReply, Refused, Step
+from mcutool.flash.protocols.exchange import Exchange, Garbled, LineError, NoReply, Refused, Step
 
 ACK, NACK, BUSY = 0x79, 0x1F, 0x76
 SYNC = 0x7F
@@ -43,7 +44,6 @@ COMMANDS = {
 
 ANSWER = 0.5  # the ROM answers at once
 PROGRAM = 1.0  # one block of flash
-PAGE_ERASE = 5.0  # one page or sector
 MASS_ERASE = 35.0
 
 
@@ -188,14 +188,14 @@ def write(address: int, data: bytes) -> Exchange[None]:
     yield from _acknowledge(_closed(bytes((len(data) - 1,)) + data), "write", "data", PROGRAM)
 
 
-def erase(pages: Sequence[int], commands: Commands) -> Exchange[None]:
-    """Erase pages or sectors by number, with whichever of the two commands this bootloader has."""
+def erase(pages: Sequence[int], commands: Commands, seconds: float) -> Exchange[None]:
+    """Erase pages or sectors by number, which takes `seconds` at most, with the command that this bootloader has."""
     name, width = ("extended erase", 2) if commands.has("extended erase") else ("erase", 1)
     for start in range(0, len(pages), PAGES_AT_ONCE if width == 2 else 255):
         batch = pages[start : start + (PAGES_AT_ONCE if width == 2 else 255)]
         numbers = b"".join(number.to_bytes(width, "big") for number in (len(batch) - 1, *batch))
         yield from _command(name)
-        yield from _acknowledge(_closed(numbers), name, "data", PAGE_ERASE * len(batch))
+        yield from _acknowledge(_closed(numbers), name, "data", seconds)
 
 
 def mass_erase(commands: Commands) -> Exchange[None]:
@@ -233,9 +233,13 @@ def write_protect(sectors: Sequence[int]) -> Exchange[None]:
 
 
 def unprotect(name: str) -> Exchange[None]:
-    """`name` is "write unprotect" or "readout unprotect"; the latter erases all flash. The chip resets afterwards."""
+    """`name` is "write unprotect" or "readout unprotect"; the latter erases all flash. The chip resets afterwards.
+
+    When the last ACK gets lost it has reset all the same, and fillers would spoil how it finds the rate.
+    """
     yield from _command(name)
-    yield from _acknowledge(b"", name, "data", MASS_ERASE)
+    with suppress(LineError):
+        yield from _acknowledge(b"", name, "data", MASS_ERASE)
 
 
 def readout_protect() -> Exchange[None]:
