@@ -249,9 +249,17 @@ def test_a_chip_that_keeps_its_protection_says_so() -> None:
         engine.unprotect(ROM.driver, Line(device), ROM.order(image()))
 
 
-def test_a_protection_is_removed_though_the_last_answer_gets_lost() -> None:
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_protection_is_removed_though_an_answer_gets_lost(lost: int) -> None:
+    """The command's, with that after the work; or the latter alone."""
     device = rom(readout_protected=True)
-    device._reset_after = lambda: setattr(device, "reset", True)
+
+    def reset() -> None:
+        if lost == 1:
+            device._output.clear()
+        device.reset = True
+
+    device._reset_after = reset
     port = Line(device)
     engine.unprotect(ROM.driver, port, ROM.order(image()))
     assert not device.readout_protected and port.resets == 2

@@ -254,6 +254,8 @@ class An3155:
                 f"the chip keeps its protection: {refusal}",
                 next_action="see in its manual whether this protection can be removed; else take another chip",
             ) from refusal
+        except NoAnswer as silence:  # it may have reset, and only its ACK got lost: connecting shows that
+            log.debug("%s: %s", name, silence.message)
 
     # --- leaving --------------------------------------------------------------------------------------------
 
