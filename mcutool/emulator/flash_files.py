@@ -33,6 +33,6 @@ def load_flash_file(cells: FlashArray, board: Board, path: Path) -> None:
 def save_flash_file(cells: FlashArray, board: Board, path: Path) -> None:
     """Save the flash contents, atomically, as the kind of file that the suffix says; a plain binary without one."""
     temporary = path.with_suffix(path.suffix + ".new")
-    writer = WRITERS.get(path.suffix, to_binary)
+    writer = WRITERS.get(path.suffix.lower(), to_binary)
     temporary.write_bytes(writer([(board.chip.flash.base, cells[:])]))
     temporary.replace(path)

@@ -9,6 +9,7 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from elftools.common.exceptions import ELFError
@@ -21,6 +22,11 @@ from mcutool.errors import UsageError, WrongChip
 
 Segment = tuple[int, bytes]  # absolute address, contents
 
+PLAIN = ".bin"
+WITH_ADDRESSES = (".elf", ".hex", ".srec", ".s19", ".uf2")  # names of files that are never plain
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors put in front of a text
+
+ELF_MAGIC = b"\x7fELF"
 ELF_ALIGNMENT = 4
 ELF_ARCHITECTURES = {
     11: "armv6-m",
@@ -58,6 +64,7 @@ HEX_RECORD = re.compile(":([0-9a-fA-F]{2})+")
 HEX_LINE = 16  # bytes
 HEX_DATA, HEX_END, HEX_SEGMENT, HEX_START_SEGMENT, HEX_LINEAR, HEX_START_LINEAR = range(6)
 
+SREC_FIRST = re.compile(rb"S[0-3][0-9a-fA-F]{8}")  # a header, or data at once
 SREC_RECORD = re.compile("S[0-9]([0-9a-fA-F]{2})+")
 SREC_DATA = {"1": 2, "2": 3, "3": 4}  # bytes of the address
 SREC_END = "789"
@@ -66,8 +73,8 @@ SREC_END = "789"
 def read_segments(name: str, data: bytes, address: int | None = None, family: int | None = None) -> list[Segment]:
     """What the file `name` with these contents puts where, in ascending order, neighbouring pieces joined.
 
-    `address` is for plain binaries, which do not say it; a file called .bin is one whatever it begins with. Of a UF2
-    file with several families the blocks of `family` are taken, and those of none.
+    `address` is for plain binaries, which do not say it; a file called .bin is one unless it begins as an ELF file
+    does. Of a UF2 file with several families the blocks of `family` are taken, and those of none.
     Raises UsageError when the file is damaged or empty, WrongChip when it has blocks for other families only.
     """
     try:
@@ -82,25 +89,40 @@ def read_segments(name: str, data: bytes, address: int | None = None, family: in
 def _pieces(name: str, data: bytes, address: int | None, family: int | None) -> Iterable[Segment]:
     if not data:
         return []
-    if not is_plain(name, data):
-        if data.startswith(b"\x7fELF"):
-            return _elf(data)
-        if data.startswith(b":"):
-            return _intel_hex(data.decode("ascii"))
-        if data.startswith(b"S"):
-            return _s_records(data.decode("ascii"))
+    kind = _kind(name, data)
+    if kind == ".elf":
+        return _elf(data)
+    if kind == ".uf2":
         return _uf2(name, data, family)
+    if kind in TEXTS:
+        return TEXTS[kind](data.removeprefix(BYTE_ORDER_MARK).decode("ascii"))
+    if kind != PLAIN:
+        raise ValueError("it does not begin like such a file: was something else saved under its name?")
     if address is None:
         raise UsageError(f"{name} does not say where its bytes belong", next_action="say it with --address A")
     return [(address, data)]
 
 
 def is_plain(name: str, data: bytes) -> bool:
-    """Whether the file is a plain binary, which says no addresses."""
-    if name.endswith(".bin"):
-        return True
-    uf2 = UF2_BLOCK.size <= len(data) and UF2_BLOCK.unpack_from(data)[:2] == UF2_MAGIC
-    return not (uf2 or data.startswith((b"\x7fELF", b":")) or re.match(rb"S0[0-9a-fA-F]{8}", data))
+    """Whether the file is a plain binary, which says no addresses; one that only should say them is none."""
+    return _kind(name, data) == PLAIN
+
+
+def _kind(name: str, data: bytes) -> str:
+    """The suffix for what the file is, by what it begins with; empty when it is nothing of what its name says."""
+    suffix = PurePath(name).suffix.lower()
+    if data.startswith(ELF_MAGIC):
+        return ".elf"
+    if suffix == PLAIN:
+        return PLAIN
+    if UF2_BLOCK.size <= len(data) and UF2_BLOCK.unpack_from(data)[:2] == UF2_MAGIC:
+        return ".uf2"
+    text = data.removeprefix(BYTE_ORDER_MARK).lstrip() if suffix in WITH_ADDRESSES else data
+    if text.startswith(b":"):
+        return ".hex"
+    if SREC_FIRST.match(text):
+        return ".srec"
+    return "" if suffix in WITH_ADDRESSES else PLAIN
 
 
 def _elf(data: bytes) -> Iterator[Segment]:
@@ -127,7 +149,7 @@ def _elf(data: bytes) -> Iterator[Segment]:
 
 def elf_architecture(data: bytes) -> str:
     """What an ELF file's build attributes say that it was compiled for; empty when they or it are none."""
-    if not data.startswith(b"\x7fELF"):
+    if not data.startswith(ELF_MAGIC):
         return ""
     try:
         attributes: Any = ELFFile(io.BytesIO(data)).get_section_by_name(".ARM.attributes")
@@ -178,6 +200,9 @@ def _s_records(text: str) -> Iterator[Segment]:
         ended = line[1] in SREC_END
     if not ended:
         raise ValueError("it has no end record")
+
+
+TEXTS: dict[str, Callable[[str], Iterator[Segment]]] = {".hex": _intel_hex, ".srec": _s_records}
 
 
 def _uf2(name: str, data: bytes, family: int | None) -> Iterator[Segment]:

@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 
 from mcutool import devices
 from mcutool.errors import UsageError, WrongChip
-from mcutool.image.containers import Segment, add_to_elf, join, read_segments, to_binary, to_intel_hex, to_uf2
+from mcutool.image.containers import (
+    WITH_ADDRESSES,
+    Segment,
+    add_to_elf,
+    is_plain,
+    join,
+    read_segments,
+    to_binary,
+    to_intel_hex,
+    to_uf2,
+)
 
 FIRMWARE = devices.board("stm32f405").firmware
 
@@ -65,6 +75,45 @@ def test_a_binary_has_to_be_placed() -> None:
 def test_a_damaged_file_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError, match="f.any is damaged"):
         read_segments("f.any", data)
+
+
+HEX = to_intel_hex([(0x0800_0000, b"abcd")])
+WEB_PAGE, POINTER = b"<!DOCTYPE html><html>404</html>\n" * 40, b"version https://git-lfs.github.com/spec/v1\n"
+
+
+@pytest.mark.parametrize("data", [WEB_PAGE, POINTER, bytes(600), b"\n", b"S9030000FC\n"])
+@pytest.mark.parametrize("suffix", [*WITH_ADDRESSES, ".HEX", ".Uf2"])
+@pytest.mark.parametrize("address", [None, 0x0800_0000])
+def test_a_file_that_is_not_what_its_name_says_is_refused(data: bytes, suffix: str, address: int | None) -> None:
+    assert not is_plain("f" + suffix, data)
+    with pytest.raises(UsageError, match=f"f{suffix} is damaged: it does not begin like such a file"):
+        read_segments("f" + suffix, data, address)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n", b"\r\n \t", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+@pytest.mark.parametrize("name", ["f.hex", "F.HEX", "f.srec", "f.s19", "F.S19"])
+def test_a_text_may_begin_with_white_space_or_a_byte_order_mark(before: bytes, name: str) -> None:
+    text = HEX if "hex" in name.lower() else srec()
+    for address in (None, 0x0800_0000):
+        assert read_segments(name, before + text, address) == [(0x0800_0000, b"abcd")]
+
+
+def srec() -> bytes:
+    """Without a header, as some tools write it."""
+    first = s_record("3", (0x0800_0000).to_bytes(4, "big") + b"abcd")
+    return "\n".join([first, s_record("7", (0x0800_0000).to_bytes(4, "big"))]).encode()
+
+
+@pytest.mark.parametrize("name", ["f.elf", "f.ELF", "f.bin", "f.BIN", "f", "f.hex"])
+def test_an_elf_file_is_one_whatever_its_name(name: str) -> None:
+    assert not is_plain(name, FIRMWARE.read_bytes())
+    assert read_segments(name, FIRMWARE.read_bytes()) == read_segments("f.elf", FIRMWARE.read_bytes())
+
+
+def test_a_plain_binary_may_begin_with_anything_else() -> None:
+    for data in (HEX, srec(), to_uf2([(0, b"a")]), WEB_PAGE):
+        assert read_segments("f.bin", data, 0) == read_segments("f.BIN", data, 0) == [(0, data)]
+    assert is_plain("f", b"\n:") and is_plain("f.any", bytes(600))
 
 
 def test_hex_addresses_reach_beyond_64_kilobytes() -> None:
