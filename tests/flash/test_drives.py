@@ -49,7 +49,7 @@ VECTORS = bytes.fromhex("0010002041200000") + bytes(range(8, 256))
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("POLL", 0.002), ("RETURN", 0.1), ("SETTLING", 0.3)):
+    for name, seconds in (("POLL", 0.002), ("GOING", 0.1), ("RETURN", 0.1), ("SETTLING", 0.3)):
         monkeypatch.setattr(drive, name, seconds)
     monkeypatch.setattr(os, "fsync", lambda _file: None)  # of a disk, which takes its time
 
@@ -374,6 +374,57 @@ def test_a_drive_that_never_mounts_anew_is_no_verification(tmp_path: Path) -> No
     outcome = ProbeDrive(tmp_path, NRF, wanted.loader).install(wanted, False, ignore)
     assert outcome.verified.startswith("not at all")
     assert read_segments("f.hex", (tmp_path / "MCUTOOL.HEX").read_bytes()) == list(wanted.segments)
+
+
+def test_a_drive_that_stays_and_fails_with_the_last_piece_has_not_taken_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe gets its file in one piece."""
+
+    def fail(_file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "SEGGER.HTM").touch()
+    monkeypatch.setattr(os, "fsync", fail)
+    wanted = order(NRF, loader_of(NRF, "drive"), (0, program(600)))
+    with pytest.raises(WriteFailed, match="has not taken the file: Input/output error") as caught:
+        ProbeDrive(tmp_path, NRF, wanted.loader).install(wanted, False, ignore)
+    assert "FAIL.TXT" in caught.value.next_action
+
+
+def test_a_name_that_is_shown_in_lower_case_is_no_new_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux shows short names with `shortname=lower`."""
+    (tmp_path / "segger.htm").touch()
+    names = Drive.names
+    monkeypatch.setattr(Drive, "names", lambda drive: {name.lower() for name in names(drive)})
+    wanted = order(NRF, loader_of(NRF, "drive"), (0, program(600)))
+    outcome = ProbeDrive(tmp_path, NRF, wanted.loader).install(wanted, False, ignore)
+    assert outcome.verified.startswith("not at all")
+
+
+def test_a_drive_that_forgets_the_file_has_been_mounted_anew(tmp_path: Path) -> None:
+    """One without a count."""
+
+    def forget(progress: Progress) -> None:
+        if progress.done == progress.total:
+            (tmp_path / "MCUTOOL.HEX").unlink(missing_ok=True)
+
+    (tmp_path / "SEGGER.HTM").touch()
+    wanted = order(NRF, loader_of(NRF, "drive"), (0, program(600)))
+    assert "mounted anew" in ProbeDrive(tmp_path, NRF, wanted.loader).install(wanted, False, forget).verified
+
+
+def test_a_daplink_that_counts_has_to_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has become of the file's name."""
+    monkeypatch.setattr(drive, "PROGRAMMING", 0.1)
+    DapLink(tmp_path, MICROBIT, flash_of(MICROBIT)).show()
+
+    def forget(progress: Progress) -> None:
+        if progress.done == progress.total:
+            (tmp_path / "MCUTOOL.HEX").unlink(missing_ok=True)
+
+    with pytest.raises(NoAnswer, match="does not say what became"):
+        ProbeDrive(tmp_path, MICROBIT, MICROBIT_LOADER).install(microbit_order(), False, forget)
 
 
 NUCLEO = devices.board("nucleo-f446re")

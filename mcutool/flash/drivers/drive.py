@@ -37,6 +37,7 @@ from mcutool.progress import OnProgress, Progress
 
 POLL = 0.05  # seconds between looks at a drive
 TAKING = 15.0  # seconds in which a UF2 bootloader restarts after its last block
+GOING = 3.0  # seconds after which a drive whose last piece failed would be gone, if it had restarted
 RETURN = 3.0  # seconds after which a board that does not start its program shows its drive again
 PROGRAMMING = 60.0  # seconds in which an interface chip programs a file and mounts its drive anew
 SETTLING = 10.0  # the same where it is not known whether it does
@@ -109,8 +110,8 @@ class Drive:
     def copy(self, path: Path, pieces: Sequence[bytes], on_progress: OnProgress) -> None:
         """Write a file, each piece out of the system's hands before the next.
 
-        A drive that is gone when the last piece has been written may have taken it and restarted; one that goes away
-        earlier raises Disconnected. Raises PermissionDenied, DoesNotFit too.
+        A drive that goes when the last piece has been written may have taken it and restarted; one that goes away
+        earlier raises Disconnected, one that stays and has failed WriteFailed. Raises PermissionDenied, DoesNotFit too.
         """
         done, total = 0, sum(map(len, pieces))
         on_progress(Progress("copy", 0, total))
@@ -135,9 +136,12 @@ class Drive:
             return PermissionDenied(what, next_action="mount it so that you may write to it, or connect it again")
         if error.errno == errno.ENOSPC:
             return DoesNotFit(f"the drive at {self.folder} is full", next_action="make the program smaller")
-        if done == total:
+        if done == total and _comes_true(lambda: not self.is_there, GOING):
             log.debug("%s: %s", self.folder, error)
             return None
+        if done == total:
+            what = f"the drive at {self.folder} has not taken the file: {error.strerror}"
+            return WriteFailed(what, next_action="connect the board again, look whether it has a FAIL.TXT, and repeat")
         what = f"the drive at {self.folder} was lost after {done} of {total} bytes: {error.strerror}"
         return Disconnected(what, next_action=f"{self.enter}; then repeat")
 
@@ -322,9 +326,11 @@ class ProbeDrive:
         count = before.get("Remount count")
 
         def remounted() -> bool:
-            names = self.drive.names()
-            changed = _values(self.drive.text("DETAILS.TXT")).get("Remount count", count) != count
-            return self.drive.is_there and (changed or name not in names)
+            if count is not None:
+                changed = _values(self.drive.text("DETAILS.TXT")).get("Remount count", count) != count
+                return changed and self.drive.is_there
+            names = {shown.casefold() for shown in self.drive.names()}
+            return bool(names) and name.casefold() not in names and self.drive.is_there
 
         if _comes_true(remounted, SETTLING if count is None else PROGRAMMING):
             return "by the interface chip: its drive was mounted anew and has no FAIL.TXT"
