@@ -28,6 +28,7 @@ from mcutool.emulator.machine import Machine
 from mcutool.emulator.sam_ba import SamBaMonitor
 from mcutool.emulator.stellaris import StellarisLoader
 from mcutool.errors import UsageError
+from mcutool.image.containers import WITH_ADDRESSES, WRITERS
 
 LONGEST_WAIT = 0.1  # seconds; how late a signal may be noticed
 TOUCH = 1200  # baud
@@ -421,7 +422,7 @@ def serve(
         raise UsageError(what, next_action="emulate it without --boot rom")
     if boot0 and boot_loader(board) is None and drive is None:
         raise UsageError(f"the bootloader of {board.name} shows a drive", next_action="say where: --drive FOLDER")
-    if flash_file is not None and flash_file.suffix == ".elf":
+    if flash_file is not None and flash_file.suffix.lower() in {*WITH_ADDRESSES} - WRITERS.keys():
         raise UsageError(f"{flash_file} could not be kept up to date", next_action="name a .bin, .hex or .uf2 file")
     machine = _machine(board, boot0)
     if flash_file is not None:

@@ -160,6 +160,9 @@ def test_a_flash_file_of_another_board_is_refused(built: dict[str, str], tmp_pat
         Machine(devices.board("microbit")).load_flash_file(file)
 
 
-def test_a_flash_file_that_could_not_be_kept_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["emulate", "microbit", "--flash-file", str(tmp_path / "f.elf")]) == 2
+@pytest.mark.parametrize("name", ["f.elf", "F.ELF", "f.srec", "f.s19"])
+def test_a_flash_file_that_could_not_be_kept_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emulate", "microbit", "--flash-file", str(tmp_path / name)]) == 2
     assert "name a .bin, .hex or .uf2 file" in capsys.readouterr().err
