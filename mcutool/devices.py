@@ -79,6 +79,14 @@ class Sectors:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """Memory beside flash that holds settings of the chip, for a debug probe to write; written as [base, size]."""
+
+    base: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Flash:
     """The flash memory that holds the runtime and the module."""
 
@@ -90,12 +98,17 @@ class Flash:
     erased: int = 0xFF
     registers: int = 0  # address of the controller, 0 when it has none
     program_us: int = 0  # how long programming one write unit takes, typically
+    settings: tuple[Settings, ...] = ()
     write_part: int = 0  # bytes; of a write unit that may be programmed in parts, erased bytes around each; else 0
 
     @property
     def smallest_write(self) -> int:
         """Bytes; what is written begins and ends on a multiple of them."""
         return self.write_part or self.write_unit
+
+    def are_settings(self, address: int, size: int) -> bool:
+        """Whether so many bytes there are in memory for settings."""
+        return any(part.base <= address and address + size <= part.base + part.size for part in self.settings)
 
     def sector_spans(self) -> Iterator[Sector]:
         """Every sector, from the start of flash."""

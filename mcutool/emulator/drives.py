@@ -231,7 +231,8 @@ class DapLink(Folder):
             return self.failure
         try:
             segments = read_segments(name.lower(), data, self.chip.flash.base)
-            spans = [(address - self.chip.flash.base, contents) for address, contents in segments]
+            in_flash = [(at, data) for at, data in segments if not self.chip.flash.are_settings(at, len(data))]
+            spans = [(address - self.chip.flash.base, contents) for address, contents in in_flash]
         except Error as error:
             return f"error: The hex file cannot be decoded. {error.message}\r\ntype: user\r\n"
         if any(offset < 0 or offset + len(contents) > self.flash.size for offset, contents in spans):

@@ -19,6 +19,7 @@ VECTORS = struct.Struct("<4I")
 VECTOR_PLACES = (0, 0x100)  # where a program begins: at once, or behind the second stage of booting of the RP2040
 RAM_SPACE = range(0x1000_0000, 0x4000_0001)  # in which every maker has put RAM, by Arm's memory map or beside it
 CODE_SPACE = range(0x2000_0000)
+PROBE = "drive"  # the protocol of a debug probe, which writes more than flash
 OVERRIDE = "if it is right all the same, say where it begins: --address A"
 
 
@@ -65,6 +66,7 @@ def check_file(
             )
     _check_ram(board.chip, name, segments)
     _check_loader(board, loader, name, segments)
+    _check_settings(board, loader, name, segments)
     return segments
 
 
@@ -126,6 +128,16 @@ def _check_loader(board: Board, loader: Loader | None, name: str, segments: list
         raise DoesNotFit(
             f"{name} begins at {below[0]:#010x}, where the board's bootloader lies; programs begin at {begin:#010x}",
             next_action=f"link the program for {begin:#010x}",
+        )
+
+
+def _check_settings(board: Board, loader: Loader | None, name: str, segments: list[Segment]) -> None:
+    """Raises DoesNotFit for a file with settings of the chip, unless a debug probe writes it."""
+    settings = [address for address, data in segments if board.chip.flash.are_settings(address, len(data))]
+    if settings and (loader is None or loader.protocol != PROBE):
+        raise DoesNotFit(
+            f"{name} has settings of {board.chip.name} at {settings[0]:#010x}, which only a debug probe writes",
+            next_action="make the file without them, or install it through the drive of a debug probe",
         )
 
 

@@ -22,13 +22,17 @@ WRITE_ALIGNMENT = 4
 
 @dataclass(frozen=True)
 class SectorWork:
-    """One sector to erase and what it holds afterwards: `data` from its first byte to the last one wanted."""
+    """One sector to erase and what it holds afterwards: `data` from its first byte to the last one wanted.
+
+    `skipped` bytes at its beginning nobody wanted; they are erased all the same.
+    """
 
     number: int
     address: int
     size: int
     data: bytes
     erased: int = 0xFF
+    skipped: int = 0
 
     def blocks(self, length: int) -> Iterator[Segment]:
         """The data in pieces of `length` bytes at most."""
@@ -36,14 +40,17 @@ class SectorWork:
             yield self.address + start, self.data[start : start + length]
 
     def __str__(self) -> str:
-        return f"sector {self.number:3} at {self.address:#010x}: erase {self.size} bytes, write {len(self.data)}"
+        line = f"sector {self.number:3} at {self.address:#010x}: erase {self.size} bytes, write {len(self.data)}"
+        before = f"; the {self.skipped} bytes before {self.address + self.skipped:#010x} are erased too"
+        return line + before * bool(self.skipped)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sectors in ascending order."""
+    """The sectors in ascending order, and what goes into the memory for settings beside flash."""
 
     sectors: tuple[SectorWork, ...]
+    settings: tuple[Segment, ...] = ()
 
     @property
     def erase_order(self) -> tuple[SectorWork, ...]:
@@ -55,11 +62,12 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Bytes to write."""
+        """Bytes to write into flash."""
         return sum(len(sector.data) for sector in self.sectors)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.sectors)) or "nothing to do"
+        settings = [f"settings at {address:#010x}: write {len(data)}" for address, data in self.settings]
+        return "\n".join([*map(str, self.sectors), *settings]) or "nothing to do"
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,18 @@ class Order:
 def plan(flash: Flash, region: Span, segments: Iterable[Segment]) -> Plan:
     """Lay `segments` over the sectors of `region`, the part of flash that they may use.
 
-    Raises DoesNotFit when a segment leaves the region.
+    Settings of the chip may come with a program that has all of flash. Raises DoesNotFit when another segment leaves
+    the region.
     """
-    wanted = [(address - flash.base, data) for address, data in segments if data]
+    pieces = [(address, data) for address, data in segments if data]
+    has_all = region == Span(0, flash.size)
+    settings = tuple((at, data) for at, data in pieces if has_all and flash.are_settings(at, len(data)))
+    wanted = [(address - flash.base, data) for address, data in pieces if (address, data) not in settings]
     for offset, data in wanted:
         if offset < region.offset or offset + len(data) > region.end:
             raise _does_not_fit(flash, region, offset, data)
     work = (_sector_work(flash, sector, wanted) for sector in flash.sector_spans())
-    return Plan(tuple(sector for sector in work if sector.data))
+    return Plan(tuple(sector for sector in work if sector.data), settings)
 
 
 def _does_not_fit(flash: Flash, region: Span, offset: int, data: bytes) -> DoesNotFit:
@@ -99,11 +111,13 @@ def _does_not_fit(flash: Flash, region: Span, offset: int, data: bytes) -> DoesN
 
 
 def _sector_work(flash: Flash, sector: Sector, wanted: list[Segment]) -> SectorWork:
-    contents = bytearray()
+    contents, skipped = bytearray(), sector.size
     for offset, data in wanted:
         first, last = max(offset, sector.offset), min(offset + len(data), sector.end)
         if first < last:
+            skipped = min(skipped, first - sector.offset)
             contents.extend(bytes((flash.erased,)) * (last - sector.offset - len(contents)))
             contents[first - sector.offset : last - sector.offset] = data[first - offset : last - offset]
     contents.extend(bytes((flash.erased,)) * (-len(contents) % WRITE_ALIGNMENT))
-    return SectorWork(sector.number, flash.base + sector.offset, sector.size, bytes(contents), flash.erased)
+    address = flash.base + sector.offset
+    return SectorWork(sector.number, address, sector.size, bytes(contents), flash.erased, skipped)

@@ -295,6 +295,20 @@ def test_daplink_programs_and_mounts_itself_anew(tmp_path: Path) -> None:
     assert "by the interface chip" in outcome.verified
 
 
+def test_settings_of_the_chip_go_to_a_probe_with_the_program(tmp_path: Path) -> None:
+    """As in the files of MicroPython and of Nordic's tools."""
+    settings = (0x1000_10C0, bytes(16))
+    wanted = microbit_order((0, program(700)), settings)
+    device = DapLink(tmp_path / "MICROBIT", MICROBIT, flash_of(MICROBIT))
+    with running(device):
+        ProbeDrive(device.folder, MICROBIT, MICROBIT_LOADER).install(wanted, False, ignore)
+    assert device.flash[:700] == program(700)
+    for name in ("SEGGER.HTM", "DETAILS.TXT"):
+        (tmp_path / name).write_text("Version: 0221\r\n")
+        ProbeDrive(tmp_path, MICROBIT, MICROBIT_LOADER).install(wanted, False, ignore)
+        assert read_segments("f.hex", (tmp_path / "MCUTOOL.HEX").read_bytes()) == [(0, program(700)), settings]
+
+
 FAILURES = [
     ("error: The transfer timed out.\r\ntype: transient, user\r\n", "says: error: The transfer timed out.", "repeat"),
     ("The interface firmware FAILED to reset/halt the target MCU\r\n", "FAILED to reset/halt", "power"),

@@ -17,10 +17,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mcutool import devices, flashfile
-from mcutool.devices import Board, Chip, Loader
+from mcutool import devices, flashfile, install
+from mcutool.devices import Board, Chip, Loader, Span
 from mcutool.errors import DoesNotFit, Error, UsageError, WrongChip
 from mcutool.flash.fitness import check_file
+from mcutool.flash.plan import plan
 from mcutool.image.containers import Segment, to_intel_hex
 
 PROGRAM = """
@@ -245,6 +246,60 @@ def test_a_program_that_runs_from_ram_is_told_of() -> None:
     data = to_intel_hex([(0x2000_0000, bytes(100))])
     with pytest.raises(WrongChip, match="is for 0x20000000 to 0x20000063, where it has RAM; the flash of stm32f405"):
         check_file(devices.board("stm32f405"), None, "f.hex", data)
+
+
+# --- settings beside flash --------------------------------------------------------------------------------------------
+
+WITH_SETTINGS = [(board, board.chip.flash.settings[0].base) for board in BOARDS if board.chip.flash.settings]
+
+
+def with_settings(board: Board, address: int, size: int = 16) -> bytes:
+    """The program as a HEX file for a probe: with the chip's settings."""
+    begin = board.chip.flash.base
+    return to_intel_hex([(begin, files(board.chip, "gcc")["gnu.bin"]), (address, bytes(range(size)))])
+
+
+@pytest.mark.parametrize(("board", "address"), WITH_SETTINGS, ids=lambda x: getattr(x, "name", ""))
+def test_settings_go_through_a_debug_probe_alone(board: Board, address: int, tmp_path: Path) -> None:
+    file = tmp_path / "f.hex"
+    file.write_bytes(with_settings(board, address + 0xC0))
+    job = install.prepare(board, str(file), runtime=False, protocol="drive")
+    assert job.order and job.order.segments[-1] == (address + 0xC0, bytes(range(16)))
+    assert job.order.plan.size == len(files(board.chip, "gcc")["gnu.bin"])
+    assert f"\nsettings at {address + 0xC0:#010x}: write 16" in job.describe()
+    others = [None, Loader("uf2"), *(loader for loader in board.loaders if loader.protocol not in ("drive", "mcuboot"))]
+    for loader in others:
+        with pytest.raises(DoesNotFit, match="which only a debug probe writes") as caught:
+            check_file(board, loader, "f.hex", file.read_bytes())
+        assert "debug probe" in caught.value.next_action
+
+
+@pytest.mark.parametrize(("board", "address"), WITH_SETTINGS, ids=lambda x: getattr(x, "name", ""))
+def test_what_is_neither_flash_nor_settings_does_not_fit(board: Board, address: int, tmp_path: Path) -> None:
+    size, file = board.chip.flash.settings[0].size, tmp_path / "f.hex"
+    for start, length in ((address - 4, 4), (address - 4, 8), (address + size - 4, 8), (address + size, 4)):
+        file.write_bytes(with_settings(board, start, length))
+        with pytest.raises(DoesNotFit, match=f"{length} bytes at {start:#010x} do not fit"):
+            install.prepare(board, str(file), runtime=False, protocol="drive")
+
+
+def test_settings_do_not_go_through_a_bootloader_with_a_part_of_flash(tmp_path: Path) -> None:
+    file, board = tmp_path / "f.hex", devices.board("nrf52840dk")
+    file.write_bytes(to_intel_hex([(0xC000, bytes(100)), (0x1000_10C0, bytes(16))]))
+    with pytest.raises(DoesNotFit, match="16 bytes at 0x100010c0 do not fit"):
+        install.prepare(board, str(file), runtime=False, protocol="mcuboot")
+
+
+def test_a_plan_tells_what_it_erases_in_front_of_a_file() -> None:
+    chip = F405.chip
+    whole = Span(0, chip.flash.size)
+    (line,) = str(plan(chip.flash, whole, [(BASE + 0x1_8000, b"abcd")])).splitlines()
+    assert line == (
+        "sector   4 at 0x08010000: erase 65536 bytes, write 32772; the 32768 bytes before 0x08018000 are erased too"
+    )
+    first, second = str(plan(chip.flash, whole, [(BASE + 0x1_C000, bytes(0x8000))])).splitlines()
+    assert first.endswith("; the 49152 bytes before 0x0801c000 are erased too") and "before" not in second
+    assert "before" not in str(plan(chip.flash, whole, [(BASE, b"abcd"), (BASE + 0x100, b"abcd")]))
 
 
 # --- the user's word --------------------------------------------------------------------------------------------------

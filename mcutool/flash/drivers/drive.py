@@ -317,7 +317,7 @@ class ProbeDrive:
     def _file(self, order: Order, details: dict[str, str]) -> tuple[str, bytes]:
         """HEX says its addresses; an ST-LINK, which tells its version alone, does not always take it."""
         flash = order.board.chip.flash
-        if "Version" in details and order.segments[0][0] == flash.base:
+        if "Version" in details and order.segments[0][0] == flash.base and not order.plan.settings:
             return "MCUTOOL.BIN", to_binary(order.segments, flash.erased)
         return "MCUTOOL.HEX", to_intel_hex(order.segments)
 
