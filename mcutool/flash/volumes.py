@@ -16,6 +16,7 @@ from mcutool.errors import NoPort, UsageError
 
 MOUNTS = Path("/proc/self/mounts")
 BY_LABEL = Path("/dev/disk/by-label")
+BY_PATH = Path("/dev/disk/by-path")
 MAC_VOLUMES = Path("/Volumes")
 AGAIN = r"( ?\d+)?"  # what desktops append to the folder of a second drive of the same label
 
@@ -63,6 +64,17 @@ def device_of(folder: Path) -> Path | None:
     """The device that is mounted there, where the system tells; without a desktop, a mount outlives its device."""
     place = folder.resolve()
     return next((device for device, mounted_at, _ in _mounts() if mounted_at == place and device.exists()), None)
+
+
+def place_of(device: Path) -> Path:
+    """The device's name by where it is connected, under which it comes back, whatever number it gets then."""
+    links = sorted(BY_PATH.iterdir()) if BY_PATH.is_dir() else []
+    return next((link for link in links if link.resolve() == device), device)
+
+
+def is_labelled(device: Path, label: str) -> bool:
+    """Whether the device is there and has that label, mounted or not."""
+    return device.exists() and (BY_LABEL / label).resolve() == device.resolve()
 
 
 def _mounts() -> Iterator[tuple[Path, Path, str]]:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ from mcutool.errors import (
 from mcutool.flash import volumes
 from mcutool.flash.drivers import drive
 from mcutool.flash.drivers.drive import Drive, Mps2Drive, ProbeDrive, Uf2Drive, edited, uf2_pieces, uf2_steps
+from mcutool.flash.engine import Outcome
 from mcutool.flash.link import SerialLink
 from mcutool.flash.plan import Order, plan
 from mcutool.image.containers import Segment, read_segments, to_intel_hex
@@ -307,6 +309,7 @@ def test_settings_of_the_chip_go_to_a_probe_with_the_program(tmp_path: Path) -> 
         (tmp_path / name).write_text("Version: 0221\r\n")
         ProbeDrive(tmp_path, MICROBIT, MICROBIT_LOADER).install(wanted, False, ignore)
         assert read_segments("f.hex", (tmp_path / "MCUTOOL.HEX").read_bytes()) == [(0, program(700)), settings]
+        (tmp_path / "MCUTOOL.HEX").unlink()
 
 
 FAILURES = [
@@ -441,6 +444,32 @@ def test_a_daplink_that_counts_has_to_count(tmp_path: Path, monkeypatch: pytest.
         ProbeDrive(tmp_path, MICROBIT, MICROBIT_LOADER).install(microbit_order(), False, forget)
 
 
+def test_a_daplink_that_lost_its_power_meanwhile_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts from 0 then."""
+    monkeypatch.setattr(drive, "PROGRAMMING", 0.1)
+    device = DapLink(tmp_path, MICROBIT, flash_of(MICROBIT))
+    device.remounts = 3
+    device._describe("")
+    device.show()
+
+    def replug(progress: Progress) -> None:
+        if progress.done == progress.total:
+            device.remounts = 0
+            device._describe("")
+            device.show()
+
+    with pytest.raises(NoAnswer, match="does not say what became"):
+        ProbeDrive(tmp_path, MICROBIT, MICROBIT_LOADER).install(microbit_order(), False, replug)
+
+
+def test_an_empty_folder_is_no_probe(tmp_path: Path) -> None:
+    """Such as one where nothing is mounted."""
+    wanted = order(NRF, loader_of(NRF, "drive"), (0, program(600)))
+    with pytest.raises(NoAnswer, match="is empty") as caught:
+        ProbeDrive(tmp_path, NRF, wanted.loader).install(wanted, False, ignore)
+    assert "mount the drive" in caught.value.next_action and not list(tmp_path.iterdir())
+
+
 NUCLEO = devices.board("nucleo-f446re")
 
 
@@ -532,6 +561,7 @@ def computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "labels").mkdir()
     monkeypatch.setattr(volumes, "MOUNTS", tmp_path / "mounts")
     monkeypatch.setattr(volumes, "BY_LABEL", tmp_path / "labels")
+    monkeypatch.setattr(volumes, "BY_PATH", tmp_path / "paths")
     monkeypatch.setattr("sys.platform", "linux")
     return tmp_path / "labels"
 
@@ -565,6 +595,59 @@ def test_a_mount_that_outlives_its_device_is_no_drive(computer: Path, tmp_path: 
     assert mounted.is_there
     device.unlink()
     assert not mounted.is_there
+
+
+@pytest.fixture
+def board_drive(computer: Path, tmp_path: Path) -> Path:
+    """The folder of a mounted UF2 bootloader's drive; its device is sdx in the folder above."""
+    device, folder, paths = tmp_path / "sdx", tmp_path / "drive", tmp_path / "paths"
+    device.touch()
+    paths.mkdir()
+    (paths / "usb-1-1").symlink_to(device)
+    volumes.MOUNTS.write_text(f"{device} {folder} vfat rw 0 0\n")
+    bootloader(folder, ZERO, ZERO_LOADER).show()
+    return folder
+
+
+def ending_with(folder: Path, end: Callable[[], object]) -> Outcome:
+    """An installation at whose end something happens."""
+
+    ends = [end]
+
+    def at_the_end(progress: Progress) -> None:
+        if progress.done == progress.total and ends:
+            ends.pop()()
+
+    wanted = order(ZERO, ZERO_LOADER, (0, program(600)))
+    return Uf2Drive(folder, ZERO, ZERO_LOADER).install(wanted, False, at_the_end)
+
+
+def test_a_drive_that_somebody_unmounts_has_not_restarted(board_drive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "TAKING", 0.1)
+    with pytest.raises(WriteFailed, match="did not restart"):
+        ending_with(board_drive, lambda: shutil.rmtree(board_drive))
+
+
+@pytest.mark.parametrize("has_label", [True, False], ids=("bootloader", "program"))
+def test_a_drive_that_comes_back_is_noticed_although_nobody_mounts_it(
+    has_label: bool, board_drive: Path, computer: Path
+) -> None:
+    """Under another number, since the old one is still mounted; a program may show a drive of its own."""
+    first, second, place = board_drive.parent / "sdx", board_drive.parent / "sdy", board_drive.parent / "paths/usb-1-1"
+
+    def restart() -> None:
+        first.unlink()
+        place.unlink()
+        second.touch()
+        place.symlink_to(second)
+        if has_label:
+            (computer / ZERO_LOADER.volume).symlink_to(second)
+
+    if not has_label:
+        assert "restarted" in ending_with(board_drive, restart).verified
+        return
+    with pytest.raises(VerificationFailed, match="shows its bootloader's drive"):
+        ending_with(board_drive, restart)
 
 
 def test_the_desktops_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

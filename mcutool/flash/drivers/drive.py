@@ -38,7 +38,7 @@ from mcutool.progress import OnProgress, Progress
 POLL = 0.05  # seconds between looks at a drive
 TAKING = 15.0  # seconds in which a UF2 bootloader restarts after its last block
 GOING = 3.0  # seconds after which a drive whose last piece failed would be gone, if it had restarted
-RETURN = 3.0  # seconds after which a board that does not start its program shows its drive again
+RETURN = 5.0  # seconds after which a board that does not start its program shows its drive again
 PROGRAMMING = 60.0  # seconds in which an interface chip programs a file and mounts its drive anew
 SETTLING = 10.0  # the same where it is not known whether it does
 PIECE = 0x1_0000  # bytes between two looks whether the drive is still there
@@ -55,11 +55,12 @@ class Drive:
     """A mounted drive; `enter` is how a person makes the board show it. Raises NoPort when there is none."""
 
     def __init__(self, folder: Path | None, board: Board, loader: Loader) -> None:
-        self.enter = loader.enter or board.boot
+        self.enter, self._label = loader.enter or board.boot, loader.volume
         self.folder = folder or volumes.find(loader.volume, self.enter)
         if not self.folder.is_dir():
             raise NoPort(f"there is no drive at {self.folder}", next_action=self.enter)
         self._device = volumes.device_of(self.folder)
+        self._place = volumes.place_of(self._device) if self._device is not None else None
         self._shown = self.names()
 
     def names(self) -> set[str]:
@@ -75,6 +76,16 @@ class Drive:
         if self._device is not None and not self._device.exists():
             return False
         return bool(self._shown & self.names()) if self._shown else self.folder.is_dir()
+
+    @property
+    def has_left(self) -> bool:
+        """Whether its device is gone: one that somebody has unmounted is not."""
+        return not self._device.exists() if self._device is not None else not self.is_there
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it has come again, mounted or not."""
+        return self.is_there or (self._place is not None and volumes.is_labelled(self._place, self._label))
 
     def path(self, *parts: str) -> Path:
         """A file or folder on it, in whatever case the system shows its name."""
@@ -212,12 +223,12 @@ class Uf2Drive:
 
     def _see_it_start(self) -> None:
         where = self.drive.folder
-        if not _comes_true(lambda: not self.drive.is_there, TAKING):
+        if not _comes_true(lambda: self.drive.has_left, TAKING):
             raise WriteFailed(
                 f"the bootloader at {where} did not restart: it has not taken every block",
                 next_action="press reset and repeat; a bootloader ignores blocks of a family that is not its own",
             )
-        if _comes_true(lambda: self.drive.is_there, RETURN):
+        if _comes_true(lambda: self.drive.is_back, RETURN):
             raise VerificationFailed(
                 f"the board restarted and shows its bootloader's drive at {where} again: it has no program that starts",
                 next_action="repeat; if it stays, the program is not for the place where this bootloader starts it",
@@ -302,6 +313,11 @@ class ProbeDrive:
 
     def _identify(self, details: dict[str, str]) -> None:
         """Raises WrongChip when DAPLink's unique id, which begins with the board's, begins with another's; NoAnswer."""
+        if not self.drive.names():
+            raise NoAnswer(
+                f"{self.drive.folder} is empty: it is not the drive of an interface chip",
+                next_action=f"mount the drive there; {self.drive.enter}",
+            )
         if details.get("Daplink Mode") == "Bootloader":
             raise NoAnswer(
                 f"the drive at {self.drive.folder} would take the file for the interface chip's own firmware",
@@ -323,12 +339,12 @@ class ProbeDrive:
 
     def _await_remount(self, name: str, before: dict[str, str]) -> str:
         """Wait until the drive is mounted anew; returns what is known then. Raises Disconnected, NoAnswer."""
-        count = before.get("Remount count")
+        count = _count(before)
 
         def remounted() -> bool:
             if count is not None:
-                changed = _values(self.drive.text("DETAILS.TXT")).get("Remount count", count) != count
-                return changed and self.drive.is_there
+                now = _count(_values(self.drive.text("DETAILS.TXT")))
+                return now is not None and now > count and self.drive.is_there
             names = {shown.casefold() for shown in self.drive.names()}
             return bool(names) and name.casefold() not in names and self.drive.is_there
 
@@ -357,12 +373,19 @@ class ProbeDrive:
             )
 
 
+def _count(details: dict[str, str]) -> int | None:
+    """How often DAPLink has mounted its drive anew; it counts from 0 again when it loses its power."""
+    count = details.get("Remount count", "")
+    return int(count) if count.isdecimal() else None
+
+
 def _one_line(text: str) -> str:
     return printable("; ".join(line.strip() for line in text.splitlines() if line.strip()))
 
 
 # --- Arm's MPS2 boards ------------------------------------------------------------------------------------------------
 
+FROM_MEMORY = "" if hasattr(os, "posix_fadvise") else ", maybe from this computer's memory"
 OURS = "; mcutool"  # marks the lines that we have written
 IMAGE_LINE = re.compile(r"\s*(TOTALIMAGES|IMAGE\d+[A-Z]+)\s*:", re.IGNORECASE)
 APPLICATION = re.compile(r"^\s*APPFILE\s*:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
@@ -384,7 +407,7 @@ class Mps2Drive:
             self._write(self.drive.path("SOFTWARE", name), data, on_progress)
         for path in lists:
             self._edit(path, [(address, name) for address, name, _ in files], on_progress)
-        return _outcome(order, "by reading the files back: the board loads them when it is restarted")
+        return _outcome(order, f"by reading the files back{FROM_MEMORY}: the board loads them when it is restarted")
 
     def _lists(self) -> list[Path]:
         """Every board revision's images.txt for the application note. Raises NoAnswer, WrongChip."""
