@@ -19,7 +19,7 @@ from mcutool.flash.link import Link, identity_of
 from mcutool.flash.plan import SectorWork
 from mcutool.flash.protocols import sam_ba
 from mcutool.flash.protocols.exchange import LineError
-from mcutool.flash.protocols.xmodem import Broken, checksum_of
+from mcutool.flash.protocols.xmodem import BLOCK, Broken, checksum_of
 
 log = logging.getLogger("mcutool")
 
@@ -37,6 +37,8 @@ ERASE_ROW, WRITE_PAGE, LOCKED = 0xA502, 0xA504, 1 << 3
 BUFFER = 4096  # bytes written, or read, by one command
 MANY_ROWS = 8  # on a line that may lie one command that erases all is safer than so many pairs of them
 REPAIRS = 6
+ENOUGH = [blocks * BLOCK for blocks in (16, 8, 4, 2) for _ in range(16)]
+"""With how many bytes a transfer to RAM that broke off is content, at each attempt: where to go on costs an address."""
 NOISY = 3  # repetitions after which what lies beside the plan is copied, so that it can be put back
 
 
@@ -69,7 +71,6 @@ class SamBa:
         self._contents: dict[int, bytes] = {}  # of rows that no plan touches,
         self._saved = False  # once they have been read
         self._window = (0, b"")  # an address, and what was read there
-        self._buffer_is_known = False  # to the command that copies from it
 
     @property
     def retries(self) -> int:
@@ -177,7 +178,6 @@ class SamBa:
 
     def _plan(self, sectors: Sequence[SectorWork]) -> None:
         """Remember what is not to change from now on: all that no plan has named so far."""
-        self._buffer_is_known = False  # if these were written already, then perhaps from somewhere else
         self._planned |= {sector.address: sector for sector in sectors}
         if list(self._spans_beside()) != list(self._beside):
             self._restore_what_lies_beside()
@@ -300,10 +300,19 @@ class SamBa:
         """Bring `data` into erased rows. Raises WriteFailed."""
         if data == self._blank(len(data)):
             return
-        copy = self._copy if "Y" in self.version.capabilities else self._write_pages
+        if "Y" not in self.version.capabilities:
+            return self._insist(self._write_pages, address, data)
+        data += self._blank(-len(data) % self._flash.sectors[0].size)
+        self._forget()
+        while data:
+            count = self._fill_buffer(data)
+            self._insist(self._copy, address, data[:count])
+            address, data = address + count, data[count:]
+
+    def _insist(self, write: Callable[[int, bytes], None], address: int, data: bytes) -> None:
         for _ in range(REPAIRS):
             try:
-                return copy(address, data)
+                return write(address, data)
             except LineError as failure:
                 log.debug("writing %d bytes at %#010x: %s", len(data), address, failure)
             self._talk.repeat()
@@ -318,28 +327,53 @@ class SamBa:
         return [SectorWork(0, address + start, size, data[start : start + size]) for start in numbers]
 
     def _copy(self, address: int, data: bytes) -> None:
-        """Through a buffer in RAM."""
-        self._fill_buffer(data)
-        self._forget()
-        if not self._buffer_is_known:
-            self._talk.run(sam_ba.choose_buffer(self._buffer))
-        self._buffer_is_known = False
+        """From the buffer in RAM."""
         self._talk.run(sam_ba.copy(address, len(data)))
-        self._buffer_is_known = True
+        self._forget()
 
-    def _fill_buffer(self, data: bytes) -> None:
-        """A transfer that broke off goes on where it did."""
-        done = failures = 0
-        while done < len(data):
-            piece = data[done:] if self.raw else sam_ba.harmless(data[done:])
+    def _fill_buffer(self, data: bytes) -> int:
+        """Bring the beginning of `data` into the buffer in RAM; returns how much, in rows.
+
+        Its first piece comes last, so that the monitor knows from it where the buffer is.
+        """
+        count = 0
+        for start, piece in reversed(list(self._harmless_pieces(data))):
+            arrived = self._transfer(self._buffer + start, piece)
+            count = arrived + (count if arrived == len(piece) else 0)
+        self._talk.attempt(sam_ba.choose_buffer)
+        return count - count % self._flash.sectors[0].size
+
+    def _harmless_pieces(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """With where each begins."""
+        start = 0
+        while start < len(data):
+            piece = data[start:] if self.raw else sam_ba.harmless(data[start:])
+            yield start, piece
+            start += len(piece)
+
+    def _transfer(self, address: int, piece: bytes) -> int:
+        """Bring `piece` into RAM; returns how much of it has arrived: all, or enough of its beginning.
+
+        A transfer that the monitor has cancelled is begun again without its address, a digit of which may become one
+        where nothing is: that stops the chip, while blocks sent twice take time alone.
+        """
+        again, silences = False, 0
+        for enough in ENOUGH:
             try:
-                self._talk.run(sam_ba.write(self._buffer + done, piece, self.raw))
-                done += len(piece)
+                self._talk.run(sam_ba.write(None if again else address, piece, self.raw))
+                return len(piece)
             except Broken as broken:
-                done, failures = done + broken.done, 0 if broken.done else failures + 1
-                if failures > ATTEMPTS:
-                    raise self._talk.no_answer("the board stopped answering") from broken
-                self._talk.repeat()
+                again = broken.cancelled
+                if again:
+                    self._talk.retries += 1
+                else:
+                    self._talk.repeat()
+                if broken.done == len(piece) or (again and broken.done >= enough):
+                    return broken.done
+                silences = 0 if again or broken.done else silences + 1
+                if silences > ATTEMPTS:
+                    break
+        raise self._talk.no_answer("the board stopped answering")
 
     def _write_pages(self, address: int, data: bytes) -> None:
         """Word by word into the flash controller's buffer of one page, where the monitor cannot copy."""

@@ -30,7 +30,8 @@ LONGEST_VERSION = 128
 PACKETS_AT_MOST = 600  # of an answer that nobody wants any more: 64 KB of it and some repetitions
 
 # What the monitor would do if it took data for commands: those that change memory or jump, then numbers, then `#`.
-_COMMAND_IN_DATA = re.compile(rb"[XYGOHWSRK][0-9A-Fa-f,\xff]*#")
+# Without a number some do no harm where a transfer has left the address: they look there, or spoil what is sent again.
+_COMMAND_IN_DATA = re.compile(rb"[XGK][0-9A-Fa-f,\xff]*#|[YOHWSR]\xff*[0-9A-Fa-f,][0-9A-Fa-f,\xff]*#")
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,9 @@ def read(address: int, length: int, raw: bool) -> Exchange[bytes]:
     return data
 
 
-def write(address: int, data: bytes, raw: bool) -> Exchange[None]:
-    """Memory other than flash. Raises xmodem.Broken when it broke off."""
-    message = command("S", address, len(data))
+def write(address: int | None, data: bytes, raw: bool) -> Exchange[None]:
+    """Memory other than flash; None is where the last transfer began. Raises xmodem.Broken when it broke off."""
+    message = command("S", len(data)) if address is None else command("S", address, len(data))
     if raw:
         yield from _pause(message)
         yield Step(data, 0, 0)
@@ -198,9 +199,9 @@ def erase_from(address: int) -> Exchange[None]:
     yield from _done(command("X", address), ERASE)
 
 
-def choose_buffer(buffer: int) -> Exchange[None]:
-    """`Y` with a length of 0: where in RAM the next `copy` finds its data."""
-    yield from _done(command("Y", buffer, 0), ANSWER)
+def choose_buffer() -> Exchange[None]:
+    """`Y` with neither address nor length: the next `copy` finds its data where the last `write` began."""
+    yield from _done(command("Y"), ANSWER)
 
 
 def copy(address: int, length: int) -> Exchange[None]:

@@ -22,11 +22,19 @@ BABBLE = 4096  # bytes that may come before there is silence
 
 
 class Broken(LineError):
-    """A transfer did not come to its end; `done` bytes are known to have arrived."""
+    """A transfer did not come to its end; `done` bytes are known to have arrived.
 
-    def __init__(self, message: str, done: int) -> None:
+    `cancelled` says that the receiver has told so, after the whole of a bad packet: it took none of it for commands.
+    """
+
+    def __init__(self, message: str, done: int, cancelled: bool = False) -> None:
         super().__init__(message)
         self.done = done
+        self.cancelled = cancelled
+
+
+class Cancelled(Garbled):
+    """The receiver has given up."""
 
 
 def checksum_of(data: bytes) -> int:
@@ -68,13 +76,16 @@ def send(data: bytes) -> Exchange[None]:
             done = min(start + BLOCK, len(data))
         yield from _acknowledged(bytes((EOT,)))
     except LineError as failure:
-        raise Broken(f"XMODEM after {done} of {len(data)} bytes: {failure}", done) from failure
+        message, cancelled = f"XMODEM after {done} of {len(data)} bytes: {failure}", isinstance(failure, Cancelled)
+        raise Broken(message, done, cancelled) from failure
 
 
 def _acknowledged(message: bytes) -> Exchange[None]:
     answer = (yield Step(message, 1, ANSWER))[0]
     while answer == START:  # said once more before it saw the first block
         answer = (yield Step(b"", 1, ANSWER))[0]
+    if answer == CAN:
+        raise Cancelled("the receiver cancels")
     if answer != ACK:
         raise Garbled(f"no acknowledgement: {answer:#04x}")
 
