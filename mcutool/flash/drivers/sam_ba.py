@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 from mcutool.devices import Board, Loader
 from mcutool.errors import Disconnected, Protected, VerificationFailed, WriteFailed, WrongChip
@@ -66,7 +67,7 @@ class SamBa:
         self._first, self._end = self._flash.base + loader.offset, self._flash.base + self._flash.size
         self._planned: dict[int, SectorWork] = {}  # the rows that were to be erased, by address
         self._to_write: dict[int, SectorWork] = {}  # those of them that are blank so far
-        self._beside: dict[tuple[int, int], int] = {}  # CRCs of (address, length) that no plan touches
+        self._beside: dict[tuple[int, int], list[int]] = {}  # CRCs of (address, length) that no plan touches
         self._confirmed: dict[int, bytes] = {}  # what was found in place, by address
         self._contents: dict[int, bytes] = {}  # of rows that no plan touches,
         self._saved = False  # once they have been read
@@ -185,7 +186,7 @@ class SamBa:
 
     def _note_what_lies_beside(self) -> None:
         """Before anything is compared all flash does: already then a command may become one that erases."""
-        self._beside = {span: self._sure_checksum(*span) for span in self._spans_beside()}
+        self._beside = {span: self._sure_checksums(*span) for span in self._spans_beside()}
 
     def _known(self) -> dict[int, SectorWork]:
         """What is to hold what we know, by address."""
@@ -208,11 +209,30 @@ class SamBa:
         first, erased = self._checksum(address, length), checksum_of(self._blank(length))
         return first if first == erased else self._talk.agreed(lambda: sam_ba.checksum(address, length))
 
+    def _sure_checksums(self, *span: int) -> list[int]:
+        return [self._sure_checksum(*part) for part in self._parts(*span)]
+
+    def _checksums(self, *span: int) -> list[int]:
+        return [self._checksum(*part) for part in self._parts(*span)]
+
+    def _checksums_of(self, address: int, contents: bytes) -> list[int]:
+        parts = self._parts(address, len(contents))
+        return [checksum_of(contents[place - address :][:length]) for place, length in parts]
+
+    def _is_blank_by(self, checksums: list[int], address: int, length: int) -> bool:
+        return checksums == self._checksums_of(address, self._blank(length))
+
+    def _parts(self, address: int, length: int) -> Iterator[tuple[int, int]]:
+        """Cut so that few flipped bits lead beyond the end of flash, where nothing is: none makes an F greater."""
+        cut = next((cut for cut in (self._end // parts - 1 for parts in (8, 4, 2)) if cut > address), address)
+        places = [address, cut, self._end - 2, self._end] if address + length == self._end else [address, address + length]
+        return ((start, end - start) for start, end in pairwise(places) if start < end)
+
     def _all_may_go(self, sectors: Sequence[SectorWork]) -> bool:
         """Whether the command that erases up to the end of flash destroys nothing, and is worth its time."""
         if not {"X", "Z"} <= self.version.capabilities or len(sectors) != len(self._known()):
             return False
-        if any(crc != checksum_of(self._blank(length)) for (_, length), crc in self._beside.items()):
+        if not all(self._is_blank_by(checksums, *span) for span, checksums in self._beside.items()):
             return False
         rows = (self._end - sectors[0].address) // sectors[0].size
         worth_it = 2 * len(sectors) > rows or (self._may_lie and len(sectors) > MANY_ROWS)
@@ -393,12 +413,12 @@ class SamBa:
         if not self._may_lie or self._talk.retries < NOISY or self._saved:
             return
         self._saved = bool(self._beside)
-        for (address, length), crc in self._beside.items():
-            if crc == checksum_of(self._blank(length)):
+        for (address, length), checksums in self._beside.items():
+            if self._is_blank_by(checksums, address, length):
                 contents = self._blank(length)
             else:
                 contents = b"".join(self._read(a, n) for a, n in _pieces(address, length))
-            if checksum_of(contents) == crc:
+            if self._checksums_of(address, contents) == checksums:
                 row = self._row_of(address)
                 contents = self._confirmed.get(row, b"")[: address - row] + contents
                 self._contents |= {row.address: row.data for row in self._rows(row, contents)}
@@ -408,13 +428,13 @@ class SamBa:
 
     def _restore_what_lies_beside(self) -> bool:
         """Whether all is there that was there before. Raises VerificationFailed when it is lost."""
-        for (address, length), crc in self._beside.items():
-            if self._says(crc, partial(self._checksum, address, length)):
+        for (address, length), checksums in self._beside.items():
+            if self._says(checksums, partial(self._checksums, address, length)):
                 continue
             log.warning("%d bytes at %#010x changed unasked; putting them right", length, address)
             places = range(self._row_of(address), address + length, self._flash.sectors[0].size)
             self._put_right([(place, self._contents[place]) for place in places if place in self._contents])
-            if not self._says(crc, partial(self._checksum, address, length)):
+            if not self._says(checksums, partial(self._checksums, address, length)):
                 raise VerificationFailed(
                     f"noise on the line has changed what was not to be touched, in {length} bytes at {address:#010x}",
                     next_action="repeat, and install again what else was there",
