@@ -38,7 +38,7 @@ ERASE_ROW, WRITE_PAGE, LOCKED = 0xA502, 0xA504, 1 << 3
 BUFFER = 4096  # bytes written, or read, by one command
 MANY_ROWS = 8  # on a line that may lie one command that erases all is safer than so many pairs of them
 REPAIRS = 6
-ENOUGH = [blocks * BLOCK for blocks in (16, 8, 4, 2) for _ in range(16)]
+ENOUGH = [blocks * BLOCK for blocks in (24, 16, 8, 4, 2) for _ in range(16)]
 """With how many bytes a transfer to RAM that broke off is content, at each attempt: where to go on costs an address."""
 NOISY = 3  # repetitions after which what lies beside the plan is copied, so that it can be put back
 
@@ -383,14 +383,16 @@ class SamBa:
                 self._talk.run(sam_ba.write(None if again else address, piece, self.raw))
                 return len(piece)
             except Broken as broken:
-                again = broken.cancelled
+                again, silences = broken.cancelled, 0
                 if again:
                     self._talk.retries += 1
                 else:
                     self._talk.repeat()
                 if broken.done == len(piece) or (again and broken.done >= enough):
                     return broken.done
-                silences = 0 if again or broken.done else silences + 1
+            except LineError:
+                self._talk.repeat()
+                silences += 1
                 if silences > ATTEMPTS:
                     break
         raise self._talk.no_answer("the board stopped answering")

@@ -166,18 +166,18 @@ def read(address: int, length: int, raw: bool) -> Exchange[bytes]:
 
 
 def write(address: int | None, data: bytes, raw: bool) -> Exchange[None]:
-    """Memory other than flash; None is where the last transfer began. Raises xmodem.Broken when it broke off."""
+    """Memory other than flash; None is where the last transfer began. Raises xmodem.Broken when it broke off.
+
+    Any other LineError says that it did not begin.
+    """
     message = command("S", len(data)) if address is None else command("S", address, len(data))
     if raw:
         yield from _pause(message)
         yield Step(data, 0, 0)
         return
-    try:
-        answer = yield Step(message, 1, ANSWER)
-    except NoReply as failure:
-        raise xmodem.Broken("S is not answered", 0) from failure
+    answer = yield Step(message, 1, ANSWER)
     if answer[0] != xmodem.START:
-        raise xmodem.Broken(f"S: {answer!r}", 0)
+        raise Garbled(f"S: {answer!r}")
     yield from xmodem.send(data)
 
 
