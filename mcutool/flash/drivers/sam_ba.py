@@ -224,8 +224,10 @@ class SamBa:
 
     def _parts(self, address: int, length: int) -> Iterator[tuple[int, int]]:
         """Cut so that few flipped bits lead beyond the end of flash, where nothing is: none makes an F greater."""
-        cut = next((cut for cut in (self._end // parts - 1 for parts in (8, 4, 2)) if cut > address), address)
-        places = [address, cut, self._end - 2, self._end] if address + length == self._end else [address, address + length]
+        places = [address, address + length]
+        if places[1] == self._end:
+            cuts = (self._end // parts - 1 for parts in (8, 4, 2))
+            places[1:1] = [next((cut for cut in cuts if cut > address), address), self._end - 2]
         return ((start, end - start) for start, end in pairwise(places) if start < end)
 
     def _all_may_go(self, sectors: Sequence[SectorWork]) -> bool:
