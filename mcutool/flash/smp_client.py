@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer
+from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, VerificationFailed
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_upload import Upload
@@ -19,6 +19,8 @@ from mcutool.progress import OnProgress, ignore
 
 ATTEMPTS = 8
 LEAST_BUFFER = 64  # the first chunk of an upload with a byte of data in it needs more
+MOST_BUFFER = 0xFFFF  # the length on the line has 16 bits
+UPLOADS = 3  # of one image, until the board's verdict has arrived
 SMALLEST_BUFFER = 256  # what every server takes before it has told its size
 REPLY = 1.5  # seconds for a request that does no flash work
 ERASING = 5.0  # the whole slot
@@ -175,13 +177,19 @@ class SmpClient:
         """The longest message that the board takes, framing included."""
         try:
             size = self.read(smp.OS, smp.OS_PARAMETERS).get("buf_size", SMALLEST_BUFFER)
-            return max(size, LEAST_BUFFER)  # what tells less makes no sense
+            return min(max(size, LEAST_BUFFER), MOST_BUFFER)  # what tells less makes no sense
         except ImageRefused:  # a server without this command
             return SMALLEST_BUFFER
 
     def upload(self, image: bytes, number: int = 0) -> None:
-        """Write an image to a slot, by the server's number for it. Raises what `Upload.run` does."""
-        Upload(self, image, number).run()
+        """Write an image to a slot of our runtime, which compares its SHA-256. Raises what `Upload.run` does.
+
+        The runtime says once whether it is right; when that is lost only another upload tells.
+        """
+        for _ in range(UPLOADS):
+            if Upload(self, image, number).run():
+                return
+        raise VerificationFailed("the board does not say whether the image's SHA-256 is right", next_action="repeat")
 
 
 class NotSupported(ImageRefused):

@@ -70,8 +70,11 @@ class Upload:
         self._pace = Pace()
         self._reply: dict = {}
 
-    def run(self, offset: int = 0) -> None:
-        """Upload from `offset` on. Raises ImageRefused, DoesNotFit, WriteFailed, VerificationFailed, NoAnswer."""
+    def run(self, offset: int = 0) -> bool:
+        """Upload from `offset` on; whether the server has said that the SHA-256 is right: not all do.
+
+        Raises ImageRefused, DoesNotFit, WriteFailed, VerificationFailed, NoAnswer.
+        """
         self._tell(offset)
         while offset < len(self._image):
             wanted = self._chunk(offset)
@@ -80,6 +83,7 @@ class Upload:
             self._tell(offset)
         if self._reply.get("match") is False:
             raise VerificationFailed("the board's SHA-256 of the image is not that of the file", next_action="repeat")
+        return self._reply.get("match") is True
 
     def _tell(self, offset: int) -> None:
         self._client.on_progress(Progress("upload", offset, len(self._image)))
@@ -120,10 +124,10 @@ class Upload:
     def _stands(self, question: smp.Message, offset: int) -> int:
         """What the reply to the question says. Before its first chunk a server may still speak of another upload."""
         try:
-            reply = self._client.take(question) or {}
+            self._reply = self._client.take(question) or {}
         except ImageRefused:
-            reply = {}
-        return reply.get("off", offset) if offset else 0
+            self._reply = {}
+        return self._reply.get("off", offset) if offset else 0
 
     # --- sizes and bounds -----------------------------------------------------------------------------------
 
@@ -140,7 +144,12 @@ class Upload:
         self._size, self._calm = max(self._size // 2, min(SMALLEST_MESSAGE, self._largest)), 0
 
     def _judge(self, offset: int, wanted: int) -> None:
-        """Raises WriteFailed when this goes on without end."""
+        """Raises WriteFailed when this goes on without end, or makes no sense."""
+        if wanted > len(self._image):
+            raise WriteFailed(
+                f"the board wants byte {wanted} of an image of {len(self._image)}",
+                next_action="reset the board: it may have begun another upload",
+            )
         self._losses = 0 if wanted > offset else self._losses + 1
         self._restarts += wanted < offset
         if self._losses > LOSSES:

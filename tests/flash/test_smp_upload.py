@@ -108,6 +108,93 @@ def test_a_hash_that_differs_is_told() -> None:
         SmpClient(LoopbackLink(server)).upload(b"short")
 
 
+class LosesTheVerdict(SmpServer):
+    """Loses the reply that ends the first upload, and says of an image only once whether its hash is right."""
+
+    def __init__(self, right: bool, repeats: bool) -> None:
+        super().__init__()
+        self.right, self.repeats = right, repeats
+        self.verdicts = 0
+
+    def _upload(self, chunk: dict) -> dict:
+        if chunk["off"] == 0 and len(self.image) == self._length:
+            self._sha = b""  # the upload has ended, another one begins
+        reply = super()._upload(chunk)
+        if "match" in reply:
+            reply["match"] = self.right
+            if not chunk["data"] and not self.repeats:
+                del reply["match"]
+        return reply
+
+    def _reply(self, request: smp.Message) -> bytes:
+        reply = super()._reply(request)
+        if request.command == smp.IMAGE_UPLOAD and request.payload.get("data") and len(self.image) == self._length:
+            self.verdicts += 1
+            return b"" if self.verdicts == 1 else reply
+        return reply
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_the_verdict_is_not_lost_with_a_reply(repeats: bool) -> None:
+    server = LosesTheVerdict(False, repeats)
+    with pytest.raises(VerificationFailed, match="SHA-256 of the image is not that of the file"):
+        upload(server)
+    right = LosesTheVerdict(True, repeats)
+    upload(right)
+    assert right.verdicts == 1 + (not repeats)
+
+
+class LosesOnce:
+    """A link that loses what brings the verdict, once."""
+
+    lossless = False
+
+    def __init__(self, link: EmulatedLink) -> None:
+        self._link, self._lines, self.lost = link, smp.Demultiplexer(), 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._link, name)
+
+    def read(self, timeout: float) -> bytes:
+        data = self._link.read(timeout)
+        replies = [part for part in self._lines.feed(data) if isinstance(part, smp.Message)]
+        if not self.lost and any("match" in reply.payload for reply in replies):
+            self.lost += 1
+            return b""
+        return data
+
+
+def test_a_runtime_whose_verdict_is_lost_is_asked_for_another() -> None:
+    """Our own tells it once."""
+    with open_board("stm32f405") as board:
+        assert isinstance(board.link, EmulatedLink)
+        link, progress = LosesOnce(board.link), []
+        SmpClient(link, on_progress=lambda step: progress.append(step.done)).upload(IMAGE)
+        assert link.lost == 1 and progress.count(0) == 2
+
+
+def test_a_server_that_gives_no_verdict_is_not_believed() -> None:
+    server = SmpServer()
+    take = server._upload
+    server._upload = lambda chunk: {"off": take(chunk)["off"]}  # type: ignore[method-assign]
+    with pytest.raises(VerificationFailed, match="does not say whether"):
+        SmpClient(LoopbackLink(server)).upload(IMAGE)
+
+
+def test_an_offset_beyond_the_end_is_no_success() -> None:
+    server = SmpServer()
+    server._upload = lambda chunk: {"off": 10**6}  # type: ignore[method-assign]
+    with pytest.raises(WriteFailed, match="wants byte 1000000 of an image of 20000"):
+        SmpClient(LoopbackLink(server)).upload(IMAGE)
+
+
+@pytest.mark.parametrize("size", [0, 20, 65_535, 70_000])
+def test_a_buffer_of_any_size_is_used_as_far_as_it_goes(size: int) -> None:
+    server = SmpServer(buffer_size=size)
+    SmpClient(LoopbackLink(server)).upload(6 * IMAGE)
+    assert server.image == 6 * IMAGE and server.longest <= 65_535
+
+
 @pytest.mark.parametrize("error", [{"rc": 2}, {"err": {"group": 1, "rc": 30}}, {"err": {"group": 1, "rc": 15}}])
 def test_what_is_too_large_is_told_in_either_version(error: dict) -> None:
     server = SmpServer()
