@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from loopback import LoopbackLink, SmpServer
 
 from mcutool import devices
 from mcutool.devices import Loader
-from mcutool.errors import ImageRefused, NoAnswer, UsageError, VerificationFailed, WrongChip
+from mcutool.errors import Disconnected, ImageRefused, NoAnswer, UsageError, VerificationFailed, WrongChip
 from mcutool.flash.drivers.mcuboot import McuBoot
 from mcutool.flash.protocols import smp
 from mcutool.image import mcuboot
@@ -18,6 +21,7 @@ from mcutool.install import prepare
 
 IMAGE = contain(bytes(range(256)) * 20, (1, 2, 3, 4))
 SIGNED = mcuboot.read("app.signed.bin", IMAGE)
+OLD = mcuboot.read("old.signed.bin", contain(bytes(5000), (1, 2, 3, 4)))  # another program, the same version
 LOADER = Loader("mcuboot", enter="hold button 1 and press reset")
 BOARD = devices.board("nrf52840dk")
 
@@ -67,10 +71,13 @@ class Recovery(SmpServer):
         return super()._answer(request)
 
     def images(self) -> list[dict]:
-        if self.image != IMAGE or not self.valid:
+        """Whatever valid image lies there."""
+        try:
+            found = mcuboot.read("the slot", self.image)
+        except UsageError:
             return []
-        whole = {"slot": 0, "version": SIGNED.version, "hash": self.image[-32:]}
-        return [{key: whole[key] for key in self.lists}]
+        whole = {"slot": 0, "version": found.version, "hash": found.hash}
+        return [{key: whole[key] for key in self.lists}] if self.valid else []
 
     def _upload(self, chunk: dict) -> dict:
         if chunk["off"] == 0:  # which begins anew
@@ -80,8 +87,55 @@ class Recovery(SmpServer):
         return reply
 
 
+class Program(Recovery):
+    """A program that takes images into the other slot. `starts` says who answers after the reset: the "new" one, the
+    "old" one, or nobody ("silence")."""
+
+    def __init__(self, starts: str, lists: tuple[str, ...] = ("slot", "version", "hash")) -> None:
+        super().__init__(lists)
+        self.starts, self.runs = starts, OLD
+
+    def images(self) -> list[dict]:
+        other = [entry | {"slot": 1} for entry in super().images()]
+        whole = {"slot": 0, "version": self.runs.version, "hash": self.runs.hash}
+        return [{key: whole[key] for key in self.lists} | {"active": True, "confirmed": True}, *other]
+
+    def feed(self, data: bytes) -> bytes:
+        reply = super().feed(data)
+        if self.asked and self.asked[-1] == (smp.OS, smp.OS_RESET):
+            self.runs = SIGNED if self.starts == "new" else OLD
+            self.requests_left = 0 if self.starts == "silence" else self.requests_left
+        return reply
+
+
+class UsbLink(LoopbackLink):
+    """A port that goes away instead of the first reply to `command` when all of the image is there."""
+
+    def __init__(self, server: Recovery, command: tuple[int, int], returns: bool = True) -> None:
+        super().__init__(server)
+        self.command, self.returns = command, returns
+        self.losses, self.is_gone = 0, False
+
+    def read(self, timeout: float) -> bytes:
+        if not self.losses and self.device.image == IMAGE and self.device.asked[-1] == self.command:
+            self.losses, self.is_gone = 1, True
+        if self.is_gone:
+            raise Disconnected("the port is gone")
+        return super().read(timeout)
+
+    def reopen(self, patience: float) -> None:
+        if not self.returns:
+            raise Disconnected("the port did not come back")
+        super().reopen(patience)
+        self.is_gone = False
+
+
 def driver(server: SmpServer) -> McuBoot:
-    made = McuBoot(LoopbackLink(server), BOARD, LOADER)
+    return over(LoopbackLink(server))
+
+
+def over(link: LoopbackLink) -> McuBoot:
+    made = McuBoot(link, BOARD, LOADER)
     made.connect()
     return made
 
@@ -93,7 +147,78 @@ def test_recovery_takes_an_image_once(lists: tuple, lacks: tuple) -> None:
     assert driver(server).update(SIGNED)
     assert server.image == IMAGE
     assert server.asked[-1] == (smp.OS, smp.OS_RESET)
-    assert not driver(server).update(SIGNED)
+    again = driver(server)
+    assert again.update(SIGNED) == ("hash" not in lists)  # then nobody knows what lies there
+    assert again.verified == ("by SHA-256" if "hash" in lists else "by its version only, the board lists no hashes")
+
+
+@pytest.mark.parametrize("lists", [("slot", "version", "hash"), ("slot", "version")])
+@pytest.mark.parametrize("kind", [Recovery, functools.partial(Program, "new")])
+def test_a_changed_program_of_the_same_version_is_sent(kind: Callable[..., Recovery], lists: tuple) -> None:
+    server = kind(lists=lists)
+    server.image = OLD.data
+    assert driver(server).update(SIGNED)
+    assert server.image == IMAGE
+
+
+def test_a_program_is_seen_to_run_what_was_sent() -> None:
+    made = driver(Program("new"))
+    assert made.running and made.update(SIGNED)
+    assert made.verified == "by SHA-256"
+    assert made.client.link.now() < 2
+
+
+def test_what_mcuboot_does_not_start_is_not_installed() -> None:
+    with pytest.raises(VerificationFailed, match="does not start the image: what ran before runs again") as failure:
+        driver(Program("old")).update(SIGNED)
+    assert "imgtool sign" in failure.value.next_action
+
+
+def test_silence_after_the_reset_is_told() -> None:
+    made = driver(Program("silence"))
+    assert made.update(SIGNED)
+    assert made.verified == "by SHA-256; whether it has started is not known"
+
+
+def test_without_hashes_nobody_knows_what_runs() -> None:
+    made = driver(Program("new", lists=("slot", "version")))
+    assert made.update(SIGNED)
+    assert made.verified.startswith("by its version only") and made.verified.endswith("is not known")
+
+
+@pytest.mark.parametrize(
+    ("server", "returns", "verified"),
+    [
+        (Recovery(), False, "by SHA-256"),
+        (Program("new"), True, "by SHA-256"),
+        (Program("new"), False, "by SHA-256; whether it has started is not known"),
+    ],
+)
+def test_a_port_may_go_away_with_the_reset(server: Recovery, returns: bool, verified: str) -> None:
+    link = UsbLink(server, (smp.OS, smp.OS_RESET), returns)
+    made = over(link)
+    assert made.update(SIGNED) and server.image == IMAGE
+    assert link.losses == 1
+    assert made.verified == verified
+
+
+def test_the_reply_to_a_reset_may_be_lost_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Recovery()
+    made = driver(server)
+    monkeypatch.setattr(made, "_mark", lambda *_, **__: setattr(server, "requests_left", 0))
+    assert made.update(SIGNED) and server.image == IMAGE
+    assert made.verified == "by SHA-256; whether it has started is not known"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_sent_is_neither_called_unchanged_nor_sent_again_after_a_lost_line(tmp_path: Path, full: bool) -> None:
+    (tmp_path / "app.signed.bin").write_bytes(IMAGE)
+    order = prepare(BOARD, str(tmp_path / "app.signed.bin"), False, protocol="mcuboot").order
+    assert order is not None
+    server = Recovery()
+    outcome = McuBoot(UsbLink(server, (smp.IMAGE, smp.IMAGE_STATE)), BOARD, LOADER).install(order, full=full)
+    assert (outcome.reconnects, outcome.bytes, outcome.unchanged) == (1, len(IMAGE), 0)
+    assert server.taken == len(IMAGE)
 
 
 def test_an_upload_that_was_cut_off_goes_on() -> None:
@@ -120,8 +245,8 @@ def test_an_image_that_mcuboot_does_not_validate_is_not_installed() -> None:
 
 def test_who_answers_is_found_out_before_anything_changes() -> None:
     for answers, message in (
-        ({"64x0": {"board": "microbit", "isa": 1}}, "the runtime of mcutool answers on loopback, on board microbit"),
-        ({"0x8": {"bootloader": "b0"}}, "the bootloader of the board on loopback is b0, not MCUboot"),
+        ({"64x0": {"board": "microbit", "isa": 1}}, "the runtime of mcutool answers on .*, on board microbit"),
+        ({"0x8": {"bootloader": "b0"}}, "the bootloader of the board on .* is b0, not MCUboot"),
         ({"0x7": {"output": "microbit/nrf51822"}}, "is for microbit/nrf51822, not for nrf52840"),
     ):
         server = Recovery(**answers)

@@ -45,17 +45,25 @@ def start() -> Iterator[Start]:
 
 
 def connected(server: InQemu | Native, board: devices.Board = BOARD, on_progress: OnProgress = ignore) -> McuBoot:
-    return over(server.started(server.connect()), board, on_progress)
+    return over(server, server.started(server.connect()), board, on_progress)
 
 
 def reconnected(server: InQemu | Native, board: devices.Board = BOARD, on_progress: OnProgress = ignore) -> McuBoot:
     """Connected once more, without a restart of the server."""
-    return over(server.connect(), board, on_progress)
+    return over(server, server.connect(), board, on_progress)
 
 
-def over(link: Link, board: devices.Board, on_progress: OnProgress) -> McuBoot:
+def over(server: InQemu | Native, link: Link, board: devices.Board, on_progress: OnProgress) -> McuBoot:
+    """After a reset too nothing is sent before the server is ready: see InQemu."""
     driver = McuBoot(link, board, LOADER)
     driver.client.on_progress = on_progress
+    reset = driver.client.reset
+
+    def reset_and_wait() -> None:
+        reset()
+        server.started(link)
+
+    driver.client.reset = reset_and_wait  # type: ignore[method-assign]
     driver.connect()
     return driver
 
@@ -157,7 +165,7 @@ def test_a_running_program_takes_an_image_that_starts_after_the_reset(start: Sta
     server, new = start(smp_servers.program_that_swaps), image(CORTEX_M0, 1)
     driver = connected(server, MICROBIT)
     assert driver.update(new, test=test)
-    server.started(driver.client.link)
+    assert driver.verified == "by SHA-256"  # and what starts, by asking it
     driver.client.link.close()
     again = reconnected(server, MICROBIT)
     found = listed(again, new)

@@ -16,12 +16,20 @@ from typing import Any
 
 from mcutool import devices
 from mcutool.devices import Board, Loader
-from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, UsageError, VerificationFailed, WrongChip
+from mcutool.errors import (
+    Disconnected,
+    DoesNotFit,
+    ImageRefused,
+    NoAnswer,
+    UsageError,
+    VerificationFailed,
+    WrongChip,
+)
 from mcutool.flash.engine import Outcome, despite_lost_lines
 from mcutool.flash.link import Link
 from mcutool.flash.plan import Order
 from mcutool.flash.protocols import smp
-from mcutool.flash.smp_client import NotSupported, SmpClient
+from mcutool.flash.smp_client import ATTEMPTS, NotSupported, SmpClient
 from mcutool.flash.smp_upload import Upload, ask_offset
 from mcutool.image import mcuboot
 from mcutool.image.containers import to_binary
@@ -29,8 +37,13 @@ from mcutool.image.mcuboot import SignedImage
 from mcutool.progress import OnProgress, ignore
 
 RESTART = 15.0  # seconds until a program that was asked to has become MCUboot
+SWAP = 30.0  # seconds until MCUboot has swapped the images and the program answers
 PAUSE = 0.5  # between questions meanwhile
 LISTING = 10.0  # MCUboot validates each image that it lists
+LISTING_OF_A_PROGRAM = 3.0  # which validates none
+BY_HASH, BY_VERSION = "by SHA-256", "by its version only, the board lists no hashes"
+NOT_KNOWN = "; whether it has started is not known"
+SIGN = "sign it with the key that MCUboot was built with, for this board's slot: imgtool sign"
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,8 @@ class McuBoot:
     def __init__(self, link: Link, board: Board, loader: Loader) -> None:
         self.client = SmpClient(link, advice=f"{loader.enter}; or check --baud")
         self.running = False  # a program answers, not MCUboot itself
+        self.verified = ""  # how it is known that the image is there
+        self._sent = b""  # the hash of the image that was sent, whatever happened to the line since
         self._board, self._loader = board, loader
         self._images: list[dict] | None = None
 
@@ -62,11 +77,13 @@ class McuBoot:
             self.connect()
             return self.update(image, full=full)
 
-        written, reconnects = despite_lost_lines(update, self.client.link)
-        sectors, retries = len(order.plan.sectors), self.client.retries
-        if not written:
-            return Outcome(unchanged=sectors, retries=retries, reconnects=reconnects)
-        return Outcome(sectors, len(image.data), retries=retries, reconnects=reconnects)
+        _, reconnects = despite_lost_lines(update, self.client.link)
+        outcome = Outcome(retries=self.client.retries, reconnects=reconnects, verified=self.verified)
+        if self._sent:
+            outcome.sectors, outcome.bytes = len(order.plan.sectors), len(image.data)
+        else:
+            outcome.unchanged = len(order.plan.sectors)
+        return outcome
 
     # --- before anything is changed -------------------------------------------------------------------------
 
@@ -85,7 +102,7 @@ class McuBoot:
         except ImageRefused:
             return {}
 
-    def _ask(self, command: Callable[..., dict], *arguments: int, **payload: object) -> dict | None:
+    def _ask(self, command: Callable[..., dict], *arguments: Any, **payload: object) -> dict | None:
         """The answer, or None from a server without the command."""
         try:
             return command(*arguments, **payload)
@@ -122,15 +139,12 @@ class McuBoot:
                 next_action="install with the tool of that bootloader",
             )
 
-    def _look(self) -> None:
+    def _look(self, timeout: float = LISTING, attempts: int = ATTEMPTS) -> None:
         """What lies in the slots; a server without images has None."""
-        answer = self._ask(self._list)
+        answer = self._ask(self.client.request, smp.READ, smp.IMAGE, smp.IMAGE_STATE, {}, timeout, attempts)
         images = None if answer is None else answer.get("images", [])
         self._images = images if images is None else [image for image in images if isinstance(image, dict)]
         self.running = self._images is None or any(image.get("active") for image in self._images)
-
-    def _list(self) -> dict:
-        return self.client.request(smp.READ, smp.IMAGE, smp.IMAGE_STATE, {}, timeout=LISTING)
 
     def _slot(self, number: int) -> Slot:
         """The slot that an upload of the image of that number goes to."""
@@ -159,9 +173,10 @@ class McuBoot:
         """
         if self.running and (recovery or self._images is None):
             self._enter_recovery()
-        present = self._find(image) is not None and not full
+        present = self._find(image) is not None and (not full or self._sent == image.hash)
         if not present:
             self._upload(image, self._slot(number))
+        self.verified = BY_HASH if "hash" in (self._find(image) or {}) else BY_VERSION
         self._mark(image, confirm=not test)
         self._restart(image)
         return not present
@@ -169,13 +184,18 @@ class McuBoot:
     def _find(self, image: SignedImage) -> dict | None:
         """The image where it has to lie: in any slot for a running program, in the one that starts for recovery.
 
-        Some builds of MCUboot list no hashes, only versions; they list nothing that is not valid.
+        Some builds of MCUboot list no hashes, only versions; they list nothing that is not valid. A changed program
+        may have the same version, so that counts only for what was sent.
         """
         for entry in self._images or ():
-            same = entry["hash"] == image.hash if "hash" in entry else entry.get("version") == image.version
+            same = entry["hash"] == image.hash if "hash" in entry else self._may_be_sent(entry, image)
             if same and (self.running or entry.get("slot") == 0):
                 return entry
         return None
+
+    def _may_be_sent(self, entry: dict, image: SignedImage) -> bool:
+        """An upload never goes to what is active."""
+        return self._sent == image.hash and entry.get("version") == image.version and not entry.get("active")
 
     def _upload(self, image: SignedImage, slot: Slot) -> None:
         if 0 < slot.size < len(image.data):
@@ -188,17 +208,19 @@ class McuBoot:
         if self._find(image) is None:
             raise VerificationFailed(
                 "the image was written, and the board does not list it as valid",
-                next_action="sign it with the key that MCUboot was built with, for this board's slot: imgtool sign",
+                next_action=SIGN,
             )
 
     def _upload_from(self, image: SignedImage, slot: Slot, offset: int) -> None:
         Upload(self.client, image.data, slot.upload).run(offset)
+        self._sent = image.hash
         self._look()
 
     def _resumed(self, image: SignedImage, slot: Slot) -> bool:
         """Whether an upload that was cut off could be brought to its end.
 
-        MCUboot begins anew at offset 0 and does not know whose upload it has begun; in the end the hash tells.
+        MCUboot begins anew at offset 0 and does not know whose upload it has begun; in the end the hash tells, and
+        nothing else would.
         """
         offset = ask_offset(self.client)
         if not 0 < offset < len(image.data):
@@ -207,7 +229,7 @@ class McuBoot:
             self._upload_from(image, slot, offset)
         except ImageRefused:  # it was longer than this image
             return False
-        return self._find(image) is not None
+        return "hash" in (self._find(image) or {})
 
     def _mark(self, image: SignedImage, confirm: bool) -> None:
         """Have MCUboot start the image: once, or from now on. Recovery's has no choice, but may be unconfirmed."""
@@ -232,13 +254,51 @@ class McuBoot:
                 )
 
     def _restart(self, image: SignedImage) -> None:
-        """Reset, except where the image runs already."""
+        """Reset, except where the image runs already. The reply may be lost with the restart, and a USB port is.
+
+        Raises VerificationFailed.
+        """
         if self.running and (self._find(image) or {}).get("active"):
             return
+        known = True
         try:
             self.client.reset()
-        except NoAnswer as error:
-            raise error.about("the image is in its place", next_action="press the board's reset") from None
+        except Disconnected:
+            pass
+        except NoAnswer:
+            known = False
+        if self.running:
+            known = self._starts(image)
+        if not known:
+            self.verified += NOT_KNOWN
+
+    def _starts(self, image: SignedImage) -> bool:
+        """Whether the image is the one that runs after the reset; false when nobody says so.
+
+        The old program may answer until the reset, nobody while MCUboot swaps. Raises VerificationFailed when it is
+        the old one in the end.
+        """
+        link, old = self.client.link, self._active()
+        deadline = link.now() + SWAP
+        while (left := deadline - link.now()) > 0:
+            self._images = None
+            try:
+                self.client.receive(PAUSE)
+                self._look(LISTING_OF_A_PROGRAM, attempts=1)
+            except (NoAnswer, ImageRefused):
+                continue
+            except Disconnected:
+                if not _comes_back(link, left):
+                    return False
+            if (self._find(image) or {}).get("active"):
+                return True
+        if old and self._active() == old:
+            raise VerificationFailed("MCUboot does not start the image: what ran before runs again", next_action=SIGN)
+        return False
+
+    def _active(self) -> list[object]:
+        """The hashes of what runs."""
+        return [entry["hash"] for entry in self._images or () if entry.get("active") and "hash" in entry]
 
     def _enter_recovery(self) -> None:
         """Have the running program restart into MCUboot."""
@@ -261,6 +321,15 @@ class McuBoot:
 def _parts(version: str) -> tuple[int, ...]:
     """Major, minor, revision and build: 1.10.0 is above 1.9.0."""
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _comes_back(link: Link, patience: float) -> bool:
+    """Whether a port that went away with a reset could be opened again."""
+    try:
+        link.reopen(patience)
+    except Disconnected:
+        return False
+    return True
 
 
 def _maps(value: Any) -> list[dict]:
