@@ -258,26 +258,10 @@ class Nrf51Noise(Noise):
             self.running = offset == self.START
 
 
-class Rp2040Resets(Device):
-    """RESETS: everything is held in reset at first, and is ready as soon as it is let go."""
-
-    RESET, DONE, ALL = 0x0, 0x8, 0x01FFFFFF
-    STATE = ("held",)
-
-    def reset(self) -> None:
-        self.held = self.ALL
-
-    def read(self, offset: int) -> int:
-        return {self.RESET: self.held, self.DONE: self.ALL & ~self.held}.get(offset, 0)
-
-    def write(self, offset: int, value: int) -> None:
-        if offset == self.RESET:
-            self.held = value & self.ALL
-
-
 class Rp2040Clocks(Storage):
     """CLOCKS: each multiplexer without glitches has switched at once."""
 
+    PERIPHERALS, ENABLED = 0x48, 1 << 11
     SELECTED = {0x38: (0x30, 3), 0x44: (0x3C, 1)}  # of the reference and the system clock: where they are chosen
 
     def read(self, offset: int) -> int:
@@ -285,6 +269,36 @@ class Rp2040Clocks(Storage):
             control, mask = self.SELECTED[offset]
             return 1 << (super().read(control) & mask)
         return super().read(offset)
+
+    @property
+    def peripherals_have_one(self) -> bool:
+        return bool(super().read(self.PERIPHERALS) & self.ENABLED)
+
+
+class Rp2040Resets(Device):
+    """RESETS: everything is held in reset at first, and is ready when it is let go and its clock runs.
+
+    What has the reference or the system clock always has one; UARTs and SPI wait for the peripherals' clock.
+    """
+
+    RESET, DONE, ALL = 0x0, 0x8, 0x01FFFFFF
+    OF_PERIPHERAL_CLOCK = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 23  # SPI0, SPI1, UART0, UART1
+    STATE = ("held",)
+
+    def __init__(self, clocks: Rp2040Clocks) -> None:
+        self.clocks = clocks
+        self.reset()
+
+    def reset(self) -> None:
+        self.held = self.ALL
+
+    def read(self, offset: int) -> int:
+        waiting = 0 if self.clocks.peripherals_have_one else self.OF_PERIPHERAL_CLOCK
+        return {self.RESET: self.held, self.DONE: self.ALL & ~self.held & ~waiting}.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.RESET:
+            self.held = value & self.ALL
 
 
 class Rp2040Crystal(Storage):
@@ -311,6 +325,18 @@ class Rp2040Pll(Storage):
         return super().read(offset)
 
 
+def _rp2040() -> dict[int, Device]:
+    clocks = Rp2040Clocks()
+    return {
+        0x40008000: clocks,
+        0x4000C000: Rp2040Resets(clocks),
+        0x40014000: Storage(),  # which peripheral has a pin
+        0x4001C000: Storage(),  # pulls and strengths of pins
+        0x40024000: Rp2040Crystal(),
+        0x40028000: Rp2040Pll(),
+    }
+
+
 # What stands on a chip beside what its file describes, by the `port` of the chip: address and maker.
 SURROUNDINGS: dict[str, Callable[[Clock, Callable[[int, bool], None]], dict[int, Device]]] = {
     "stm32f1": lambda clock, set_line: {
@@ -325,12 +351,5 @@ SURROUNDINGS: dict[str, Callable[[Clock, Callable[[int, bool], None]], dict[int,
         0x40008000: Nrf51Timer(clock, set_line, 8),
         0x4000D000: Nrf51Noise(),
     },
-    "rp2040": lambda clock, set_line: {
-        0x40008000: Rp2040Clocks(),
-        0x4000C000: Rp2040Resets(),
-        0x40014000: Storage(),  # which peripheral has a pin
-        0x4001C000: Storage(),  # pulls and strengths of pins
-        0x40024000: Rp2040Crystal(),
-        0x40028000: Rp2040Pll(),
-    },
+    "rp2040": lambda clock, set_line: _rp2040(),
 }

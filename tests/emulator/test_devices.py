@@ -289,6 +289,16 @@ def test_rp2040_refuses(boot, action):
     assert status(machine) == 0 and machine.flash.operations == 0
 
 
+def test_the_uart_of_rp2040_leaves_its_reset_when_its_clock_runs(boot):
+    action = """
+    REG(0x4000C000) = 0;
+    if ((REG(0x4000C008) >> 20 & 7) != 3) return 1; // SYSINFO, TBMAN, but not UART0
+    REG(0x40008048) = 1 << 11;
+    return REG(0x4000C008) >> 22 & 1 ? 0 : 2;
+    """
+    assert status(boot("pico", f"int main(void) {{ {action} }}")) == 0
+
+
 def test_code_memory_of_mps2_is_plain_ram(boot):
     machine = boot("mps2-an386", "int main(void) { REG(0x200000) = 5; return REG(0x200000) - 5; }")
     assert status(machine) == 0

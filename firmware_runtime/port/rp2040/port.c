@@ -131,9 +131,10 @@ static void use_crystal(void) {
     await(CLK_REF_SELECTED, 1u << CLK_REF_CRYSTAL);
     REGISTER(CLK_SYS_CTRL) = CLK_SYS_REF;
     await(CLK_SYS_SELECTED, 1u << CLK_SYS_REF);
+    REGISTER(CLK_PERI_CTRL) = CLK_PERI_SYS; /* it follows the system clock, whatever that is switched to */
 }
 
-/* A reset that the core asks for itself leaves peripherals as they are. */
+/* A reset that the core asks for itself leaves peripherals as they are. The UART is done only when its clock runs. */
 static void reset_peripherals(void) {
     REGISTER(RESETS_RESET) |= RESETS_USED;
     REGISTER(RESETS_RESET) &= ~RESETS_USED;
@@ -148,7 +149,6 @@ static void use_pll(void) {
     REGISTER(PLL_PWR) = PLL_DRIVES;
     REGISTER(CLK_SYS_CTRL) = CLK_SYS_PLL;
     await(CLK_SYS_SELECTED, 1u << CLK_SYS_PLL);
-    REGISTER(CLK_PERI_CTRL) = CLK_PERI_SYS;
 }
 
 /// Console ///
