@@ -20,6 +20,10 @@ class Event:
     callback: Callable[[], None] = field(compare=False)
     cancelled: bool = field(default=False, compare=False)
 
+    def __copy__(self) -> Event:
+        """The same: who holds it in a snapshot cancels, when that is back, what the clock has."""
+        return self
+
 
 class Clock:
     """`now` counts cycles since power-on; `progress` adds what the running slice has done already."""

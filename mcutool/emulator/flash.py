@@ -67,7 +67,8 @@ class FlashController(Device):
 
     `store` gets the program's stores into flash, after the instruction: (offset, size, value). It may raise BusError.
     `readable` says whether the core can read flash and execute from it. Where code in a `ROM` at address 0 does the
-    work, its vectors are the first, `boot` does what it does at a reset, `store_in_rom` gets its stores into itself.
+    work, its vectors are the first, `boot` does what it does at a reset, `store_in_rom` gets its stores into itself and
+    raises BusError for one that is no call.
     """
 
     STATE: tuple[str, ...] = ("busy_until",)
@@ -316,11 +317,13 @@ class Rp2040Flash(FlashController):
         """Flash cannot be stored to."""
 
     def store_in_rom(self, address: int, value: int) -> None:
-        if call := rp2040_rom.call_of(address):
-            function, index = call
-            self.arguments[index] = value
-            if index == len(self.arguments) - 1:
-                self.CALLS[function](self)
+        call = rp2040_rom.call_of(address)
+        if call is None:
+            raise BusError
+        function, index = call
+        self.arguments[index] = value
+        if index == len(self.arguments) - 1:
+            self.CALLS[function](self)
 
     def _connect(self) -> None:
         self.connected = True

@@ -193,16 +193,22 @@ class Machine:
         self.core.write(offset, _merge(self.core.merged(offset) if size < 4 else 0, address, size, value))
 
     def _perform_stores(self) -> None:
-        """The stores into flash of the last instruction, now that it is complete."""
+        """The stores into flash and ROM of the last instruction, now that it is complete."""
         stores, self._stores = self._stores, []
         for address, size, value in stores:
-            if self.controller and self._in_flash(address):
-                try:
-                    self.controller.store(address - self.chip.flash.base, size, value)
-                except flash.BusError:
-                    self._handle(lambda: self.core.fault(exceptions.BUS_FAULT, exceptions.IMPRECISE_ERROR))
-            elif self.controller:
-                self.controller.store_in_rom(address, value)
+            try:
+                self._perform_store(address, size, value)
+            except flash.BusError:
+                self._handle(lambda: self.core.fault(exceptions.BUS_FAULT, exceptions.IMPRECISE_ERROR))
+
+    def _perform_store(self, address: int, size: int, value: int) -> None:
+        """Only the ROM's own code may store into the ROM: that is how it calls the controller."""
+        if self.controller and self._in_flash(address):
+            self.controller.store(address - self.chip.flash.base, size, value)
+        elif self.controller and self._in_rom(self.engine.pc):
+            self.controller.store_in_rom(address, value)
+        else:
+            raise flash.BusError
 
     # --- Requests from devices ----------------------------------------------------------------------------------------
 

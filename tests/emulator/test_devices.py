@@ -289,6 +289,13 @@ def test_rp2040_refuses(boot, action):
     assert status(machine) == 0 and machine.flash.operations == 0
 
 
+@pytest.mark.parametrize("address", [0, 0x40, 0xF00, 0xF0C, 0x3FFC])
+def test_rp2040_cannot_store_into_its_rom(boot, address):
+    """Not where the model's functions leave their arguments either."""
+    machine = boot("pico", f"int main(void) {{ volatile uint32_t at = {address}; REG(at) = 1; return 0; }}")
+    assert status(machine) == 255 and machine.core.active == [3]  # its hard fault's handler
+
+
 def test_the_uart_of_rp2040_leaves_its_reset_when_its_clock_runs(boot):
     action = """
     REG(0x4000C000) = 0;
@@ -508,6 +515,34 @@ def test_snapshot_and_restore(boot):
         machine.restore(saved)
     assert transcripts[0][0] == b"ABCD"
     assert transcripts[0] == transcripts[1] == transcripts[2]
+
+
+@pytest.mark.parametrize("name", ["stm32f405", "pico"])
+def test_a_reset_after_a_restore_cancels_what_was_on_its_way(name):
+    """A byte on the line arrives once."""
+    board = devices.board(name)
+    machine = Machine(board, board.firmware)
+    machine.run_for(0.1)
+    machine.uart.paced = True
+    machine.uart.feed(b"\n")
+    machine.restore(machine.snapshot())
+    machine.reset()
+    machine.run_for(0.01)
+    assert not machine.uart.line
+
+
+def test_a_pause_after_a_restore_counts_from_the_last_byte(boot):
+    """32 bits are 27 us at this rate."""
+    machine = boot("pico", PL011.replace("NVIC_ENABLE = 1 << 20;", ""))
+    machine.run_for(0.001)
+    machine.uart.feed(b"a")
+    machine.run_for(0.00002)
+    machine.restore(machine.snapshot())
+    machine.uart.feed(b"b")
+    machine.run_for(0.00002)
+    assert bytes(machine.uart.received) == b"ab" and not machine.uart.paused
+    machine.run_for(0.00001)
+    assert machine.uart.paused
 
 
 def test_restore_brings_flash_back(boot):
