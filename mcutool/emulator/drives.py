@@ -9,12 +9,12 @@ what these documents say, not devices; a drive that vanishes is a folder that do
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mcutool.devices import Board, Loader, Sector
 from mcutool.emulator.flash import FlashArray
@@ -53,22 +53,33 @@ class Folder:
         self.on_start: Callable[[], None] = lambda: None
 
     def show(self) -> None:
-        """Appear with nothing but the files of its own, all at once as a drive does."""
+        """Appear with nothing but the files of its own, all at once as a drive does. Raises UsageError."""
         self.hide()
-        fresh = self.folder.with_name(self.folder.name + ".new")
-        fresh.mkdir(parents=True)
-        for name, text in self.files.items():
-            (fresh / name).write_text(text, encoding="utf-8", newline="")
-        fresh.rename(self.folder)
+        with self._beside() as work:
+            fresh = work / "fresh"
+            fresh.mkdir()
+            for name, text in self.files.items():
+                (fresh / name).write_text(text, encoding="utf-8", newline="")
+            fresh.rename(self.folder)
         self.mounted = True
 
     def hide(self) -> None:
-        """Vanish."""
+        """Vanish. Raises UsageError."""
         self.mounted = False
         if self.folder.is_dir():
-            old = self.folder.with_name(self.folder.name + ".old")
-            self.folder.rename(old)
-            shutil.rmtree(old)
+            with self._beside() as work:
+                self.folder.rename(work / "old")
+
+    @contextmanager
+    def _beside(self) -> Iterator[Path]:
+        """A folder for the time being, on the same file system; what is left in it goes with it."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=self.folder.parent, prefix=".drive-") as name:
+                yield Path(name)
+        except OSError as error:
+            what = f"cannot show a drive as {self.folder}: {error.strerror}"
+            raise UsageError(what, next_action="choose another folder") from error
 
     def arrived(self) -> list[Path]:
         """The files that somebody has put there."""
@@ -282,6 +293,11 @@ class Mps2Controller:
         return (self.folder / folder / file).read_bytes()
 
 
+def drive_loader(board: Board) -> Loader | None:
+    """The first of the board's loaders that shows a drive which is emulated."""
+    return next((loader for loader in board.loaders if loader.protocol in ("uf2", "drive")), None)
+
+
 def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
     """The drive that the board shows: its bootloader's, or its interface chip's, whichever that is as a DAPLink's.
 
@@ -289,11 +305,11 @@ def drive_of(board: Board, flash: FlashArray, folder: Path) -> Folder:
     """
     if folder.exists():
         raise UsageError(f"{folder} exists already", next_action="name a folder that does not, for the drive to appear")
-    for loader in board.loaders:
-        if loader.protocol == "uf2":
-            in_rom = loader.offset == 0  # nothing of the chip's flash is its own: so does the RP2040's
-            return Uf2Bootloader(folder, board, loader, flash, by_number=in_rom)
-        if loader.protocol == "drive":
-            return DapLink(folder, board, flash)
-    what = f"{board.name} has no interface chip or bootloader with a drive that is emulated"
-    raise UsageError(what, next_action="emulate it without --drive")
+    loader = drive_loader(board)
+    if loader is None:
+        what = f"{board.name} has no interface chip or bootloader with a drive that is emulated"
+        raise UsageError(what, next_action="emulate it without --drive")
+    if loader.protocol == "drive":
+        return DapLink(folder, board, flash)
+    in_rom = loader.offset == 0  # nothing of the chip's flash is its own: so does the RP2040's
+    return Uf2Bootloader(folder, board, loader, flash, by_number=in_rom)

@@ -19,10 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from mcutool import devices
 from mcutool.devices import Board, Loader
 from mcutool.emulator.bare import BareChip
 from mcutool.emulator.bootroms import An3155Rom, BootModel, Ram, commands_of
-from mcutool.emulator.drives import Folder, drive_of
+from mcutool.emulator.drives import Folder, drive_loader, drive_of
 from mcutool.emulator.link import run_in_real_time
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.sam_ba import SamBaMonitor
@@ -54,7 +55,7 @@ class ServedBoard:
         self.machine = machine
         self.boot0 = boot0
         self.output = bytearray()  # sent by the board, not fetched yet
-        self.control_lines_are_wired = bool(machine.board.control_lines or machine.chip.bootrom)
+        self.rts_holds_boot0 = _rts_holds_boot0(machine.board)
         self._loader, self._rom = boot_model(machine)
         machine.uart.on_output = self.output.extend
         self.in_rom = False
@@ -85,6 +86,12 @@ class ServedBoard:
             # A stub in RAM, as flashing tools start one, does nothing but reset the chip: it is taken for that.
             self.boot0 = self.boot0 and self._rom.held_by_pin and self._rom.started is None
             self.reset()
+
+
+def _rts_holds_boot0(board: Board) -> bool:
+    """Whether the board's way into or out of its bootloader takes the serial port's RTS line."""
+    lines = board.control_lines or devices.ControlLines()
+    return any(step.startswith("rts ") for step in (*lines.enter, *lines.leave))
 
 
 def _an3155(machine: Machine | BareChip, loader: Loader) -> BootModel:
@@ -124,8 +131,9 @@ def boot_loader(board: Board) -> Loader | None:
 
 
 def shows_drive_in_bootloader(board: Board) -> bool:
-    """Whether the first of the board's loaders is a bootloader with a drive, which is gone while the program runs."""
-    return any(loader.protocol == "uf2" for loader in board.loaders[:1])
+    """Whether the board's drive is its bootloader's, which is gone while the program runs."""
+    loader = drive_loader(board)
+    return loader is not None and loader.protocol == "uf2"
 
 
 def boot_model(machine: Machine | BareChip) -> tuple[Loader | None, BootModel | None]:
@@ -232,8 +240,8 @@ class PseudoTerminal:
 class ControlLines:
     """The board's side of a serial port's settings, with the attributes that pyserial's PortManager uses.
 
-    Where a board has them wired, DTR pulls the reset line and RTS holds BOOT0 low, as a plain USB adapter does, whose
-    outputs are inverted. A reset happens when DTR lets go. At 1200 baud that is a touch.
+    Where the board's file has them wired, DTR pulls the reset line and RTS holds BOOT0 low, as a plain USB adapter
+    does, whose outputs are inverted. A reset happens when DTR lets go. At 1200 baud that is a touch.
     """
 
     baudrate, bytesize, parity, stopbits = 115200, 8, "N", 1
@@ -260,7 +268,7 @@ class ControlLines:
         if self._dtr and not state:
             if self.baudrate == TOUCH:
                 self._board.touch()
-            elif self._board.control_lines_are_wired:
+            elif self._board.machine.board.dtr_resets:
                 self._board.reset()
         self._dtr = state
 
@@ -270,7 +278,7 @@ class ControlLines:
 
     @rts.setter
     def rts(self, state: bool) -> None:
-        if self._board.control_lines_are_wired:
+        if self._board.rts_holds_boot0:
             self._board.boot0 = not state
 
 
@@ -354,7 +362,7 @@ class Server:
 
     def start_program(self) -> None:
         """What has come through the drive."""
-        self.waits_for_drive = False
+        self.waits_for_drive = self.board.boot0 = False
         self.board.reset()
 
     def stop(self, *_signal: object) -> None:

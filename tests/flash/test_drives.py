@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -24,6 +25,7 @@ from mcutool.devices import Board, Loader
 from mcutool.emulator.drives import DapLink, Mps2Controller, Uf2Bootloader, Unplugged, running
 from mcutool.emulator.flash import FlashArray
 from mcutool.emulator.machine import Machine
+from mcutool.emulator.serve import serve
 from mcutool.errors import (
     Disconnected,
     DoesNotFit,
@@ -676,6 +678,39 @@ def test_a_board_starts_what_was_copied_to_its_drive(name: str, tmp_path: Path) 
     machine.reset()
     machine.run_for(1)
     assert b"Hello from 32-bit WebAssembly!" in output
+
+
+def test_a_drive_leaves_the_folders_beside_it_alone(tmp_path: Path) -> None:
+    folder, others = tmp_path / "DRIVE", [tmp_path / "DRIVE.new", tmp_path / "DRIVE.old"]
+    for other in others:
+        other.mkdir()
+    (others[1] / "kept.txt").write_text("kept")
+    device = DapLink(folder, MICROBIT, Machine(MICROBIT, None).flash)
+    for _ in range(2):
+        device.show()
+        assert (folder / "DETAILS.TXT").exists() and sorted(tmp_path.iterdir()) == [folder, *others]
+    device.hide()
+    assert sorted(tmp_path.iterdir()) == others and (others[1] / "kept.txt").exists()
+
+
+def test_a_drive_where_no_folder_can_be_is_a_mistake_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot show a drive as") as caught:
+        DapLink(tmp_path / "file" / "DRIVE", MICROBIT, Machine(MICROBIT, None).flash).show()
+    assert "another folder" in caught.value.next_action
+
+
+def test_a_bootloaders_drive_is_not_there_while_the_program_runs(tmp_path: Path) -> None:
+    """Also where another bootloader of the board is the one to prefer."""
+    seen: list[bool] = []
+
+    def look(_url: str) -> None:
+        seen.append((tmp_path / "DRIVE").exists())
+        signal.raise_signal(signal.SIGINT)
+
+    for boot0 in (False, True):
+        serve(ZERO, boot0=boot0, drive=tmp_path / "DRIVE", announce=look)
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize(("name", "more"), [("microbit", []), ("pico", ["--boot", "rom"])])

@@ -18,7 +18,7 @@ from mcutool.devices import Board, Span
 from mcutool.emulator.bare import BareChip
 from mcutool.emulator.bootroms import BootModel
 from mcutool.emulator.machine import Machine
-from mcutool.emulator.serve import PseudoTerminal, Rfc2217, ServedBoard, Server, boot_loader
+from mcutool.emulator.serve import ControlLines, PseudoTerminal, Rfc2217, ServedBoard, Server, boot_loader
 from mcutool.errors import Disconnected, NoAnswer, NoPort, PortBusy
 from mcutool.flash import engine
 from mcutool.flash.drivers.an3155 import An3155
@@ -95,6 +95,30 @@ def test_control_lines_lead_into_the_bootloader(tmp_path: Path) -> None:
     assert running.board.in_rom
     link.close()
     running.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "entered", "restarted"),
+    [("bluepill", True, True), ("blackpill-f411", False, True), ("nucleo-f446re", False, False),
+     ("microbit", False, False)],
+)  # fmt: skip
+def test_control_lines_do_what_the_board_has_them_wired_for(name: str, entered: bool, restarted: bool) -> None:
+    """DTR resets, RTS holds BOOT0, each where there is a wire; the others' RTS and DTR end at the interface chip."""
+    board = devices.board(name)
+    served = ServedBoard(Machine(board, board.firmware))
+    lines = ControlLines(served)
+    served.machine.run_for(0.2)
+    assert b"no image]" in served.output
+    served.output.clear()
+    lines.dtr = True
+    lines.rts = False
+    lines.dtr = False
+    assert served.in_rom is entered
+    lines.rts = True
+    lines.dtr = True
+    lines.dtr = False
+    served.machine.run_for(0.2)
+    assert not served.in_rom and (b"no image]" in served.output) is restarted
 
 
 @pytest.mark.parametrize("leave", [["-g", "0x08000000"], ["-R"]], ids=["go", "reset"])
