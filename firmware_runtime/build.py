@@ -111,6 +111,7 @@ def render_linker_script(board: Board) -> str:
     values = {
         "RUNTIME_ADDRESS": chip.flash.base + chip.map.runtime.offset,
         "RUNTIME_SIZE": chip.map.runtime.size,
+        "BOOT2_SIZE": boot2.CHECKED,
         "RAM_ADDRESS": chip.runtime_ram.base,
         "RAM_SIZE": chip.runtime_ram.size,
         "CODE_RAM_ADDRESS": code_ram.base,

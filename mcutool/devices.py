@@ -121,12 +121,12 @@ class Flash:
 
 @dataclass(frozen=True)
 class Ram:
-    """One RAM of the chip."""
+    """One RAM of the chip; the largest has the arena."""
 
     name: str
     base: int
     size: int
-    use: str = ""  # "runtime": its data and stack; "code": what runs while flash is busy; the largest has the arena
+    use: str = ""  # "runtime": its data and stack; "code": what runs while flash is busy; "data": never code
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ class Engine:
         self._counter_index, self._limit_index = places.counter, places.limit
         self._misaligned_index: int | None = None
         self.executed = 0
+        self._never_code: set[int] = set()  # bases of those that the instruction bus does not reach
         self._data: list[tuple[int, int]] = []  # RAM from which nothing has been executed: (address, bytes)
         self._change_stores: Callable[[bool], None] | None = None
         self.fault_address = 0
@@ -228,10 +229,15 @@ class Engine:
         """Map memory that executes; sizes are rounded up to 4 KiB."""
         self._map(base, _whole_pages(size), unicorn.UC_PROT_ALL if writable else _READ | unicorn.UC_PROT_EXEC)
 
-    def map_data(self, base: int, size: int) -> None:
-        """Map RAM. It becomes executable when code is first executed from it; until then stores to it are fast."""
+    def map_data(self, base: int, size: int, executable: bool = True) -> None:
+        """Map RAM. It becomes executable when code is first executed from it; until then stores to it are fast.
+
+        Where it is not `executable` the core's instruction bus does not reach it.
+        """
         self._map(base, _whole_pages(size), _READ | unicorn.UC_PROT_WRITE)
         self._data.append((base, _whole_pages(size)))
+        if not executable:
+            self._never_code.add(base)
         self._change_stores = stores.opener(self.uc, self._data)
 
     def _map(self, base: int, size: int, permissions: int) -> None:
@@ -250,6 +256,9 @@ class Engine:
                 self.uc.mem_protect(base, size, unicorn.UC_PROT_ALL)
         self._data = [(base, size) for base, size in self._data if not base <= self.pc < base + size]
         self._change_stores = stores.opener(self.uc, self._data)
+
+    def _may_become_code(self, pc: int) -> bool:
+        return any(base <= pc < base + size for base, size in self._data if base not in self._never_code)
 
     def allow(self, base: int, size: int, allowed: bool) -> None:
         """Let the program read and execute memory from `map_code`, or not; only while nothing runs."""
@@ -403,7 +412,7 @@ class Engine:
             return _HINTS.get(self.halfword(pc - 2), Stop.LIMIT)
         if status == unicorn.UC_ERR_INSN_INVALID:
             return _HINTS.get(self.halfword(pc - 2), Stop.UNDEFINED)
-        if status == unicorn.UC_ERR_FETCH_PROT and any(base <= pc < base + size for base, size in self._data):
+        if status == unicorn.UC_ERR_FETCH_PROT and self._may_become_code(pc):
             self._allow_execution_from_data()
             return Stop.LIMIT
         if status in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT):

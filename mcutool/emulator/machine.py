@@ -117,7 +117,7 @@ class Machine:
         self.flash.load(0, bytes((memory.erased,)) * memory.size)
         self.flash.dirty = False
         for ram in self.chip.ram:
-            self.engine.map_data(ram.base, ram.size)
+            self.engine.map_data(ram.base, ram.size, executable=ram.use != "data")
             self.engine.write(ram.base, UNSET * (min(ram.size, UNSET_BYTES) // len(UNSET)))
         self.engine.on_protected_write = lambda address, size, value: self._stores.append((address, size, value))
         self.engine.map_peripherals(*PERIPHERALS, self._read_peripheral, self._write_peripheral)

@@ -306,6 +306,16 @@ def test_the_uart_of_rp2040_leaves_its_reset_when_its_clock_runs(boot):
     assert status(boot("pico", f"int main(void) {{ {action} }}")) == 0
 
 
+@pytest.mark.parametrize(("base", "result"), [("0x10000000", 255), ("0x20000000", 7)], ids=["CCM", "SRAM"])
+def test_core_coupled_memory_of_stm32f4_holds_data_only(boot, base, result):
+    action = f"""
+    volatile uint32_t *code = (uint32_t *)({base} + 0x8000);
+    code[0] = 0x47702007; // movs r0, #7; bx lr
+    return ((int (*)(void))((uint32_t)code | 1))();
+    """
+    assert status(boot("stm32f405", f"int main(void) {{ {action} }}")) == result
+
+
 def test_code_memory_of_mps2_is_plain_ram(boot):
     machine = boot("mps2-an386", "int main(void) { REG(0x200000) = 5; return REG(0x200000) - 5; }")
     assert status(machine) == 0

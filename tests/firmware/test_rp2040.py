@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from firmware_runtime import build
 from mcutool import devices
 from mcutool.cli import main
 from mcutool.emulator.drives import Uf2Bootloader
 from mcutool.emulator.machine import Machine, Reason
+from mcutool.errors import Error
 from mcutool.flash.protocols import smp
 from mcutool.image import boot2
 from mcutool.image.containers import read_segments, to_uf2
@@ -63,6 +65,14 @@ def test_the_second_stage_bootloader_has_its_checksum(elf: Path) -> None:
     turned = zlib.crc32(bytes(reversed_bits(byte, 8) for byte in flash[:252])) ^ 0xFFFFFFFF
     assert flash[252:256] == reversed_bits(turned, 32).to_bytes(4, "little")
     assert symbols(elf)["vectors"] == FLASH.base + 0x100
+
+
+def test_a_second_stage_bootloader_that_is_too_long_does_not_link(tmp_path: Path) -> None:
+    """The checksum stands in its bytes 252 to 255."""
+    more = tmp_path / "more.c"
+    more.write_text('__attribute__((section(".boot2"), used)) const char more[200];')
+    with pytest.raises(Error, match="the second stage bootloader reaches into its checksum"):
+        build.link(BOARD, tmp_path / "x.elf", [*build.firmware_sources(BOARD), str(more)], [])
 
 
 @pytest.mark.parametrize("place", [0, 251, 252, 255])
