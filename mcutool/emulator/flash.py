@@ -277,6 +277,9 @@ class Rp2040Flash(FlashController):
     CONTROL, FRAMES, ENABLE, DIVIDER, READ_COMMAND = 0x00, 0x04, 0x08, 0x14, 0xF4
     READS = {CONTROL: 0x001F0300, FRAMES: 0, READ_COMMAND: 0x03000218}  # 32 bits at once, by command 03 on one line
     PAGE = 256
+    EXIT_US = 98  # that the ROM's EX takes, which ends every way of reading that the flash may be in
+    SSI_DIVIDER = 6  # of the core's clock, while the ROM talks to the flash
+    SENDING = (PAGE + 4) * 8 * SSI_DIVIDER  # cycles for a page behind its command and address, on one line
     ROM = rp2040_rom.contents()
     STATE = (*FlashController.STATE, "registers", "arguments", "readable", "connected", "flushed")
 
@@ -330,8 +333,9 @@ class Rp2040Flash(FlashController):
 
     def _exit_xip(self) -> None:
         """The ROM has the SSI send single bytes from now on, and holds the flash's select line itself."""
-        self.registers = {self.ENABLE: 1, self.CONTROL: 0x00070000, self.DIVIDER: 6}
+        self.registers = {self.ENABLE: 1, self.CONTROL: 0x00070000, self.DIVIDER: self.SSI_DIVIDER}
         self.flushed = False
+        self._occupy(self.EXIT_US)
         self._set_readable(False)
 
     def _listens(self) -> bool:
@@ -352,11 +356,12 @@ class Rp2040Flash(FlashController):
         """What is erased at either end of a page is there to fill it up."""
         wanted = page.strip(b"\xff")
         self.cells.program(offset + len(page) - len(page.lstrip(b"\xff")), wanted)
-        self._occupy(self.program_us)
+        self._occupy(self.program_us, self.SENDING)
 
-    def _occupy(self, microseconds: int) -> None:
+    def _occupy(self, microseconds: int, cycles: int = 0) -> None:
         """The ROM waits until one page is done before it begins the next."""
-        self.busy_until = max(self.busy_until, self.clock.now) + self.clock.cycles(microseconds / 1e6)
+        cycles += self.clock.cycles(microseconds / 1e6)
+        self.busy_until = max(self.busy_until, self.clock.now) + cycles
         self._stall(self.busy_until)
 
     def _flush(self) -> None:
@@ -364,7 +369,7 @@ class Rp2040Flash(FlashController):
 
     def _enter_xip(self) -> None:
         """Without FC the select line is still held."""
-        self.registers = {self.ENABLE: 1, self.DIVIDER: 6, **self.READS}
+        self.registers = {self.ENABLE: 1, self.DIVIDER: self.SSI_DIVIDER, **self.READS}
         self._set_readable(self.flushed)
 
     CALLS: dict[str, Callable[[Rp2040Flash], None]] = {

@@ -269,7 +269,8 @@ def test_rp2040_flash(boot):
     assert status(machine) == 0
     assert machine.flash.violations == [0x20003]  # what fills the page up at its ends is none
     assert machine.flash.wear == {0x20000: 1}
-    assert 0.0458 < machine.clock.seconds < 0.047 and machine.instructions < 5000
+    work = 0.045 + 2 * (0.0004 + 260 * 8 * 6 / 125e6) + 3 * 0.000098  # a sector, two pages, three times out of reading
+    assert work < machine.clock.seconds < work + 0.0002 and machine.instructions < 5000
 
 
 @pytest.mark.parametrize(
