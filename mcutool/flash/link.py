@@ -103,10 +103,11 @@ class SerialLink:
         try:
             port = serial.serial_for_url(
                 self.name, baudrate=self.baud, parity=parity, timeout=POLL, write_timeout=patience, exclusive=True,
-                do_not_open=True,
+                do_not_open=not self._dtr,
             )  # fmt: skip
-            port.dtr = self._dtr
-            port.open()
+            if not self._dtr:  # before it is opened: that would be too late
+                port.dtr = False
+                port.open()
         except ValueError as error:
             raise UsageError(f"{self.name}: {error}", next_action="see the ports with: mcutool ports") from error
         except (*FAILURES, TypeError, AttributeError) as error:  # the last two when a URL lacks a part

@@ -31,8 +31,6 @@ RUNS = 100  # of each installation on a noisy line
 STOCK_RUNS = {"stm32flash": 100, "bossac": 20}  # bossac waits for seconds before it gives up
 CLEAN_RUNS = 5  # of those tools, without noise
 NOISES = {1e-4: ("1 in 10,000", 100), 1e-3: ("1 in 1,000", 95)}  # flipped bits in bytes, and how many of 100 succeed
-FEWER = {("arduino-zero", 1e-3): 85}
-"""Where that many do not: a flipped digit of an address stops SAM-BA's monitor until somebody presses reset."""
 MOST = 1.05  # times what is unavoidable
 UPLOADS = {"stm32f405": MOST, "microbit": 1.06}
 """Boards to whose runtime modules are uploaded: one with a large buffer; one with a small buffer and a Cortex-M0, for
@@ -82,8 +80,7 @@ class Campaign:
 
     def noise(self) -> Iterator[Row]:
         for name, subject in SUBJECTS.items():
-            for noise in NOISES:
-                wanted = FEWER.get((name, noise), NOISES[noise][1])
+            for noise, (_, wanted) in NOISES.items():
                 yield self._noise_row(f"mcutool, {subject}", noise, self.noisy[name, noise], wanted)
         for noise, (_, wanted) in NOISES.items():
             yield self._noise_row("mcutool, SMP, stm32f405", noise, self.noisy_uploads[noise], wanted)

@@ -198,10 +198,11 @@ def raw(request) -> bool:
 
 def test_install_erases_writes_verifies_and_starts(raw: bool) -> None:
     device, image = monitor(before=b"\xa5" * 100_000), program(20_001)
-    outcome = install(LoopbackLink(device), image, raw=raw)
+    line = LoopbackLink(device)
+    outcome = install(line, image, raw=raw)
     assert device.cells[START : START + len(image)] == image
     assert device.cells[START + 79 * ROW : START + 100_000] == b"\xa5" * (100_000 - 79 * ROW)
-    assert device.reset and device.program_is_valid and device.cells.violations == []
+    assert line.resets == 1 and device.program_is_valid and device.cells.violations == []
     assert (outcome.sectors, outcome.retries, sum(device.cells.wear.values())) == (79, 0, 79)
 
 
@@ -215,8 +216,9 @@ def test_one_command_erases_all_where_nothing_is_behind(erased_at_once: bool) ->
 def test_what_is_there_already_is_not_written_again(raw: bool) -> None:
     image = program(20_000)
     device = monitor(before=image)
-    outcome = install(LoopbackLink(device), image, raw=raw)
-    assert device.cells.operations == 0 and outcome.unchanged == 79 and device.reset
+    line = LoopbackLink(device)
+    outcome = install(line, image, raw=raw)
+    assert device.cells.operations == 0 and outcome.unchanged == 79 and line.resets == 1
 
 
 def test_one_changed_byte_erases_one_row(raw: bool) -> None:
@@ -245,9 +247,10 @@ def test_the_row_that_the_program_starts_from_is_written_last(raw: bool) -> None
 
 def test_a_monitor_without_arduinos_additions(raw: bool) -> None:
     device, image = monitor(before=b"\xa5" * 3_000, version="v1.1 Dec 15 2010 19:25:04\n\r"), program(2_000)
-    install(LoopbackLink(device), image, raw=raw)
+    line = LoopbackLink(device)
+    install(line, image, raw=raw)
     assert device.cells[START : START + len(image)] == image and device.cells.violations == []
-    assert device.reset and set(device.cells.wear.values()) == {1}
+    assert line.resets == 1 and set(device.cells.wear.values()) == {1}
 
 
 @pytest.mark.parametrize("traits", [{"device_id": 0x10010300}, {"core_id": 0x410FC241}], ids=["part", "core"])
