@@ -78,8 +78,35 @@ class BootModel(Protocol):
         """Take received bytes, give back the sent ones."""
 
 
+class BytewiseModel:
+    """What the models that take byte after byte share: `_serve` gets them, and puts its answers into `_output`."""
+
+    started: int | None
+    reset: bool
+    _output: bytearray
+
+    def _serve(self) -> Serving:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """A reset into the bootloader: wait for the first byte of a session again."""
+        self.started, self.reset = None, False
+        self._serving = self._serve()
+        next(self._serving)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take received bytes, give back the answer; what comes after a start or a reset is lost, as on a chip."""
+        for byte in data:
+            if self.started is not None or self.reset:
+                break
+            self._serving.send(byte)
+        answer = bytes(self._output)
+        self._output.clear()
+        return answer
+
+
 @dataclass
-class An3155Rom:
+class An3155Rom(BytewiseModel):
     """An STM32 in its ROM bootloader: see BootModel. `reset` is what a protection command does.
 
     `sectors` are (offset, size) pairs by page number. `timing` says how long they take.
@@ -106,22 +133,6 @@ class An3155Rom:
         self._erase_us = [sector.erase_us for sector in self.timing.sector_spans()] if self.timing else []
         self._handlers = {COMMANDS[name]: (name, getattr(self, "_" + name.replace(" ", "_"))) for name in self.commands}
         self.restart()
-
-    def restart(self) -> None:
-        """What a reset with BOOT0 high does: wait for the first SYNC again."""
-        self.started, self.reset = None, False
-        self._serving = self._serve()
-        next(self._serving)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take received bytes, give back the answer; what comes after GO or a reset is lost, as on a chip."""
-        for byte in data:
-            if self.started is not None or self.reset:
-                break
-            self._serving.send(byte)
-        answer = bytes(self._output)
-        self._output.clear()
-        return answer
 
     # --- one command after the other --------------------------------------------------------------------------
 

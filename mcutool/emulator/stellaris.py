@@ -11,14 +11,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from mcutool.devices import Flash
-from mcutool.emulator.bootroms import Cells, Serving
+from mcutool.emulator.bootroms import BytewiseModel, Cells, Serving
 from mcutool.flash.protocols import stellaris as codec
 
 INVALID_COMMAND, INVALID_ADDRESS = 0x42, 0x43
 
 
 @dataclass
-class StellarisLoader:
+class StellarisLoader(BytewiseModel):
     """A chip in its boot loader, which is the first `offset` bytes of flash: see bootroms.BootModel.
 
     `longest_data` is how much data of one packet it takes.
@@ -45,20 +45,9 @@ class StellarisLoader:
         return stack >> 20 == 0x200 and self.offset < entry < self.flash.size
 
     def restart(self) -> None:
-        self.started, self.reset = None, False
         self._status = codec.SUCCESS
         self._address = self._left = 0
-        self._serving = self._serve()
-        next(self._serving)
-
-    def feed(self, data: bytes) -> bytes:
-        for byte in data:
-            if self.started is not None or self.reset:
-                break
-            self._serving.send(byte)
-        answer = bytes(self._output)
-        self._output.clear()
-        return answer
+        super().restart()
 
     # --- packets ----------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ def test_flipped_bits_cost_time(subject: Subject, noise: float) -> None:
 @every_subject
 @pytest.mark.parametrize("kind", ["drop", "double", "delay"])
 def test_spoilt_bytes_cost_time(subject: Subject, kind: str) -> None:
-    """Of SAM-BA 3 in 100 stop the monitor (protocols/SAM_BA.md); whatever ends otherwise says so."""
+    """Lost or doubled bytes may stop SAM-BA's monitor (protocols/SAM_BA.md says how often), which is told."""
     ends = [ending(subject, 1e-4, kind, seed) for seed in range(6)]
     assert ends.count("installed") >= len(ends) - (subject.protocol == "sam-ba"), ends
     assert "says so, and is wrong" not in ends
