@@ -34,7 +34,7 @@ COMPILER = "arm-none-eabi-gcc"
 INSTALL = "sudo apt-get install -y gcc-arm-none-eabi libnewlib-arm-none-eabi"
 
 # What runs any module of WebAssembly 2.0 without SIMD, and what stands around it when it alone is measured.
-CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "sha256.c", "port/cortex_m/library.c"]
+CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "verify.c", "sha256.c", "port/cortex_m/library.c"]
 BARE = "port/bare/main.c"
 # What makes a firmware of it.
 AROUND = [
@@ -244,6 +244,7 @@ PARTS = {
     "handlers": r"execute\.o ",
     "calls, memory": r"vm\.o ",
     "loader": r"(image|sha256)\.o ",
+    "verifier": r"verify\.o ",
     "floats, division": r"arithmetic\.o |libgcc|libm|library\.o .*__",
     "copies, strings": r"library\.o |libc|",
 }

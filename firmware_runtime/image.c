@@ -1,12 +1,12 @@
 /* Loading an image: is it whole, is it for this firmware, does it fit, and where do its variables lie.
  *
  * This file decides what of a container is believed: nothing that it has not compared. The hash is checked, every
- * section and every record that names another is checked to lie inside. The instructions themselves are taken as they
- * are; check_code() is where their verifier belongs.
+ * section and every record that names another is checked to lie inside, and the instructions go through verify.c.
  */
 #include <string.h>
 
 #include "sha256.h"
+#include "verify.h"
 #include "vm.h"
 
 struct arena {
@@ -239,13 +239,18 @@ static enum image_fault check_imports(const struct vm *vm, const char **detail) 
     return IMAGE_GOOD;
 }
 
-/* The code section begins with the stubs that return links lead to. Its verifier belongs here. */
-static enum image_fault check_code(const struct vm *vm) {
+/* A firmware built without the verifier trusts whoever may install images. */
+#ifndef VM_VERIFY
+#define VM_VERIFY 1
+#endif
+
+/* The code section begins with the stubs that return links lead to. The arena holds nothing yet. */
+static enum image_fault check_code(const struct vm *vm, const struct arena *arena, const char **detail) {
     if (vm->sections[IMAGE_CODE].count < VM_STUBS || vm->code[0] != OP_HALT || vm->code[1] != OP_LEAVE_CROSS ||
         vm->code[2] != OP_LEAVE_TAIL) {
         return IMAGE_FAULT_CODE;
     }
-    return IMAGE_GOOD;
+    return VM_VERIFY ? verify_code(vm, arena->base, arena->size, detail) : IMAGE_GOOD;
 }
 
 /// Arena ///
@@ -343,7 +348,8 @@ static enum image_fault lay_out(struct vm *vm, const struct image_header *header
 
 /// The whole ///
 
-static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, const char **detail) {
+static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, const struct arena *arena,
+                                      const char **detail) {
     enum image_fault wrong = check_sections(vm, payload_size);
     if (wrong == IMAGE_GOOD) {
         wrong = check_segments(vm, payload_size);
@@ -363,7 +369,7 @@ static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, cons
     if (wrong == IMAGE_GOOD) {
         wrong = check_imports(vm, detail);
     }
-    return wrong == IMAGE_GOOD ? check_code(vm) : wrong;
+    return wrong == IMAGE_GOOD ? check_code(vm, arena, detail) : wrong;
 }
 
 enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *base,
@@ -387,6 +393,6 @@ enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t avai
     vm->functions = image_section(vm, IMAGE_FUNCTIONS);
     vm->exception_count = header->exceptions;
     vm->exception_slots = header->exception_slots;
-    wrong = check_payload(vm, head->image_size, detail);
+    wrong = check_payload(vm, head->image_size, &arena, detail);
     return wrong == IMAGE_GOOD ? lay_out(vm, header, &arena) : wrong;
 }

@@ -80,9 +80,15 @@ uint32_t vm_call(struct vm *vm, uint32_t index) {
     return vm->trap;
 }
 
+/* Who calls through a reference may have less room than the function's type says. */
 uint32_t vm_host_call(struct vm *vm, uint32_t *slots, uint32_t import) {
     const struct image_import *imports = image_section(vm, IMAGE_IMPORTS);
-    return host_functions[imports[import].host].function(vm, slots);
+    const struct host_function *host = &host_functions[imports[import].host];
+    const size_t room = (size_t)(vm->stack_end - slots);
+    if (room < host->parameter_slots || room < host->result_slots) {
+        return VM_TRAP_STACK_EXHAUSTED;
+    }
+    return host->function(vm, slots);
 }
 
 /* A call that changes the linear memory, to `theirs`: it returns through a stub. */

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "generated/image.h"
+#include "generated/image_faults.h"
 #include "generated/isa.h"
-#include "image_faults.h"
 
 /* A linear memory. Its addresses [window_low, window_low + window_size) are backed by `bytes`, which has
  * VM_MEMORY_GUARD spare bytes before it: an access that begins below the window ends there. */

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from mcutool import armv7m, hostapi, isa, readme, smoke
+from mcutool import armv7m, checks, hostapi, isa, readme, smoke
 from mcutool.encoding import ESCAPE, Field, TableError, check_table, fields
+from mcutool.image import faults
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
 from mcutool.wasm.text import assemble
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BANNER = "Made by mcutool/generate.py from mcutool/isa.py; do not edit."
 C_TYPES = {"i32": "uint32_t", "i64": "uint64_t", "f32": "float", "f64": "double"}
 HEX_DIGITS = 100  # on a line
+BYTES = 20  # on a line
 BY_PLACE = ("TRUNCATE", "SATURATE", "QUOTIENT", "REMAINDER")
 """Meanings that take the numbers of slots rather than what is in them."""
 GROUPS = {
@@ -197,6 +199,30 @@ def _extract(operand: Field) -> str:
     return f"(int32_t)((uint32_t)({value}) << {32 - operand.width}) >> {32 - operand.width}"
 
 
+def render_verifier() -> str:
+    """verify.inc: what the verifier asks of each row."""
+    shapes, pages = checks.table()
+    lines = [f"/* {BANNER} */", "", "/* Kinds of checks; mcutool/checks.py says what each is. */", "enum {"]
+    lines += [f"    VERIFY_{kind.upper()} = {number}," for kind, number in checks.NUMBERS.items()]
+    lines += ["};", "", f"#define VERIFY_TRAPS {len(TRAPS) - 1}u /* kinds of traps, from 1 on */"]
+    lines += ["", "/* Where the row's shape begins, by opcode, in halfwords; 0 where there is none. */"]
+    lines += _bytes("verify_plain", pages[False]) + _bytes("verify_escaped", pages[True])
+    lines += [
+        "",
+        "/* Shapes: a byte that says length (bits 0 to 2), whether the row ends a function (3), its feature (4 to 6)",
+    ]
+    lines += [
+        "   and whether a jump table follows (7); then a byte a check, its kind and its place (0 to 2); then 0. */"
+    ]
+    return "\n".join([*lines, *_bytes("verify_shapes", shapes), ""])
+
+
+def _bytes(name: str, numbers: list[int]) -> list[str]:
+    """An array of C."""
+    rows = [numbers[i : i + BYTES] for i in range(0, len(numbers), BYTES)]
+    return [f"static const uint8_t {name}[] = {{", *("    " + ", ".join(map(str, row)) + "," for row in rows), "};"]
+
+
 def render_manual() -> str:
     """The instruction tables of SPEC.md."""
     lines = ["<!-- instructions: made by mcutool/generate.py from mcutool/isa.py -->", ""]
@@ -228,6 +254,8 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "firmware_runtime/generated/handlers.inc": render_handlers,
     "firmware_runtime/generated/handlers_armv7m.inc": render_assembly,
     "firmware_runtime/generated/traps.inc": render_trap_texts,
+    "firmware_runtime/generated/verify.inc": render_verifier,
+    "firmware_runtime/generated/image_faults.h": faults.render_header,
     "firmware_runtime/generated/image.h": image_format.render_header,
     "firmware_runtime/generated/hostapi.inc": hostapi.render_c_table,
     "examples/include/mcu.h": hostapi.render_guest_header,

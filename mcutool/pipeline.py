@@ -15,6 +15,7 @@ from mcutool.bytecode.layout import CompiledFunction, compile_function
 from mcutool.callgraph import CallGraph
 from mcutool.devices import Board
 from mcutool.image.link import CompiledModule, link
+from mcutool.image.verify import check_built
 from mcutool.ir import allocate, build, law, passes
 from mcutool.ir.nodes import Function
 from mcutool.progress import OnProgress, Progress, ignore
@@ -68,6 +69,7 @@ def build_image(
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
     dump("linked", linker)
     image = linker.image.build()
+    check_built(image)
     symbols = linker.map() | source_lines(module)
     told = report.of_image(linker.image, len(image), board, symbols, calls, shadow.bounds(calls))
     return Built(image, symbols, told | report.of_module(module, plan, symbols, calls, shadow.bounds(calls)))

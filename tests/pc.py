@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 RUNTIME = Path(__file__).resolve().parent.parent / "firmware_runtime"
-SOURCES = ["execute.c", "vm.c", "image.c", "arithmetic.c", "host.c", "sha256.c", "port/pc/main.c"]
+SOURCES = ["execute.c", "vm.c", "image.c", "verify.c", "arithmetic.c", "host.c", "sha256.c", "port/pc/main.c"]
 FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 ARENA = 4 << 20

@@ -1,0 +1,340 @@
+/* The verifier: after it no instruction needs another check than WebAssembly itself asks for.
+ *
+ * This file decides which code is taken. It goes over each function twice: once to mark where instructions begin, once
+ * to ask of each what generated/verify.inc has for its row; both in time that is linear in the code. It refuses to know
+ * what an instruction does. What it needs lies in the arena, which is idle: a bit for each halfword of a function.
+ * SPEC.md has the rules, DESIGN.md why they are enough; mcutool/image/verify.py decides the same.
+ */
+#include "verify.h"
+
+#include <string.h>
+
+#include "generated/verify.inc"
+
+enum { ENDS = 1 << 3, FEATURE = 4, BRANCHES = 1 << 7 }; /* of the first byte of a shape; its low bits are the length */
+
+/* Checks that compare a halfword with a limit have one kind after the other. */
+enum { LIMITS = VERIFY_ELEMENT - VERIFY_FAR + 1 };
+
+struct verifier {
+    const struct vm *vm;
+    const uint16_t *code; /* of the function, from its frame size on */
+    uint32_t begin;       /* where that is in all code */
+    uint32_t length;
+    uint32_t at; /* what is looked at, from the function's begin on */
+    uint32_t handler; /* the first that does not belong to a function before */
+    uint32_t module;
+    uint32_t limits[LIMITS]; /* the first one is the frame's size */
+    char digits[12];
+    uint8_t starts[]; /* a bit for each halfword: an instruction begins there */
+};
+
+_Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "an image that needs more RAM than there is is refused alike everywhere");
+
+/// One instruction ///
+
+/* NULL when there is no such instruction, or none that may stand in a function. */
+static const uint8_t *shape_of(uint32_t first) {
+    const uint32_t opcode = first & 0xff, escaped = first >> 8;
+    uint32_t place = 0;
+    if (opcode != ISA_ESCAPE) {
+        place = opcode < sizeof verify_plain ? verify_plain[opcode] : 0;
+    } else if (escaped < sizeof verify_escaped) {
+        place = verify_escaped[escaped];
+    }
+    return place == 0 ? NULL : verify_shapes + 2 * place;
+}
+
+static bool begins_at(const struct verifier *v, uint32_t offset) {
+    return offset < v->length && (v->starts[offset / 8] >> offset % 8 & 1) != 0;
+}
+
+static bool leads_on(const struct verifier *v, int32_t distance) {
+    return begins_at(v, v->at + (uint32_t)distance);
+}
+
+static bool all_lead_on(const struct verifier *v, const uint16_t *count) {
+    for (uint32_t i = 0; i <= *count; i++) {
+        if (!leads_on(v, (int16_t)count[1 + i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether a function may be called from the one that is looked at; of another module too, when any may. */
+static bool may_call(const struct verifier *v, uint32_t number, bool any) {
+    const uint32_t module = number < v->vm->sections[IMAGE_FUNCTIONS].count ? v->vm->functions[number].module : IMAGE_NONE;
+    return module != IMAGE_NONE && (any || module == v->module);
+}
+
+static uint32_t most(uint32_t one, uint32_t other) {
+    return one > other ? one : other;
+}
+
+static uint32_t slots_of(const struct vm *vm, uint32_t signature) {
+    const struct image_signature *row = (const struct image_signature *)image_section(vm, IMAGE_SIGNATURES) + signature;
+    return most(row->parameter_slots, row->result_slots);
+}
+
+/* Whether what lies at slot `place` for an import, or the values of a tag, is inside the frame. */
+static enum image_fault check_area(const struct verifier *v, uint32_t kind, uint32_t number, uint32_t place) {
+    const enum image_section_number section = kind == VERIFY_HOST ? IMAGE_IMPORTS : IMAGE_TAGS;
+    if (number >= v->vm->sections[section].count) {
+        return IMAGE_FAULT_INDEX;
+    }
+    const void *records = image_section(v->vm, section);
+    const uint32_t slots = kind == VERIFY_HOST ? slots_of(v->vm, ((const struct image_import *)records)[number].signature)
+                                               : ((const struct image_tag *)records)[number].slots;
+    return place + slots <= v->limits[0] ? IMAGE_GOOD : IMAGE_FAULT_CALL;
+}
+
+static bool module_has_memory(const struct verifier *v) {
+    return ((const struct image_module *)image_section(v->vm, IMAGE_MODULES))[v->module].memory != IMAGE_NONE;
+}
+
+static enum image_fault check_instruction(const struct verifier *v, const uint16_t *pc, const uint8_t *check) {
+    const uint32_t frame = v->limits[0];
+    uint32_t callee = 0; /* where the frame begins of what is called */
+    for (; *check != 0; check++) {
+        const uint32_t kind = *check >> 3, place = *check & 7;
+        const uint32_t byte = ((const uint8_t *)pc)[place];
+        if (kind <= VERIFY_PAIR) {
+            if (byte + (kind - VERIFY_SLOT) >= frame) {
+                return IMAGE_FAULT_SLOT;
+            }
+            continue;
+        }
+        enum image_fault wrong = IMAGE_FAULT_BRANCH;
+        bool good = false;
+        switch (kind) {
+        case VERIFY_LOW:
+            good = (byte & 15) < frame;
+            wrong = IMAGE_FAULT_SLOT;
+            break;
+        case VERIFY_HIGH:
+            good = byte >> 4 < frame;
+            wrong = IMAGE_FAULT_SLOT;
+            break;
+        case VERIFY_ZERO:
+            good = byte == 0;
+            wrong = IMAGE_FAULT_ILLEGAL;
+            break;
+        case VERIFY_TRAP:
+            good = byte - 1 < VERIFY_TRAPS;
+            wrong = IMAGE_FAULT_INDEX;
+            break;
+        case VERIFY_BRANCH_HALF:
+            good = leads_on(v, (int8_t)byte >> 4);
+            break;
+        case VERIFY_BRANCH:
+            good = leads_on(v, (int8_t)byte);
+            break;
+        case VERIFY_BRANCH_WIDE:
+            good = leads_on(v, (int16_t)pc[place]);
+            break;
+        case VERIFY_BRANCH_FAR:
+            good = leads_on(v, (int32_t)(pc[place] | (uint32_t)pc[place + 1] << 16));
+            break;
+        case VERIFY_BRANCHES:
+            good = all_lead_on(v, pc + place);
+            break;
+        case VERIFY_FRAME:
+            callee = byte;
+            good = callee <= frame;
+            wrong = IMAGE_FAULT_CALL;
+            break;
+        case VERIFY_FRAME_WIDE:
+            callee = pc[place];
+            good = callee <= frame;
+            wrong = IMAGE_FAULT_CALL;
+            break;
+        case VERIFY_TAIL:
+            callee = pc[place];
+            good = true;
+            break;
+        case VERIFY_LINK:
+            good = callee >= VM_LINK_SLOTS;
+            wrong = IMAGE_FAULT_CALL;
+            break;
+        case VERIFY_CROSS:
+            good = callee >= VM_CROSS_LINK_SLOTS;
+            wrong = IMAGE_FAULT_CALL;
+            break;
+        case VERIFY_CALLEE:
+        case VERIFY_FOREIGN:
+            good = may_call(v, pc[place], kind == VERIFY_FOREIGN);
+            wrong = IMAGE_FAULT_INDEX;
+            break;
+        case VERIFY_HOST:
+        case VERIFY_TAG:
+            wrong = check_area(v, kind, pc[place], callee);
+            good = wrong == IMAGE_GOOD;
+            break;
+        case VERIFY_HAS_MEMORY:
+            good = module_has_memory(v);
+            wrong = IMAGE_FAULT_INDEX;
+            break;
+        default:
+            good = pc[place] < v->limits[kind - VERIFY_FAR];
+            wrong = kind == VERIFY_FAR ? IMAGE_FAULT_SLOT : IMAGE_FAULT_INDEX;
+            break;
+        }
+        if (!good) {
+            return wrong;
+        }
+    }
+    return IMAGE_GOOD;
+}
+
+/// One function ///
+
+/* Halfwords of an instruction; a jump table whose count is beyond the code is longer than what is left. */
+static uint32_t length_of(const struct verifier *v, uint8_t head) {
+    const uint32_t length = head & 7;
+    if ((head & BRANCHES) == 0) {
+        return length;
+    }
+    return v->at + length > v->length ? length : length + v->code[v->at + length - 1] + 1;
+}
+
+static enum image_fault mark_starts(struct verifier *v, uint32_t features) {
+    uint32_t head = 0;
+    uint32_t last = 0;
+    for (v->at = 1; v->at < v->length;) {
+        const uint8_t *shape = shape_of(v->code[v->at]);
+        if (shape == NULL) {
+            return IMAGE_FAULT_ILLEGAL;
+        }
+        head = *shape;
+        if ((features >> (head >> FEATURE & 7) & 1) == 0) {
+            return IMAGE_FAULT_UNANNOUNCED;
+        }
+        const uint32_t length = length_of(v, (uint8_t)head);
+        if (length > v->length - v->at) {
+            return IMAGE_FAULT_CUT;
+        }
+        last = v->at;
+        v->starts[last / 8] |= (uint8_t)(1u << last % 8);
+        v->at += length;
+    }
+    v->at = last;
+    return (head & ENDS) != 0 ? IMAGE_GOOD : IMAGE_FAULT_RUNS_OUT;
+}
+
+static enum image_fault check_instructions(struct verifier *v) {
+    for (v->at = 1; v->at < v->length;) {
+        const uint8_t *shape = shape_of(v->code[v->at]);
+        const enum image_fault wrong = check_instruction(v, v->code + v->at, shape + 1);
+        if (wrong != IMAGE_GOOD) {
+            return wrong;
+        }
+        v->at += length_of(v, *shape);
+    }
+    return IMAGE_GOOD;
+}
+
+/* The handlers for sites in this function, which follow those for the functions before it. */
+static enum image_fault check_catching(struct verifier *v) {
+    const struct image_handler *handlers = image_section(v->vm, IMAGE_HANDLERS);
+    const struct image_tag *tags = image_section(v->vm, IMAGE_TAGS);
+    v->at = 0;
+    for (; v->handler < v->vm->sections[IMAGE_HANDLERS].count; v->handler++) {
+        const struct image_handler *handler = &handlers[v->handler];
+        if (handler->site > v->begin + v->length) {
+            break;
+        }
+        const uint32_t slots = (handler->tag == IMAGE_NONE ? 0u : tags[handler->tag].slots) + (handler->flags & 1u);
+        if (handler->site <= v->begin || !begins_at(v, handler->target - v->begin) ||
+            handler->base + slots > v->limits[0]) {
+            return IMAGE_FAULT_CATCH;
+        }
+    }
+    return IMAGE_GOOD;
+}
+
+static enum image_fault check_function(struct verifier *v, const struct image_function *function, uint32_t end,
+                                       size_t size) {
+    v->begin = function->code;
+    v->length = end - function->code;
+    v->code = v->vm->code + function->code;
+    v->at = 0;
+    v->module = function->module;
+    v->limits[0] = *v->code;
+    if (v->length / 8 >= size - VERIFY_ROOM) {
+        return IMAGE_FAULT_RAM;
+    }
+    if (slots_of(v->vm, function->signature) > *v->code) {
+        return IMAGE_FAULT_SLOT;
+    }
+    memset(v->starts, 0, v->length / 8 + 1);
+    const uint32_t features = ((const struct image_header *)v->vm->payload)->features << 1 | 1;
+    enum image_fault wrong = mark_starts(v, features);
+    if (wrong == IMAGE_GOOD) {
+        wrong = check_instructions(v);
+    }
+    return wrong == IMAGE_GOOD ? check_catching(v) : wrong;
+}
+
+/// All code ///
+
+static void set_limits(struct verifier *v) {
+    static const uint8_t sections[] = {IMAGE_SIGNATURES, IMAGE_TABLES, IMAGE_MEMORIES, IMAGE_DATAS, IMAGE_ELEMENTS};
+    static const uint8_t kinds[] = {VERIFY_SIGNATURE, VERIFY_TABLE, VERIFY_MEMORY, VERIFY_DATA, VERIFY_ELEMENT};
+    const uint32_t globals = ((const struct image_header *)v->vm->payload)->global_slots;
+    for (uint32_t i = 0; i < sizeof sections; i++) {
+        v->limits[kinds[i] - VERIFY_FAR] = v->vm->sections[sections[i]].count;
+    }
+    v->limits[VERIFY_GLOBAL - VERIFY_FAR] = globals;
+    v->limits[VERIFY_GLOBAL_PAIR - VERIFY_FAR] = globals == 0 ? 0 : globals - 1;
+}
+
+/* Functions follow each other as their records do, from the stubs to the end of the code. */
+static enum image_fault check_functions(struct verifier *v, size_t size) {
+    const uint32_t count = v->vm->sections[IMAGE_FUNCTIONS].count;
+    const struct image_function *before = NULL;
+    for (uint32_t i = 0; i <= count; i++) {
+        const struct image_function *function = i < count ? &v->vm->functions[i] : NULL;
+        if (function != NULL && function->module == IMAGE_NONE) {
+            continue;
+        }
+        const uint32_t end = function != NULL ? function->code : v->vm->sections[IMAGE_CODE].count;
+        if (before == NULL ? end != VM_STUBS : end <= before->code) {
+            v->begin = end;
+            v->at = 0;
+            return IMAGE_FAULT_EXTENT;
+        }
+        const enum image_fault wrong = before == NULL ? IMAGE_GOOD : check_function(v, before, end, size);
+        if (wrong != IMAGE_GOOD) {
+            return wrong;
+        }
+        before = function;
+    }
+    return v->handler == v->vm->sections[IMAGE_HANDLERS].count ? IMAGE_GOOD : IMAGE_FAULT_CATCH;
+}
+
+static const char *place_of(struct verifier *v) {
+    char *digit = v->digits + sizeof v->digits - 1;
+    uint32_t place = v->begin + v->at;
+    *digit = 0;
+    do {
+        *--digit = (char)('0' + place % 10);
+        place /= 10;
+    } while (place != 0);
+    return digit;
+}
+
+enum image_fault verify_code(const struct vm *vm, uint8_t *room, size_t size, const char **detail) {
+    struct verifier *v = (struct verifier *)room;
+    if (size <= VERIFY_ROOM) {
+        return IMAGE_FAULT_RAM;
+    }
+    memset(v, 0, sizeof *v);
+    v->vm = vm;
+    set_limits(v);
+    const enum image_fault wrong = check_functions(v, size);
+    if (wrong != IMAGE_GOOD && wrong != IMAGE_FAULT_RAM) {
+        *detail = place_of(v);
+    }
+    return wrong;
+}

@@ -1,0 +1,57 @@
+"""What can be wrong with an image, and what a person is told about it: the board's loader names these, and so do we.
+
+This file decides the names and the texts; firmware_runtime/generated/image_faults.h is made from it. It refuses to know
+how either is found out. Names of the code's faults are followed by the halfword, those of imports by the name.
+"""
+
+FAULTS = {
+    "ABSENT": "there is no image",
+    "UNHASHED": "the image has no hash",
+    "ALTERED": "the image is damaged: its hash is wrong",
+    "FOREIGN": "the image does not hold a module for mcutool",
+    "FORMAT": "the image has another format than this firmware reads; build it with a mcutool of this version",
+    "NEWER": "the image needs a newer firmware; install it with: mcutool flash --runtime",
+    "FEATURE": "the image uses a part of WebAssembly that this firmware was built without",
+    "SIZE": "the image is damaged: its size is wrong",
+    "SECTION": "the image is damaged: a section lies outside it",
+    "NAMES": "the image is damaged: its names do not end",
+    "SEGMENT": "the image is damaged: a segment lies outside it",
+    "FUNCTION": "the image is damaged: a function lies outside it",
+    "MODULE": "the image is damaged: a module names what it does not have",
+    "HANDLER": "the image is damaged: its exception handlers are wrong",
+    "MEMORY": "the image is damaged: a memory is backed where it does not reach",
+    "IMPORT": "the module imports a function that this firmware does not have",
+    "IMPORT_TYPE": "the module imports a function with another type than this firmware gives it",
+    "CODE": "the image is damaged: its code does not begin as it must",
+    "EXTENT": "the code is not valid: a function does not begin where the one before it ends, at halfword",
+    "ILLEGAL": "the code is not valid: no such instruction, at halfword",
+    "UNANNOUNCED": "the code is not valid: an instruction of a part that the image does not announce, at halfword",
+    "CUT": "the code is not valid: an instruction is cut off, at halfword",
+    "RUNS_OUT": "the code is not valid: it runs out of a function, at halfword",
+    "SLOT": "the code is not valid: a slot outside the frame, at halfword",
+    "BRANCH": "the code is not valid: a branch to where no instruction of the function begins, at halfword",
+    "CALL": "the code is not valid: a call with its frame or values in the wrong place, at halfword",
+    "INDEX": "the code is not valid: it names what is not there, at halfword",
+    "CATCH": "the code is not valid: an exception handler does not fit the function, at halfword",
+    "RAM": "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack",
+}
+"""Name -> text, in the order of the firmware's enumeration."""
+
+
+def render_header() -> str:
+    """`generated/image_faults.h`: a list for macros."""
+    rows = [f'    X({name}, "{text}")' for name, text in FAULTS.items()]
+    return "\n".join(
+        [
+            "/* Made by mcutool/generate.py from mcutool/image/faults.py; do not edit.",
+            " *",
+            " * The loader gives the name only: the texts lie in the flash of who reports them. */",
+            "#ifndef IMAGE_FAULTS_H",
+            "#define IMAGE_FAULTS_H",
+            "",
+            " \\\n".join(["#define IMAGE_FAULTS(X)", *rows]),
+            "",
+            "#endif",
+            "",
+        ]
+    )

@@ -1,0 +1,214 @@
+"""The verifier's twin: is an image one that a board takes, and if not, what is wrong and where?
+
+This file decides of code the same as firmware_runtime/verify.c, in the same order, from the same table of checks: a
+test holds the two against each other. It refuses to know what an instruction does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from mcutool.checks import Shape, shape
+from mcutool.encoding import ESCAPE, STUB_CODE
+from mcutool.image.faults import FAULTS
+from mcutool.image.format import NONE
+from mcutool.image.records import AMPLE, Fault, Records, Surroundings, payload_of
+from mcutool.isa import CROSS_LINK_SLOTS, FEATURES, LINK_SLOTS, ROWS, TRAPS
+
+VERIFY_ROOM = 128
+"""Bytes of the arena that the verifier needs beside a bit for each halfword of a function."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`fault` is a name of faults.FAULTS, "" for a valid image; `place` a halfword of the code where there is one."""
+
+    fault: str = ""
+    place: int | None = None
+
+
+def verify(image: bytes, surroundings: Surroundings = AMPLE) -> Verdict:
+    """What a board says of the bytes in its slot."""
+    try:
+        records = Records(payload_of(image, surroundings), surroundings)
+        records.check()
+        Code(records).check()
+        records.lay_out()
+    except Fault as fault:
+        return Verdict(fault.name, fault.place)
+    return Verdict()
+
+
+def check_built(image: bytes) -> None:
+    """The law of what the pipeline gives: a board with room for it takes it."""
+    verdict = verify(image)
+    assert not verdict.fault, f"a board would refuse this: {FAULTS[verdict.fault]} {verdict.place}"
+
+
+@cache
+def _shapes() -> tuple[list[Shape | None], list[Shape | None]]:
+    """By opcode, of the first page and of the escape page."""
+    pages: tuple[list[Shape | None], list[Shape | None]] = ([None] * 256, [None] * 256)
+    for row in ROWS:
+        pages[row.escaped][row.opcode] = shape(row)
+    return pages
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+class Code:
+    """Function by function: where instructions begin, then what each asks for, then what catches its exceptions."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._code = records.code
+        self._bytes = records.code.tobytes()
+        self._announced = {"", *(name for name, bit in FEATURES.items() if records.header["features"] & bit)}
+        self._handler = 0
+        self._starts = bytearray()
+        self._begin = self._at = self._frame = self._module = self._callee = 0
+        self._wrong = self._questions()
+
+    def check(self) -> None:
+        """Raises Fault."""
+        defined = [row for row in self._records.functions if row["module"] != NONE]
+        begins = [*(row["code"] for row in defined), len(self._code)]
+        if begins[0] != len(STUB_CODE):
+            raise Fault("EXTENT", begins[0])
+        for row, end in zip(defined, begins[1:], strict=True):
+            if end <= row["code"]:
+                raise Fault("EXTENT", end)
+            self._check_function(row, end)
+        if self._handler != len(self._records.handlers):
+            raise Fault("CATCH", self._begin)
+
+    def _check_function(self, row: dict[str, int], end: int) -> None:
+        self._begin, self._module, self._frame = row["code"], row["module"], self._code[row["code"]]
+        self._starts = bytearray(end - self._begin)
+        if len(self._starts) // 8 >= self._records.surroundings.arena - VERIFY_ROOM:
+            raise Fault("RAM")
+        if self._records.slots_of(row["signature"]) > self._frame:
+            raise Fault("SLOT", self._begin)
+        for position, found in list(self._mark_starts(end)):
+            self._at = position
+            self._callee = 0
+            for check in found.checks:
+                if wrong := self._wrong[check.kind](2 * position + check.byte):
+                    raise Fault(wrong, position)
+        self._check_catching(end)
+
+    def _mark_starts(self, end: int) -> Iterator[tuple[int, Shape]]:
+        """Where instructions begin, and what they are."""
+        position = last = self._begin + 1
+        plain, escaped = _shapes()
+        ends = False
+        while position < end:
+            first = self._code[position]
+            found = escaped[first >> 8] if first & 0xFF == ESCAPE else plain[first & 0xFF]
+            if found is None:
+                raise Fault("ILLEGAL", position)
+            if found.feature not in self._announced:
+                raise Fault("UNANNOUNCED", position)
+            length = found.length
+            if found.branches and position + length <= end:
+                length += self._code[position + length - 1] + 1
+            if length > end - position:
+                raise Fault("CUT", position)
+            self._starts[position - self._begin] = 1
+            yield position, found
+            ends, last = found.ends, position
+            position += length
+        if not ends:
+            raise Fault("RUNS_OUT", min(last, end - 1))
+
+    # what is asked of an operand
+
+    def _questions(self) -> dict[str, Callable[[int], str]]:
+        """Kind of check -> what is wrong with the operand at a byte of the code; "" when nothing is."""
+        code, bytes_, records = self._code, self._bytes, self._records
+        global_slots = records.header["global_slots"]
+        limits = {
+            "memory": len(records.memories),
+            "signature": len(records.signatures),
+            "global": global_slots,
+            "global_pair": global_slots - 1,
+            "table": len(records.tables),
+            "data": len(records.datas),
+            "element": len(records.elements),
+        }
+
+        def below(limit: int) -> Callable[[int], str]:
+            return lambda place: "" if code[place // 2] < limit else "INDEX"
+
+        return {
+            "slot": lambda place: "" if bytes_[place] < self._frame else "SLOT",
+            "pair": lambda place: "" if bytes_[place] + 1 < self._frame else "SLOT",
+            "low": lambda place: "" if bytes_[place] & 15 < self._frame else "SLOT",
+            "high": lambda place: "" if bytes_[place] >> 4 < self._frame else "SLOT",
+            "far": lambda place: "" if code[place // 2] < self._frame else "SLOT",
+            "zero": lambda place: "ILLEGAL" if bytes_[place] else "",
+            "trap": lambda place: "" if 0 < bytes_[place] < len(TRAPS) else "INDEX",
+            "branch_half": lambda place: self._branch(_signed(bytes_[place] >> 4, 4)),
+            "branch": lambda place: self._branch(_signed(bytes_[place], 8)),
+            "branch_wide": lambda place: self._branch(_signed(code[place // 2], 16)),
+            "branch_far": lambda place: self._branch(_signed(code[place // 2] | code[place // 2 + 1] << 16, 32)),
+            "branches": self._branches,
+            "frame": lambda place: self._calls_at(bytes_[place]),
+            "frame_wide": lambda place: self._calls_at(code[place // 2]),
+            "tail": lambda place: self._calls_at(code[place // 2], anywhere=True),
+            "link": lambda place: "" if self._callee >= LINK_SLOTS else "CALL",
+            "cross": lambda place: "" if self._callee >= CROSS_LINK_SLOTS else "CALL",
+            "callee": lambda place: "" if self._module_of(code[place // 2]) == self._module else "INDEX",
+            "foreign": lambda place: "" if self._module_of(code[place // 2]) != NONE else "INDEX",
+            "host": self._host,
+            "tag": self._tag,
+            "has_memory": lambda place: "INDEX" if records.modules[self._module]["memory"] == NONE else "",
+            **{kind: below(limit) for kind, limit in limits.items()},
+        }
+
+    def _branch(self, distance: int) -> str:
+        offset = self._at + distance - self._begin
+        return "" if 0 <= offset < len(self._starts) and self._starts[offset] else "BRANCH"
+
+    def _branches(self, place: int) -> str:
+        first = place // 2 + 1
+        distances = self._code[first : first + self._code[first - 1] + 1]
+        return "BRANCH" if any(self._branch(_signed(distance, 16)) for distance in distances) else ""
+
+    def _calls_at(self, slot: int, anywhere: bool = False) -> str:
+        self._callee = slot
+        return "" if anywhere or slot <= self._frame else "CALL"
+
+    def _module_of(self, function: int) -> int:
+        """NONE for a function of the host and for one that is not there."""
+        functions = self._records.functions
+        return functions[function]["module"] if function < len(functions) else NONE
+
+    def _host(self, place: int) -> str:
+        number, imports = self._code[place // 2], self._records.imports
+        return self._area(self._records.slots_of(imports[number]["signature"])) if number < len(imports) else "INDEX"
+
+    def _tag(self, place: int) -> str:
+        number, tags = self._code[place // 2], self._records.tags
+        return self._area(tags[number]["slots"]) if number < len(tags) else "INDEX"
+
+    def _area(self, slots: int) -> str:
+        return "" if self._callee + slots <= self._frame else "CALL"
+
+    # what catches exceptions
+
+    def _check_catching(self, end: int) -> None:
+        """The handlers for sites in this function, which follow those for the functions before it."""
+        handlers, tags = self._records.handlers, self._records.tags
+        while self._handler < len(handlers) and handlers[self._handler]["site"] <= end:
+            row = handlers[self._handler]
+            offset = row["target"] - self._begin
+            starts = 0 <= offset < len(self._starts) and self._starts[offset]
+            slots = (0 if row["tag"] == NONE else tags[row["tag"]]["slots"]) + (row["flags"] & 1)
+            if row["site"] <= self._begin or not starts or row["base"] + slots > self._frame:
+                raise Fault("CATCH", self._begin)
+            self._handler += 1
