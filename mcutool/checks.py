@@ -167,7 +167,7 @@ def packed(shape_: Shape) -> list[int]:
     feature = list(FEATURES).index(shape_.feature) + 1 if shape_.feature else 0
     head = shape_.length | shape_.ends << 3 | feature << 4 | shape_.branches << 7
     checks = [NUMBERS[check.kind] << 3 | _place(check) for check in shape_.checks]
-    return [head, *checks, *[0] * (2 - len(checks) % 2)]
+    return [head, *checks, *[0] * (1 + len(checks) % 2)]
 
 
 def _place(check: Check) -> int:
@@ -188,6 +188,7 @@ def table() -> tuple[list[int], dict[bool, list[int]]]:
             continue
         key = tuple(packed(found))
         if key not in places:
+            assert len(shapes) % 2 == 0 and len(shapes) < 512
             places[key] = len(shapes)
             shapes += key
         pages[row.escaped][row.opcode] = places[key] // 2
