@@ -142,7 +142,7 @@ class Board:
             start = ram.base
             for first, end in sorted(ours):
                 first, end = max(first, ram.base) & -PAGE, end + PAGE - 1 & -PAGE
-                if ram.base <= first < ram.base + ram.size:
+                if first < end and first < ram.base + ram.size:
                     self._read_only(start, first)
                     start = end
             self._read_only(start, ram.base + ram.size)
@@ -195,10 +195,13 @@ class Board:
         return self._engine.read(self._arena + used, arena - used)
 
     def _others(self, data: bytes | None = None) -> bytes:
-        """The firmware's data without struct vm."""
-        data = data or self._engine.read(self._data.start, len(self._data))
-        start = self._vm - self._data.start
-        return data[:start] + data[start + 4 * VM_WORDS :]
+        """The firmware's data without what the interpreter may change: struct vm, and where its other table is."""
+        changed = bytearray(data or self._engine.read(self._data.start, len(self._data)))
+        for place, size in ((self._vm, 4 * VM_WORDS), (self._places["attention_table"], 4)):
+            if place in self._data:
+                start = place - self._data.start
+                changed[start : start + size] = bytes(size)
+        return bytes(changed)
 
     def _hosted(self) -> bool:
         """Whether the image may call functions of the host, which have data of their own."""
@@ -207,7 +210,7 @@ class Board:
 
     def _call(self, name: str, instructions: int, *arguments: int) -> int | None:
         """What a function of the firmware gives; None when it does not come to an end in time."""
-        core, end = self._core, self._places["reset_entry"] & ~1
+        core, end = self._core, self._places["platform_faulted"] & ~1  # never executed before
         for register, value in zip(ARGUMENTS, arguments, strict=False):
             core.reg_write(register, value)
         rest = arguments[len(ARGUMENTS) :]
