@@ -31,9 +31,7 @@ NAMES = ["", *FAULTS]
 ABOUT_CODE = frozenset(NAMES[NAMES.index("EXTENT") : NAMES.index("RAM")])
 FUEL = 2000  # instructions of the bytecode that a call may take
 CALLS = 40  # of one image
-FUEL_MACRO = (
-    "-DVM_COUNT(place)={ extern uint32_t fuel; (void)(place); if (fuel == 0) TRAP(VM_TRAP_STOPPED) fuel--; }"
-)
+FUEL_MACRO = "-DVM_COUNT(place)={ extern uint32_t fuel; (void)(place); if (fuel == 0) TRAP(VM_TRAP_STOPPED) fuel--; }"
 SOURCES = ["execute.c", "vm.c", "image.c", "verify.c", "arithmetic.c", "host.c", "sha256.c", str(HERE / "offer.c")]
 
 
@@ -66,9 +64,9 @@ def _verdict(number: int, detail: bytes) -> Verdict:
 
 
 @cache
-def offering_program() -> Path:
+def offering_program(*macros: str) -> Path:
     path = Path(mkdtemp(prefix="mcutool-attack-")) / "offer"
-    command = ["gcc", *FLAGS, *SANITIZERS, f"-I{RUNTIME}", FUEL_MACRO, *SOURCES, "-lm", "-o", path]
+    command = ["gcc", *FLAGS, *SANITIZERS, f"-I{RUNTIME}", FUEL_MACRO, *macros, *SOURCES, "-lm", "-o", path]
     subprocess.run(command, cwd=RUNTIME, check=True)
     return path
 
@@ -78,7 +76,8 @@ class Pc:
 
     name = "pc"
 
-    def __init__(self) -> None:
+    def __init__(self, *macros: str) -> None:
+        self._macros = macros
         self._process: subprocess.Popen[bytes] | None = None
 
     def surroundings(self, arena: int) -> Surroundings:
@@ -102,7 +101,7 @@ class Pc:
 
     def _start(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
-        return subprocess.Popen([offering_program()], stdin=pipe, stdout=pipe, stderr=pipe)
+        return subprocess.Popen([offering_program(*self._macros)], stdin=pipe, stdout=pipe, stderr=pipe)
 
     def close(self) -> None:
         if self._process:
@@ -112,8 +111,8 @@ class Pc:
 class Board:
     """The loader and the interpreter of a board's firmware, called where they stand on the emulated core.
 
-    RAM that belongs to nobody is write-protected; the firmware's own data, and the arena beyond what the loader laid out,
-    are compared after each call.
+    RAM that belongs to nobody is write-protected; the firmware's own data, and the arena beyond what the loader laid
+    out, are compared after each call.
     """
 
     def __init__(self, name: str, firmware: Path | None = None) -> None:
@@ -232,5 +231,5 @@ Road = Pc | Board
 
 
 def road(name: str) -> Road:
-    """"pc", or the name of a board."""
+    """ "pc", or the name of a board."""
     return Pc() if name == "pc" else Board(name)
