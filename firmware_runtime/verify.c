@@ -1,8 +1,8 @@
 /* The verifier: after it no instruction needs another check than WebAssembly itself asks for.
  *
- * This file decides which code is taken. It goes over each function twice: once to mark where instructions begin, once
- * to ask of each what generated/verify.inc has for its row; both in time that is linear in the code. It refuses to know
- * what an instruction does. What it needs lies in the arena, which is idle: a bit for each halfword of a function.
+ * This file decides which code is taken. It goes over each function once, asks of each instruction what
+ * generated/verify.inc has for its row, and marks where instructions begin and branches lead. It refuses to know what
+ * an instruction does. What it needs lies in the arena, which is idle: a bit for each halfword of a function.
  * SPEC.md has the rules, DESIGN.md why they are enough; mcutool/image/verify.py decides the same.
  */
 #include "verify.h"
@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "generated/verify.inc"
+
+/* For what is seldom needed, or has few registers to keep then. */
+#define APART __attribute__((noinline))
 
 enum { ENDS = 1 << 3, FEATURE = 4, BRANCHES = 1 << 7 }; /* of the first byte of a shape; its low bits are the length */
 
@@ -26,34 +29,45 @@ struct verifier {
     uint32_t module;
     uint32_t limits[LIMITS]; /* the first one is the frame's size */
     char digits[12];
-    uint8_t starts[]; /* a bit for each halfword: an instruction begins there */
+    uint8_t marks[]; /* a bit for each halfword */
 };
 
-_Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "an image that needs more RAM than there is is refused alike everywhere");
+_Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "so that every board refuses the same");
 
 /// One instruction ///
 
 /* NULL when there is no such instruction, or none that may stand in a function. */
 static const uint8_t *shape_of(uint32_t first) {
-    const uint32_t opcode = first & 0xff, escaped = first >> 8;
-    uint32_t place = 0;
-    if (opcode != ISA_ESCAPE) {
-        place = opcode < sizeof verify_plain ? verify_plain[opcode] : 0;
-    } else if (escaped < sizeof verify_escaped) {
-        place = verify_escaped[escaped];
+    uint32_t place = verify_plain[first & 0xff];
+    if ((first & 0xff) == ISA_ESCAPE && first >> 8 < sizeof verify_escaped) {
+        place = verify_escaped[first >> 8];
     }
     return place == 0 ? NULL : verify_shapes + 2 * place;
 }
 
-static bool begins_at(const struct verifier *v, uint32_t offset) {
-    return offset < v->length && (v->starts[offset / 8] >> offset % 8 & 1) != 0;
+static bool is_marked(const struct verifier *v, uint32_t offset) {
+    return (v->marks[offset / 8] >> offset % 8 & 1) != 0;
 }
 
-static bool leads_on(const struct verifier *v, int32_t distance) {
-    return begins_at(v, v->at + (uint32_t)distance);
+static void mark(struct verifier *v, uint32_t offset) {
+    v->marks[offset / 8] |= (uint8_t)(1u << offset % 8);
 }
 
-static bool all_lead_on(const struct verifier *v, const uint16_t *count) {
+/* Whether a branch may lead so far from here. Up to here the marks are where instructions begin; further on they are
+ * where branches lead, and whoever gets there looks whether an instruction begins. */
+static bool leads_on(struct verifier *v, int32_t distance) {
+    const uint32_t target = v->at + (uint32_t)distance;
+    if (target >= v->length) {
+        return false;
+    }
+    if (target <= v->at) {
+        return is_marked(v, target);
+    }
+    mark(v, target);
+    return true;
+}
+
+static bool all_lead_on(struct verifier *v, const uint16_t *count) {
     for (uint32_t i = 0; i <= *count; i++) {
         if (!leads_on(v, (int16_t)count[1 + i])) {
             return false;
@@ -64,7 +78,8 @@ static bool all_lead_on(const struct verifier *v, const uint16_t *count) {
 
 /* Whether a function may be called from the one that is looked at; of another module too, when any may. */
 static bool may_call(const struct verifier *v, uint32_t number, bool any) {
-    const uint32_t module = number < v->vm->sections[IMAGE_FUNCTIONS].count ? v->vm->functions[number].module : IMAGE_NONE;
+    const bool there = number < v->vm->sections[IMAGE_FUNCTIONS].count;
+    const uint32_t module = there ? v->vm->functions[number].module : IMAGE_NONE;
     return module != IMAGE_NONE && (any || module == v->module);
 }
 
@@ -84,8 +99,9 @@ static enum image_fault check_area(const struct verifier *v, uint32_t kind, uint
         return IMAGE_FAULT_INDEX;
     }
     const void *records = image_section(v->vm, section);
-    const uint32_t slots = kind == VERIFY_HOST ? slots_of(v->vm, ((const struct image_import *)records)[number].signature)
-                                               : ((const struct image_tag *)records)[number].slots;
+    const uint32_t slots = kind == VERIFY_TAG
+                               ? ((const struct image_tag *)records)[number].slots
+                               : slots_of(v->vm, ((const struct image_import *)records)[number].signature);
     return place + slots <= v->limits[0] ? IMAGE_GOOD : IMAGE_FAULT_CALL;
 }
 
@@ -93,116 +109,113 @@ static bool module_has_memory(const struct verifier *v) {
     return ((const struct image_module *)image_section(v->vm, IMAGE_MODULES))[v->module].memory != IMAGE_NONE;
 }
 
-static enum image_fault check_instruction(const struct verifier *v, const uint16_t *pc, const uint8_t *check) {
+/* What is asked more seldom than of slots. `callee` is where the frame begins of what is called. */
+static APART enum image_fault check_operand(struct verifier *v, const uint16_t *pc, uint32_t check, uint32_t *callee) {
+    const uint32_t kind = check >> 3, halfword = pc[check & 7], frame = v->limits[0];
+    const uint32_t byte = ((const uint8_t *)pc)[check & 7];
+    enum image_fault wrong = IMAGE_FAULT_BRANCH;
+    bool good = false;
+    switch (kind) {
+    case VERIFY_ZERO:
+        good = byte == 0;
+        wrong = IMAGE_FAULT_ILLEGAL;
+        break;
+    case VERIFY_TRAP:
+        good = byte - 1 < VERIFY_TRAPS;
+        wrong = IMAGE_FAULT_INDEX;
+        break;
+    case VERIFY_BRANCH_HALF:
+        good = leads_on(v, (int8_t)byte >> 4);
+        break;
+    case VERIFY_BRANCH:
+        good = leads_on(v, (int8_t)byte);
+        break;
+    case VERIFY_BRANCH_WIDE:
+        good = leads_on(v, (int16_t)halfword);
+        break;
+    case VERIFY_BRANCH_FAR:
+        good = leads_on(v, (int32_t)(halfword | (uint32_t)pc[(check & 7) + 1] << 16));
+        break;
+    case VERIFY_BRANCHES:
+        good = all_lead_on(v, pc + (check & 7));
+        break;
+    case VERIFY_FRAME:
+    case VERIFY_FRAME_WIDE:
+        *callee = kind == VERIFY_FRAME ? byte : halfword;
+        good = *callee <= frame;
+        wrong = IMAGE_FAULT_CALL;
+        break;
+    case VERIFY_TAIL:
+        *callee = halfword;
+        return IMAGE_GOOD;
+    case VERIFY_LINK:
+    case VERIFY_CROSS:
+        good = *callee >= (kind == VERIFY_LINK ? VM_LINK_SLOTS : VM_CROSS_LINK_SLOTS);
+        wrong = IMAGE_FAULT_CALL;
+        break;
+    case VERIFY_CALLEE:
+    case VERIFY_FOREIGN:
+        good = may_call(v, halfword, kind == VERIFY_FOREIGN);
+        wrong = IMAGE_FAULT_INDEX;
+        break;
+    case VERIFY_HOST:
+    case VERIFY_TAG:
+        return check_area(v, kind, halfword, *callee);
+    case VERIFY_HAS_MEMORY:
+        good = module_has_memory(v);
+        wrong = IMAGE_FAULT_INDEX;
+        break;
+    default:
+        good = halfword < v->limits[kind - VERIFY_FAR];
+        wrong = kind == VERIFY_FAR ? IMAGE_FAULT_SLOT : IMAGE_FAULT_INDEX;
+        break;
+    }
+    return good ? IMAGE_GOOD : wrong;
+}
+
+/* Most operands are slots, so these are asked here: kinds and places as they lie in a byte of the table. */
+static APART enum image_fault check_operands(struct verifier *v, const uint16_t *pc, const uint8_t *check) {
     const uint32_t frame = v->limits[0];
-    uint32_t callee = 0; /* where the frame begins of what is called */
+    uint32_t callee = 0;
     for (; *check != 0; check++) {
-        const uint32_t kind = *check >> 3, place = *check & 7;
-        const uint32_t byte = ((const uint8_t *)pc)[place];
-        if (kind <= VERIFY_PAIR) {
-            if (byte + (kind - VERIFY_SLOT) >= frame) {
-                return IMAGE_FAULT_SLOT;
+        uint32_t slot = ((const uint8_t *)pc)[*check & 7];
+        if (*check >= (VERIFY_HIGH + 1) << 3) {
+            const enum image_fault wrong = check_operand(v, pc, *check, &callee);
+            if (wrong != IMAGE_GOOD) {
+                return wrong;
             }
             continue;
         }
-        enum image_fault wrong = IMAGE_FAULT_BRANCH;
-        bool good = false;
-        switch (kind) {
-        case VERIFY_LOW:
-            good = (byte & 15) < frame;
-            wrong = IMAGE_FAULT_SLOT;
-            break;
-        case VERIFY_HIGH:
-            good = byte >> 4 < frame;
-            wrong = IMAGE_FAULT_SLOT;
-            break;
-        case VERIFY_ZERO:
-            good = byte == 0;
-            wrong = IMAGE_FAULT_ILLEGAL;
-            break;
-        case VERIFY_TRAP:
-            good = byte - 1 < VERIFY_TRAPS;
-            wrong = IMAGE_FAULT_INDEX;
-            break;
-        case VERIFY_BRANCH_HALF:
-            good = leads_on(v, (int8_t)byte >> 4);
-            break;
-        case VERIFY_BRANCH:
-            good = leads_on(v, (int8_t)byte);
-            break;
-        case VERIFY_BRANCH_WIDE:
-            good = leads_on(v, (int16_t)pc[place]);
-            break;
-        case VERIFY_BRANCH_FAR:
-            good = leads_on(v, (int32_t)(pc[place] | (uint32_t)pc[place + 1] << 16));
-            break;
-        case VERIFY_BRANCHES:
-            good = all_lead_on(v, pc + place);
-            break;
-        case VERIFY_FRAME:
-            callee = byte;
-            good = callee <= frame;
-            wrong = IMAGE_FAULT_CALL;
-            break;
-        case VERIFY_FRAME_WIDE:
-            callee = pc[place];
-            good = callee <= frame;
-            wrong = IMAGE_FAULT_CALL;
-            break;
-        case VERIFY_TAIL:
-            callee = pc[place];
-            good = true;
-            break;
-        case VERIFY_LINK:
-            good = callee >= VM_LINK_SLOTS;
-            wrong = IMAGE_FAULT_CALL;
-            break;
-        case VERIFY_CROSS:
-            good = callee >= VM_CROSS_LINK_SLOTS;
-            wrong = IMAGE_FAULT_CALL;
-            break;
-        case VERIFY_CALLEE:
-        case VERIFY_FOREIGN:
-            good = may_call(v, pc[place], kind == VERIFY_FOREIGN);
-            wrong = IMAGE_FAULT_INDEX;
-            break;
-        case VERIFY_HOST:
-        case VERIFY_TAG:
-            wrong = check_area(v, kind, pc[place], callee);
-            good = wrong == IMAGE_GOOD;
-            break;
-        case VERIFY_HAS_MEMORY:
-            good = module_has_memory(v);
-            wrong = IMAGE_FAULT_INDEX;
-            break;
-        default:
-            good = pc[place] < v->limits[kind - VERIFY_FAR];
-            wrong = kind == VERIFY_FAR ? IMAGE_FAULT_SLOT : IMAGE_FAULT_INDEX;
-            break;
+        if (*check >= VERIFY_HIGH << 3) {
+            slot >>= 4;
+        } else if (*check >= VERIFY_LOW << 3) {
+            slot &= 15;
+        } else {
+            slot += *check >> 4; /* 1 for a pair, whose second slot is the last */
         }
-        if (!good) {
-            return wrong;
+        if (slot >= frame) {
+            return IMAGE_FAULT_SLOT;
         }
     }
     return IMAGE_GOOD;
 }
 
+_Static_assert(VERIFY_SLOT == 1 && VERIFY_PAIR == 2 && VERIFY_LOW == 3 && VERIFY_HIGH == 4, "shifts and their order");
+
 /// One function ///
 
-/* Halfwords of an instruction; a jump table whose count is beyond the code is longer than what is left. */
-static uint32_t length_of(const struct verifier *v, uint8_t head) {
+/* Halfwords of an instruction of which `left` are left in the function. */
+static uint32_t length_of(const uint16_t *pc, uint32_t head, uint32_t left) {
     const uint32_t length = head & 7;
-    if ((head & BRANCHES) == 0) {
-        return length;
-    }
-    return v->at + length > v->length ? length : length + v->code[v->at + length - 1] + 1;
+    return (head & BRANCHES) != 0 && length <= left ? length + pc[length - 1] + 1u : length;
 }
 
-static enum image_fault mark_starts(struct verifier *v, uint32_t features) {
+static enum image_fault check_instructions(struct verifier *v, uint32_t features) {
     uint32_t head = 0;
-    uint32_t last = 0;
-    for (v->at = 1; v->at < v->length;) {
-        const uint8_t *shape = shape_of(v->code[v->at]);
+    for (uint32_t at = 1; at < v->length;) {
+        const uint16_t *pc = v->code + at;
+        const uint8_t *shape = shape_of(*pc);
+        v->at = at;
         if (shape == NULL) {
             return IMAGE_FAULT_ILLEGAL;
         }
@@ -210,28 +223,24 @@ static enum image_fault mark_starts(struct verifier *v, uint32_t features) {
         if ((features >> (head >> FEATURE & 7) & 1) == 0) {
             return IMAGE_FAULT_UNANNOUNCED;
         }
-        const uint32_t length = length_of(v, (uint8_t)head);
-        if (length > v->length - v->at) {
+        const uint32_t end = at + length_of(pc, head, v->length - at);
+        if (end > v->length) {
             return IMAGE_FAULT_CUT;
         }
-        last = v->at;
-        v->starts[last / 8] |= (uint8_t)(1u << last % 8);
-        v->at += length;
-    }
-    v->at = last;
-    return (head & ENDS) != 0 ? IMAGE_GOOD : IMAGE_FAULT_RUNS_OUT;
-}
-
-static enum image_fault check_instructions(struct verifier *v) {
-    for (v->at = 1; v->at < v->length;) {
-        const uint8_t *shape = shape_of(v->code[v->at]);
-        const enum image_fault wrong = check_instruction(v, v->code + v->at, shape + 1);
+        mark(v, at);
+        const enum image_fault wrong = check_operands(v, pc, shape + 1);
         if (wrong != IMAGE_GOOD) {
             return wrong;
         }
-        v->at += length_of(v, *shape);
+        while (++at < end) {
+            if (is_marked(v, at)) {
+                v->at = at;
+                return IMAGE_FAULT_BRANCH;
+            }
+        }
     }
-    return IMAGE_GOOD;
+    v->at = v->length;
+    return (head & ENDS) != 0 ? IMAGE_GOOD : IMAGE_FAULT_RUNS_OUT;
 }
 
 /* The handlers for sites in this function, which follow those for the functions before it. */
@@ -245,7 +254,8 @@ static enum image_fault check_catching(struct verifier *v) {
             break;
         }
         const uint32_t slots = (handler->tag == IMAGE_NONE ? 0u : tags[handler->tag].slots) + (handler->flags & 1u);
-        if (handler->site <= v->begin || !begins_at(v, handler->target - v->begin) ||
+        const uint32_t target = handler->target - v->begin;
+        if (handler->site <= v->begin || target >= v->length || !is_marked(v, target) ||
             handler->base + slots > v->limits[0]) {
             return IMAGE_FAULT_CATCH;
         }
@@ -267,12 +277,9 @@ static enum image_fault check_function(struct verifier *v, const struct image_fu
     if (slots_of(v->vm, function->signature) > *v->code) {
         return IMAGE_FAULT_SLOT;
     }
-    memset(v->starts, 0, v->length / 8 + 1);
+    memset(v->marks, 0, v->length / 8 + 1);
     const uint32_t features = ((const struct image_header *)v->vm->payload)->features << 1 | 1;
-    enum image_fault wrong = mark_starts(v, features);
-    if (wrong == IMAGE_GOOD) {
-        wrong = check_instructions(v);
-    }
+    const enum image_fault wrong = check_instructions(v, features);
     return wrong == IMAGE_GOOD ? check_catching(v) : wrong;
 }
 

@@ -182,7 +182,7 @@ def table() -> tuple[list[int], dict[bool, list[int]]]:
     the row's begins, in halfwords."""
     shapes = [0, 0]
     places: dict[tuple[int, ...], int] = {}
-    pages = {escaped: [0] * (1 + max(r.opcode for r in ROWS if r.escaped == escaped)) for escaped in (False, True)}
+    pages = {False: [0] * 256, True: [0] * (1 + max(row.opcode for row in ROWS if row.escaped))}
     for row in ROWS:
         if (found := shape(row)) is None:
             continue

@@ -61,9 +61,7 @@ def instructions(image: Image) -> Iterator[int]:
         yield from (line.position for line in listing.lines)
 
 
-def _lines(
-    code: list[int], start: int, places: Places, function: int, estimates: Estimates | None
-) -> Iterator[Line]:
+def _lines(code: list[int], start: int, places: Places, function: int, estimates: Estimates | None) -> Iterator[Line]:
     for position, decoded, text in disassemble(code, start):
         length = decoded.length if decoded else 1
         halfwords = tuple(code[position : position + length])

@@ -6,7 +6,7 @@ test holds the two against each other. It refuses to know what an instruction do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,7 +61,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 class Code:
-    """Function by function: where instructions begin, then what each asks for, then what catches its exceptions."""
+    """Function by function: what each instruction asks for, whether one begins where branches lead, what catches."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -69,7 +69,7 @@ class Code:
         self._bytes = records.code.tobytes()
         self._announced = {"", *(name for name, bit in FEATURES.items() if records.header["features"] & bit)}
         self._handler = 0
-        self._starts = bytearray()
+        self._marks = bytearray()
         self._begin = self._at = self._frame = self._module = self._callee = 0
         self._wrong = self._questions()
 
@@ -88,42 +88,50 @@ class Code:
 
     def _check_function(self, row: dict[str, int], end: int) -> None:
         self._begin, self._module, self._frame = row["code"], row["module"], self._code[row["code"]]
-        self._starts = bytearray(end - self._begin)
-        if len(self._starts) // 8 >= self._records.surroundings.arena - VERIFY_ROOM:
+        self._marks = bytearray(end - self._begin)
+        if len(self._marks) // 8 >= self._records.surroundings.arena - VERIFY_ROOM:
             raise Fault("RAM")
         if self._records.slots_of(row["signature"]) > self._frame:
             raise Fault("SLOT", self._begin)
-        for position, found in list(self._mark_starts(end)):
-            self._at = position
-            self._callee = 0
-            for check in found.checks:
-                if wrong := self._wrong[check.kind](2 * position + check.byte):
-                    raise Fault(wrong, position)
+        self._check_instructions(end)
         self._check_catching(end)
 
-    def _mark_starts(self, end: int) -> Iterator[tuple[int, Shape]]:
-        """Where instructions begin, and what they are."""
-        position = last = self._begin + 1
-        plain, escaped = _shapes()
+    def _check_instructions(self, end: int) -> None:
+        position = self._begin + 1
         ends = False
         while position < end:
-            first = self._code[position]
-            found = escaped[first >> 8] if first & 0xFF == ESCAPE else plain[first & 0xFF]
-            if found is None:
-                raise Fault("ILLEGAL", position)
-            if found.feature not in self._announced:
-                raise Fault("UNANNOUNCED", position)
+            found = self._shape_at(position)
             length = found.length
             if found.branches and position + length <= end:
                 length += self._code[position + length - 1] + 1
             if length > end - position:
                 raise Fault("CUT", position)
-            self._starts[position - self._begin] = 1
-            yield position, found
-            ends, last = found.ends, position
+            self._check_instruction(position, length, found)
+            ends = found.ends
             position += length
         if not ends:
-            raise Fault("RUNS_OUT", min(last, end - 1))
+            raise Fault("RUNS_OUT", position)
+
+    def _shape_at(self, position: int) -> Shape:
+        plain, escaped = _shapes()
+        first = self._code[position]
+        found = escaped[first >> 8] if first & 0xFF == ESCAPE else plain[first & 0xFF]
+        if found is None:
+            raise Fault("ILLEGAL", position)
+        if found.feature not in self._announced:
+            raise Fault("UNANNOUNCED", position)
+        return found
+
+    def _check_instruction(self, position: int, length: int, found: Shape) -> None:
+        self._at = position
+        self._callee = 0
+        first = position - self._begin
+        self._marks[first] = 1
+        for check in found.checks:
+            if wrong := self._wrong[check.kind](2 * position + check.byte):
+                raise Fault(wrong, position)
+        if length > 1 and (led := self._marks.find(1, first + 1, first + length)) >= 0:
+            raise Fault("BRANCH", self._begin + led)
 
     # what is asked of an operand
 
@@ -171,8 +179,12 @@ class Code:
         }
 
     def _branch(self, distance: int) -> str:
+        """Up to here the marks are where instructions begin, further on where branches lead."""
         offset = self._at + distance - self._begin
-        return "" if 0 <= offset < len(self._starts) and self._starts[offset] else "BRANCH"
+        if not 0 <= offset < len(self._marks) or distance <= 0 and not self._marks[offset]:
+            return "BRANCH"
+        self._marks[offset] = 1
+        return ""
 
     def _branches(self, place: int) -> str:
         first = place // 2 + 1
@@ -207,7 +219,7 @@ class Code:
         while self._handler < len(handlers) and handlers[self._handler]["site"] <= end:
             row = handlers[self._handler]
             offset = row["target"] - self._begin
-            starts = 0 <= offset < len(self._starts) and self._starts[offset]
+            starts = 0 <= offset < len(self._marks) and self._marks[offset]
             slots = (0 if row["tag"] == NONE else tags[row["tag"]]["slots"]) + (row["flags"] & 1)
             if row["site"] <= self._begin or not starts or row["base"] + slots > self._frame:
                 raise Fault("CATCH", self._begin)

@@ -166,6 +166,20 @@ class Board:
         functions = self._engine.word(sections + FUNCTIONS * struct.calcsize("<II") + 4)
         return Answer(Verdict(), tuple(self._run(number, arena) for number in range(min(functions, CALLS))))
 
+    def verifying(self, image: bytes) -> int:
+        """Machine instructions that the verifier alone takes for an image that is taken."""
+        assert self.offer(image, self.largest_arena).verdict == Verdict()
+        counted = [0]
+
+        def count(*_: object) -> None:
+            counted[0] += 1
+
+        hook = self._core.hook_add(unicorn.UC_HOOK_CODE, count)
+        self._core.ctl_flush_tb()  # what is translated does not know the hook
+        assert self._call("verify_code", LOADING, self._vm, self._arena, self.largest_arena, self._detail) == 0
+        self._core.hook_del(hook)
+        return counted[0]
+
     def _text(self) -> bytes:
         return self._engine.read(self._engine.word(self._detail), 12).partition(b"\0")[0]
 

