@@ -24,33 +24,31 @@ struct verifier {
     const uint16_t *code; /* of the function, from its frame size on */
     uint32_t begin;       /* where that is in all code */
     uint32_t length;
-    uint32_t at; /* what is looked at, from the function's begin on */
+    uint32_t at;   /* what is looked at, from the function's begin on */
+    uint32_t next; /* what stands behind it */
     uint32_t handler; /* the first that does not belong to a function before */
     uint32_t module;
+    uint32_t callee; /* where the frame begins of what is called */
     uint32_t limits[LIMITS]; /* the first one is the frame's size */
     char digits[12];
-    uint8_t marks[]; /* a bit for each halfword */
+    uint8_t marks[]; /* a bit for each halfword, and eight more */
 };
 
 _Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "so that every board refuses the same");
 
 /// One instruction ///
 
-/* NULL when there is no such instruction, or none that may stand in a function. */
-static const uint8_t *shape_of(uint32_t first) {
-    uint32_t place = verify_plain[first & 0xff];
-    if ((first & 0xff) == ISA_ESCAPE && first >> 8 < sizeof verify_escaped) {
-        place = verify_escaped[first >> 8];
+/* 0 when there is no such instruction, or none that may stand in a function. */
+static uint32_t shape_of(uint32_t first) {
+    const uint32_t place = verify_plain[first & 0xff];
+    if (place == 0 && (first & 0xff) == ISA_ESCAPE && first >> 8 < sizeof verify_escaped) {
+        return verify_escaped[first >> 8];
     }
-    return place == 0 ? NULL : verify_shapes + 2 * place;
+    return place;
 }
 
 static bool is_marked(const struct verifier *v, uint32_t offset) {
     return (v->marks[offset / 8] >> offset % 8 & 1) != 0;
-}
-
-static void mark(struct verifier *v, uint32_t offset) {
-    v->marks[offset / 8] |= (uint8_t)(1u << offset % 8);
 }
 
 /* Whether a branch may lead so far from here. Up to here the marks are where instructions begin; further on they are
@@ -60,10 +58,10 @@ static bool leads_on(struct verifier *v, int32_t distance) {
     if (target >= v->length) {
         return false;
     }
-    if (target <= v->at) {
-        return is_marked(v, target);
+    if (target < v->next) {
+        return target <= v->at && is_marked(v, target);
     }
-    mark(v, target);
+    v->marks[target / 8] |= (uint8_t)(1u << target % 8);
     return true;
 }
 
@@ -109,8 +107,8 @@ static bool module_has_memory(const struct verifier *v) {
     return ((const struct image_module *)image_section(v->vm, IMAGE_MODULES))[v->module].memory != IMAGE_NONE;
 }
 
-/* What is asked more seldom than of slots. `callee` is where the frame begins of what is called. */
-static APART enum image_fault check_operand(struct verifier *v, const uint16_t *pc, uint32_t check, uint32_t *callee) {
+/* What is asked more seldom than of slots. */
+static APART enum image_fault check_operand(struct verifier *v, const uint16_t *pc, uint32_t check) {
     const uint32_t kind = check >> 3, halfword = pc[check & 7], frame = v->limits[0];
     const uint32_t byte = ((const uint8_t *)pc)[check & 7];
     enum image_fault wrong = IMAGE_FAULT_BRANCH;
@@ -141,16 +139,16 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
         break;
     case VERIFY_FRAME:
     case VERIFY_FRAME_WIDE:
-        *callee = kind == VERIFY_FRAME ? byte : halfword;
-        good = *callee <= frame;
+        v->callee = kind == VERIFY_FRAME ? byte : halfword;
+        good = v->callee <= frame;
         wrong = IMAGE_FAULT_CALL;
         break;
     case VERIFY_TAIL:
-        *callee = halfword;
+        v->callee = halfword;
         return IMAGE_GOOD;
     case VERIFY_LINK:
     case VERIFY_CROSS:
-        good = *callee >= (kind == VERIFY_LINK ? VM_LINK_SLOTS : VM_CROSS_LINK_SLOTS);
+        good = v->callee >= (kind == VERIFY_LINK ? VM_LINK_SLOTS : VM_CROSS_LINK_SLOTS);
         wrong = IMAGE_FAULT_CALL;
         break;
     case VERIFY_CALLEE:
@@ -160,7 +158,7 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
         break;
     case VERIFY_HOST:
     case VERIFY_TAG:
-        return check_area(v, kind, halfword, *callee);
+        return check_area(v, kind, halfword, v->callee);
     case VERIFY_HAS_MEMORY:
         good = module_has_memory(v);
         wrong = IMAGE_FAULT_INDEX;
@@ -176,22 +174,20 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
 /* Most operands are slots, so these are asked here: kinds and places as they lie in a byte of the table. */
 static APART enum image_fault check_operands(struct verifier *v, const uint16_t *pc, const uint8_t *check) {
     const uint32_t frame = v->limits[0];
-    uint32_t callee = 0;
     for (; *check != 0; check++) {
         uint32_t slot = ((const uint8_t *)pc)[*check & 7];
-        if (*check >= (VERIFY_HIGH + 1) << 3) {
-            const enum image_fault wrong = check_operand(v, pc, *check, &callee);
+        if (*check < VERIFY_LOW << 3) {
+            slot += *check >> 4; /* 1 for a pair, whose second slot is the last */
+        } else if (*check < VERIFY_HIGH << 3) {
+            slot &= 15;
+        } else if (*check < (VERIFY_HIGH + 1) << 3) {
+            slot >>= 4;
+        } else {
+            const enum image_fault wrong = check_operand(v, pc, *check);
             if (wrong != IMAGE_GOOD) {
                 return wrong;
             }
             continue;
-        }
-        if (*check >= VERIFY_HIGH << 3) {
-            slot >>= 4;
-        } else if (*check >= VERIFY_LOW << 3) {
-            slot &= 15;
-        } else {
-            slot += *check >> 4; /* 1 for a pair, whose second slot is the last */
         }
         if (slot >= frame) {
             return IMAGE_FAULT_SLOT;
@@ -204,39 +200,59 @@ _Static_assert(VERIFY_SLOT == 1 && VERIFY_PAIR == 2 && VERIFY_LOW == 3 && VERIFY
 
 /// One function ///
 
-/* Halfwords of an instruction of which `left` are left in the function. */
-static uint32_t length_of(const uint16_t *pc, uint32_t head, uint32_t left) {
-    const uint32_t length = head & 7;
-    return (head & BRANCHES) != 0 && length <= left ? length + pc[length - 1] + 1u : length;
+/* The first halfword behind it to which a branch leads, or `next`. */
+static APART uint32_t led_into(const struct verifier *v, uint32_t at, uint32_t next) {
+    while (++at < next && !is_marked(v, at)) {
+    }
+    return at;
 }
 
-static enum image_fault check_instructions(struct verifier *v, uint32_t features) {
-    uint32_t head = 0;
-    for (uint32_t at = 1; at < v->length;) {
+/* Whether the part is there that a shape is of; and its length with the jump table, if that is all there. */
+static APART enum image_fault look_closer(const struct verifier *v, uint32_t head, const uint16_t *pc, uint32_t *next) {
+    const uint32_t announced = ((const struct image_header *)v->vm->payload)->features << 1 | 1;
+    if ((announced >> (head >> FEATURE & 7) & 1) == 0) {
+        return IMAGE_FAULT_UNANNOUNCED;
+    }
+    if ((head & BRANCHES) != 0 && *next <= v->length) {
+        *next += pc[(head & 7) - 1] + 1u;
+    }
+    return IMAGE_GOOD;
+}
+
+static enum image_fault check_instructions(struct verifier *v) {
+    uint32_t head = 0, next;
+    enum image_fault wrong = IMAGE_GOOD;
+    for (uint32_t at = 1; at < v->length; at = next) {
         const uint16_t *pc = v->code + at;
-        const uint8_t *shape = shape_of(*pc);
+        const uint8_t *shape = verify_shapes + 2 * shape_of(*pc);
         v->at = at;
-        if (shape == NULL) {
+        head = *shape;
+        if (head == 0) {
             return IMAGE_FAULT_ILLEGAL;
         }
-        head = *shape;
-        if ((features >> (head >> FEATURE & 7) & 1) == 0) {
-            return IMAGE_FAULT_UNANNOUNCED;
-        }
-        const uint32_t end = at + length_of(pc, head, v->length - at);
-        if (end > v->length) {
-            return IMAGE_FAULT_CUT;
-        }
-        mark(v, at);
-        const enum image_fault wrong = check_operands(v, pc, shape + 1);
-        if (wrong != IMAGE_GOOD) {
+        next = at + (head & 7);
+        if (head >= 1 << FEATURE && (wrong = look_closer(v, head, pc, &next)) != IMAGE_GOOD) {
             return wrong;
         }
-        while (++at < end) {
-            if (is_marked(v, at)) {
-                v->at = at;
+        if (next > v->length) {
+            return IMAGE_FAULT_CUT;
+        }
+        v->next = next;
+        uint8_t *marks = v->marks + at / 8;
+        const uint32_t bit = 1u << at % 8;
+        marks[0] |= (uint8_t)bit;
+        /* Enough bits for all instructions but those with a jump table. */
+        const uint32_t behind = (marks[0] | (uint32_t)marks[1] << 8) & ~bit & (0u - bit);
+        if (behind != 0 || head >= BRANCHES) {
+            const uint32_t led = led_into(v, at, next);
+            if (led != next) {
+                v->at = led;
                 return IMAGE_FAULT_BRANCH;
             }
+        }
+        wrong = check_operands(v, pc, shape + 1);
+        if (wrong != IMAGE_GOOD) {
+            return wrong;
         }
     }
     v->at = v->length;
@@ -271,15 +287,14 @@ static enum image_fault check_function(struct verifier *v, const struct image_fu
     v->at = 0;
     v->module = function->module;
     v->limits[0] = *v->code;
-    if (v->length / 8 >= size - VERIFY_ROOM) {
+    if (v->length / 8 + 2 > size - VERIFY_ROOM) {
         return IMAGE_FAULT_RAM;
     }
     if (slots_of(v->vm, function->signature) > *v->code) {
         return IMAGE_FAULT_SLOT;
     }
-    memset(v->marks, 0, v->length / 8 + 1);
-    const uint32_t features = ((const struct image_header *)v->vm->payload)->features << 1 | 1;
-    const enum image_fault wrong = check_instructions(v, features);
+    memset(v->marks, 0, v->length / 8 + 2);
+    const enum image_fault wrong = check_instructions(v);
     return wrong == IMAGE_GOOD ? check_catching(v) : wrong;
 }
 

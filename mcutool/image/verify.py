@@ -70,7 +70,7 @@ class Code:
         self._announced = {"", *(name for name, bit in FEATURES.items() if records.header["features"] & bit)}
         self._handler = 0
         self._marks = bytearray()
-        self._begin = self._at = self._frame = self._module = self._callee = 0
+        self._begin = self._at = self._next = self._frame = self._module = self._callee = 0
         self._wrong = self._questions()
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Code:
     def _check_function(self, row: dict[str, int], end: int) -> None:
         self._begin, self._module, self._frame = row["code"], row["module"], self._code[row["code"]]
         self._marks = bytearray(end - self._begin)
-        if len(self._marks) // 8 >= self._records.surroundings.arena - VERIFY_ROOM:
+        if len(self._marks) // 8 + 2 > self._records.surroundings.arena - VERIFY_ROOM:
             raise Fault("RAM")
         if self._records.slots_of(row["signature"]) > self._frame:
             raise Fault("SLOT", self._begin)
@@ -123,15 +123,14 @@ class Code:
         return found
 
     def _check_instruction(self, position: int, length: int, found: Shape) -> None:
-        self._at = position
-        self._callee = 0
+        self._at, self._next = position, position + length
         first = position - self._begin
         self._marks[first] = 1
+        if length > 1 and (led := self._marks.find(1, first + 1, first + length)) >= 0:
+            raise Fault("BRANCH", self._begin + led)
         for check in found.checks:
             if wrong := self._wrong[check.kind](2 * position + check.byte):
                 raise Fault(wrong, position)
-        if length > 1 and (led := self._marks.find(1, first + 1, first + length)) >= 0:
-            raise Fault("BRANCH", self._begin + led)
 
     # what is asked of an operand
 
@@ -180,8 +179,9 @@ class Code:
 
     def _branch(self, distance: int) -> str:
         """Up to here the marks are where instructions begin, further on where branches lead."""
-        offset = self._at + distance - self._begin
-        if not 0 <= offset < len(self._marks) or distance <= 0 and not self._marks[offset]:
+        target = self._at + distance
+        offset = target - self._begin
+        if not 0 <= offset < len(self._marks) or target < self._next and (distance > 0 or not self._marks[offset]):
             return "BRANCH"
         self._marks[offset] = 1
         return ""
