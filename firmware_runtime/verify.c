@@ -53,25 +53,21 @@ static bool is_marked(const struct verifier *v, uint32_t offset) {
 
 /* Whether a branch may lead so far from here. Up to here the marks are where instructions begin; further on they are
  * where branches lead, and whoever gets there looks whether an instruction begins. */
-static bool leads_on(struct verifier *v, int32_t distance) {
+static enum image_fault branch(struct verifier *v, int32_t distance) {
     const uint32_t target = v->at + (uint32_t)distance;
-    if (target >= v->length) {
-        return false;
-    }
-    if (target < v->next) {
-        return target <= v->at && is_marked(v, target);
+    if (target >= v->length || (target < v->next && (target > v->at || !is_marked(v, target)))) {
+        return IMAGE_FAULT_BRANCH;
     }
     v->marks[target / 8] |= (uint8_t)(1u << target % 8);
-    return true;
+    return IMAGE_GOOD;
 }
 
-static bool all_lead_on(struct verifier *v, const uint16_t *count) {
-    for (uint32_t i = 0; i <= *count; i++) {
-        if (!leads_on(v, (int16_t)count[1 + i])) {
-            return false;
-        }
+static enum image_fault branches(struct verifier *v, const uint16_t *count) {
+    enum image_fault wrong = IMAGE_GOOD;
+    for (uint32_t i = 0; i <= *count && wrong == IMAGE_GOOD; i++) {
+        wrong = branch(v, (int16_t)count[1 + i]);
     }
-    return true;
+    return wrong;
 }
 
 /* Whether a function may be called from the one that is looked at; of another module too, when any may. */
@@ -111,32 +107,20 @@ static bool module_has_memory(const struct verifier *v) {
 static APART enum image_fault check_operand(struct verifier *v, const uint16_t *pc, uint32_t check) {
     const uint32_t kind = check >> 3, halfword = pc[check & 7], frame = v->limits[0];
     const uint32_t byte = ((const uint8_t *)pc)[check & 7];
-    enum image_fault wrong = IMAGE_FAULT_BRANCH;
-    bool good = false;
+    enum image_fault wrong = IMAGE_FAULT_INDEX;
+    bool good;
     switch (kind) {
-    case VERIFY_ZERO:
-        good = byte == 0;
-        wrong = IMAGE_FAULT_ILLEGAL;
-        break;
     case VERIFY_TRAP:
         good = byte - 1 < VERIFY_TRAPS;
-        wrong = IMAGE_FAULT_INDEX;
         break;
     case VERIFY_BRANCH_HALF:
-        good = leads_on(v, (int8_t)byte >> 4);
-        break;
-    case VERIFY_BRANCH:
-        good = leads_on(v, (int8_t)byte);
-        break;
+        return branch(v, (int8_t)byte >> 4);
     case VERIFY_BRANCH_WIDE:
-        good = leads_on(v, (int16_t)halfword);
-        break;
+        return branch(v, (int16_t)halfword);
     case VERIFY_BRANCH_FAR:
-        good = leads_on(v, (int32_t)(halfword | (uint32_t)pc[(check & 7) + 1] << 16));
-        break;
+        return branch(v, (int32_t)(halfword | (uint32_t)pc[(check & 7) + 1] << 16));
     case VERIFY_BRANCHES:
-        good = all_lead_on(v, pc + (check & 7));
-        break;
+        return branches(v, pc + (check & 7));
     case VERIFY_FRAME:
     case VERIFY_FRAME_WIDE:
         v->callee = kind == VERIFY_FRAME ? byte : halfword;
@@ -154,14 +138,12 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
     case VERIFY_CALLEE:
     case VERIFY_FOREIGN:
         good = may_call(v, halfword, kind == VERIFY_FOREIGN);
-        wrong = IMAGE_FAULT_INDEX;
         break;
     case VERIFY_HOST:
     case VERIFY_TAG:
         return check_area(v, kind, halfword, v->callee);
     case VERIFY_HAS_MEMORY:
         good = module_has_memory(v);
-        wrong = IMAGE_FAULT_INDEX;
         break;
     default:
         good = halfword < v->limits[kind - VERIFY_FAR];
@@ -171,32 +153,36 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
     return good ? IMAGE_GOOD : wrong;
 }
 
+static enum image_fault slot(uint32_t frame, uint32_t number) {
+    return number < frame ? IMAGE_GOOD : IMAGE_FAULT_SLOT;
+}
+
 /* Most operands are slots, so these are asked here: kinds and places as they lie in a byte of the table. */
 static APART enum image_fault check_operands(struct verifier *v, const uint16_t *pc, const uint8_t *check) {
     const uint32_t frame = v->limits[0];
-    for (; *check != 0; check++) {
-        uint32_t slot = ((const uint8_t *)pc)[*check & 7];
-        if (*check < VERIFY_LOW << 3) {
-            slot += *check >> 4; /* 1 for a pair, whose second slot is the last */
-        } else if (*check < VERIFY_HIGH << 3) {
-            slot &= 15;
-        } else if (*check < (VERIFY_HIGH + 1) << 3) {
-            slot >>= 4;
+    enum image_fault wrong = IMAGE_GOOD;
+    for (uint32_t asked; wrong == IMAGE_GOOD && (asked = *check) != 0; check++) {
+        const uint32_t byte = ((const uint8_t *)pc)[asked & 7];
+        if (asked < VERIFY_LOW << 3) {
+            wrong = slot(frame, byte + (asked >> 4)); /* 1 for a pair, whose second slot is the last */
+        } else if (asked < VERIFY_HIGH << 3) {
+            wrong = slot(frame, byte << 28 >> 28);
+        } else if (asked < VERIFY_ZERO << 3) {
+            wrong = slot(frame, byte >> 4);
+        } else if (asked < VERIFY_BRANCH << 3) {
+            wrong = byte == 0 ? IMAGE_GOOD : IMAGE_FAULT_ILLEGAL;
+        } else if (asked < VERIFY_BRANCH_HALF << 3) {
+            wrong = branch(v, (int8_t)byte);
         } else {
-            const enum image_fault wrong = check_operand(v, pc, *check);
-            if (wrong != IMAGE_GOOD) {
-                return wrong;
-            }
-            continue;
-        }
-        if (slot >= frame) {
-            return IMAGE_FAULT_SLOT;
+            wrong = check_operand(v, pc, asked);
         }
     }
-    return IMAGE_GOOD;
+    return wrong;
 }
 
-_Static_assert(VERIFY_SLOT == 1 && VERIFY_PAIR == 2 && VERIFY_LOW == 3 && VERIFY_HIGH == 4, "shifts and their order");
+_Static_assert(VERIFY_SLOT == 1 && VERIFY_PAIR == 2 && VERIFY_LOW == 3 && VERIFY_HIGH == 4 && VERIFY_ZERO == 5 &&
+                   VERIFY_BRANCH == 6 && VERIFY_BRANCH_HALF == 7,
+               "shifts and their order");
 
 /// One function ///
 
@@ -239,11 +225,10 @@ static enum image_fault check_instructions(struct verifier *v) {
         }
         v->next = next;
         uint8_t *marks = v->marks + at / 8;
-        const uint32_t bit = 1u << at % 8;
-        marks[0] |= (uint8_t)bit;
-        /* Enough bits for all instructions but those with a jump table. */
-        const uint32_t behind = (marks[0] | (uint32_t)marks[1] << 8) & ~bit & (0u - bit);
-        if (behind != 0 || head >= BRANCHES) {
+        /* Enough of them for all instructions but those with a jump table. */
+        const uint32_t ahead = (marks[0] | (uint32_t)marks[1] << 8) >> at % 8;
+        marks[0] |= (uint8_t)(1u << at % 8);
+        if ((ahead & ((1u << (head & 7)) - 2)) != 0 || head >= BRANCHES) {
             const uint32_t led = led_into(v, at, next);
             if (led != next) {
                 v->at = led;

@@ -24,13 +24,14 @@ KINDS = {
     "low": "the lower half of the byte is a slot of the frame",
     "high": "the upper half of the byte is a slot of the frame",
     "zero": "is zero",
-    "trap": "a kind of trap, not 0",
     # of the distance of a branch: an instruction of the same function begins there
-    "branch_half": "the upper half of the byte, signed",
     "branch": "the byte, signed",
+    "branch_half": "the upper half of the byte, signed",
     "branch_wide": "the halfword, signed",
     "branch_far": "the word, signed",
     "branches": "of the halfword and one more distances of a halfword behind it",
+    # of one byte
+    "trap": "a kind of trap, not 0",
     # of where a callee's frame begins, which the checks behind these look at
     "frame": "a byte: not above the frame's size",
     "frame_wide": "a halfword: not above the frame's size",
