@@ -205,7 +205,7 @@ def absent(features: Collection[str]) -> list[str]:
 
 
 def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:
-    """The board's ELF in the folder `output`, without some of isa.FEATURES. Raises Error."""
+    """The board's ELF in the folder `output`, without some of the parts that are OPTIONAL. Raises Error."""
     output.mkdir(parents=True, exist_ok=True)
     elf = output / f"{board.name}.elf"
     in_ram = ["VM_HANDLERS_IN_RAM"] if "handlers" in board.chip.ram_map else []
@@ -292,28 +292,27 @@ def linked(text: str) -> list[tuple[str, str, int]]:
 
 
 def report_core(boards: list[Board]) -> str:
-    """A column for each core: WebAssembly 2.0 without SIMD by part, then what all optional parts make of it."""
+    """A column for each core: WebAssembly 2.0 without SIMD by part, then what the optional parts make of it."""
     by_core = {board.chip.core.name: board for board in boards}
-    sizes_ = [core_size(board, FEATURES) for board in by_core.values()]
+    sizes_ = [core_size(board, OPTIONAL) for board in by_core.values()]
+    verifying = [core_size(board, FEATURES).flash for board in by_core.values()]
     whole = [core_size(board).flash for board in by_core.values()]
-    rows = {part: [size.parts[part] for size in sizes_] for part in sizes_[0].parts}
-    rows |= {"flash": [size.flash for size in sizes_], "with all features": whole}
+    rows = {part: [size.parts[part] for size in sizes_] for part in sizes_[0].parts if part != VERIFIER}
+    rows |= {"flash": [size.flash for size in sizes_], "with the verifier": verifying, "with all features": whole}
     rows |= {"static RAM": [size.ram for size in sizes_]}
     lines = [f"{'interpreter core':18}" + "".join(f"{name:>15}" for name in by_core)]
     return "\n".join(lines + [f"{name:18}" + "".join(f"{n:15}" for n in row) for name, row in rows.items()])
 
 
 def feature_costs(boards: list[Board]) -> dict[str, list[int]]:
-    """Bytes of flash on each board of each of isa.FEATURES, by building without it. Raises Error."""
+    """Bytes of flash on each board of each part that is OPTIONAL, by building without it. Raises Error."""
     with TemporaryDirectory() as name:
 
-        def flash(feature: str = "") -> list[int]:
-            return [flash_of(build(board, Path(name), [feature] if feature else [])) for board in boards]
+        def flash(part: str = "") -> list[int]:
+            return [flash_of(build(board, Path(name), [part] if part else [])) for board in boards]
 
         whole = flash()
-        return {
-            feature: [total - less for total, less in zip(whole, flash(feature), strict=True)] for feature in FEATURES
-        }
+        return {part: [total - less for total, less in zip(whole, flash(part), strict=True)] for part in OPTIONAL}
 
 
 def report_costs(boards: list[Board]) -> str:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_runtime.build import BARE, CORE, absent, core_size, link, sizes
+from firmware_runtime.build import BARE, CORE, OPTIONAL, absent, core_size, link, sizes
 from mcutool import devices, program
-from mcutool.isa import FEATURES
 
 CORE_FLASH = {"mps2-an386": 24 * 1024, "mps2-m0": 40 * 1024}
 CORE_RAM = 512
+VERIFIER_FLASH = 4096
+VERIFYING = ("mps2-an386", "mps2-an385", "mps2-m0")
 FIRMWARE_RAM = 2560
 MODULE_RAM = 256
 SMALL = [board.name for board in devices.runtime_boards() if board.chip.main_ram.size <= 16 * 1024]
@@ -20,18 +21,26 @@ SMALL = [board.name for board in devices.runtime_boards() if board.chip.main_ram
 @pytest.mark.parametrize("name", CORE_FLASH)
 def test_the_interpreter_is_small(name: str) -> None:
     """WebAssembly 2.0 without SIMD, soft floats included; struct vm is part of the RAM."""
-    core = core_size(devices.board(name), FEATURES)
+    core = core_size(devices.board(name), OPTIONAL)
     assert core.flash <= CORE_FLASH[name], core.parts
     assert core.ram <= CORE_RAM
+
+
+@pytest.mark.parametrize("name", VERIFYING)
+def test_the_verifier_is_small(name: str) -> None:
+    board = devices.board(name)
+    verifier = core_size(board).parts["verifier"]
+    assert 0 < verifier <= VERIFIER_FLASH
+    assert core_size(board, ["verifier"]).parts["verifier"] == 0
 
 
 def test_every_byte_of_the_core_is_counted(tmp_path: Path) -> None:
     """The parts and their surroundings are the whole ELF, which holds nothing of the firmware around the core."""
     board = devices.board("mps2-an386")
     elf = tmp_path / "core.elf"
-    link(board, elf, [*CORE, BARE], absent(FEATURES))
+    link(board, elf, [*CORE, BARE], absent(OPTIONAL))
     whole = sum(sizes(elf).get(name, 0) for name in (".text", ".data"))
-    surroundings = whole - core_size(board, FEATURES).flash
+    surroundings = whole - core_size(board, OPTIONAL).flash
     assert 0 < surroundings < 350  # vectors, start, one host function and its strings
 
 
