@@ -38,6 +38,11 @@ ROAD ?= pc
 fuzz: firmware .venv/test-tools ## compare generated modules with wasmtime for SECONDS, on ROAD (pc, validator, a board)
 	$(PYTHON) -m tests.fuzz --seconds $(SECONDS) --road $(ROAD)
 
+COUNT ?= 10000
+
+attack: firmware .venv/test-tools ## offer COUNT damaged and COUNT forged images to the interpreter on ROAD (pc, a board)
+	$(PYTHON) -m tests.attack --count $(COUNT) --road $(ROAD)
+
 BOARDS ?= mps2-an386,mps2-an385,mps2-m0
 
 conformance: firmware ## run the WebAssembly test suite in WASM_TESTSUITE on BOARDS, emulated

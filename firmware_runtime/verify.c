@@ -30,7 +30,7 @@ struct verifier {
     uint32_t module;
     uint32_t callee; /* where the frame begins of what is called */
     uint32_t limits[LIMITS]; /* the first one is the frame's size */
-    char digits[12];
+    char text[20]; /* where something is wrong */
     uint8_t marks[]; /* a bit for each halfword, and eight more */
 };
 
@@ -321,14 +321,16 @@ static enum image_fault check_functions(struct verifier *v, size_t size) {
 }
 
 static const char *place_of(struct verifier *v) {
-    char *digit = v->digits + sizeof v->digits - 1;
+    static const char before[] = "halfword ";
+    char *text = v->text + sizeof v->text - 1;
     uint32_t place = v->begin + v->at;
-    *digit = 0;
+    *text = 0;
     do {
-        *--digit = (char)('0' + place % 10);
+        *--text = (char)('0' + place % 10);
         place /= 10;
     } while (place != 0);
-    return digit;
+    text -= sizeof before - 1;
+    return memcpy(text, before, sizeof before - 1);
 }
 
 enum image_fault verify_code(const struct vm *vm, uint8_t *room, size_t size, const char **detail) {

@@ -23,16 +23,16 @@
     X(IMPORT, "the module imports a function that this firmware does not have") \
     X(IMPORT_TYPE, "the module imports a function with another type than this firmware gives it") \
     X(CODE, "the image is damaged: its code does not begin as it must") \
-    X(EXTENT, "the code is not valid: a function does not begin where the one before it ends, at halfword") \
-    X(ILLEGAL, "the code is not valid: no such instruction, at halfword") \
-    X(UNANNOUNCED, "the code is not valid: an instruction of a part that the image does not announce, at halfword") \
-    X(CUT, "the code is not valid: an instruction is cut off, at halfword") \
-    X(RUNS_OUT, "the code is not valid: it runs out of a function, at halfword") \
-    X(SLOT, "the code is not valid: a slot outside the frame, at halfword") \
-    X(BRANCH, "the code is not valid: a branch to where no instruction of the function begins, at halfword") \
-    X(CALL, "the code is not valid: a call with its frame or values in the wrong place, at halfword") \
-    X(INDEX, "the code is not valid: it names what is not there, at halfword") \
-    X(CATCH, "the code is not valid: an exception handler does not fit the function, at halfword") \
+    X(EXTENT, "the code is not valid: a function does not begin where the one before it ends") \
+    X(ILLEGAL, "the code is not valid: no such instruction") \
+    X(UNANNOUNCED, "the code is not valid: an instruction of a part that the image does not announce") \
+    X(CUT, "the code is not valid: an instruction is cut off") \
+    X(RUNS_OUT, "the code is not valid: it runs out of a function") \
+    X(SLOT, "the code is not valid: a slot outside the frame") \
+    X(BRANCH, "the code is not valid: a branch to where no instruction of the function begins") \
+    X(CALL, "the code is not valid: a call with its frame or values in the wrong place") \
+    X(INDEX, "the code is not valid: it names what is not there") \
+    X(CATCH, "the code is not valid: an exception handler does not fit the function") \
     X(RAM, "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack")
 
 #endif

@@ -1,8 +1,10 @@
 """What can be wrong with an image, and what a person is told about it: the board's loader names these, and so do we.
 
 This file decides the names and the texts; firmware_runtime/generated/image_faults.h is made from it. It refuses to know
-how either is found out. Names of the code's faults are followed by the halfword, those of imports by the name.
+how either is found out. Behind a text about the code stands the halfword, behind one about an import its name.
 """
+
+from __future__ import annotations
 
 FAULTS = {
     "ABSENT": "there is no image",
@@ -23,16 +25,16 @@ FAULTS = {
     "IMPORT": "the module imports a function that this firmware does not have",
     "IMPORT_TYPE": "the module imports a function with another type than this firmware gives it",
     "CODE": "the image is damaged: its code does not begin as it must",
-    "EXTENT": "the code is not valid: a function does not begin where the one before it ends, at halfword",
-    "ILLEGAL": "the code is not valid: no such instruction, at halfword",
-    "UNANNOUNCED": "the code is not valid: an instruction of a part that the image does not announce, at halfword",
-    "CUT": "the code is not valid: an instruction is cut off, at halfword",
-    "RUNS_OUT": "the code is not valid: it runs out of a function, at halfword",
-    "SLOT": "the code is not valid: a slot outside the frame, at halfword",
-    "BRANCH": "the code is not valid: a branch to where no instruction of the function begins, at halfword",
-    "CALL": "the code is not valid: a call with its frame or values in the wrong place, at halfword",
-    "INDEX": "the code is not valid: it names what is not there, at halfword",
-    "CATCH": "the code is not valid: an exception handler does not fit the function, at halfword",
+    "EXTENT": "the code is not valid: a function does not begin where the one before it ends",
+    "ILLEGAL": "the code is not valid: no such instruction",
+    "UNANNOUNCED": "the code is not valid: an instruction of a part that the image does not announce",
+    "CUT": "the code is not valid: an instruction is cut off",
+    "RUNS_OUT": "the code is not valid: it runs out of a function",
+    "SLOT": "the code is not valid: a slot outside the frame",
+    "BRANCH": "the code is not valid: a branch to where no instruction of the function begins",
+    "CALL": "the code is not valid: a call with its frame or values in the wrong place",
+    "INDEX": "the code is not valid: it names what is not there",
+    "CATCH": "the code is not valid: an exception handler does not fit the function",
     "RAM": "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack",
 }
 """Name -> text, in the order of the firmware's enumeration."""

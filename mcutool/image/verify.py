@@ -44,7 +44,7 @@ def verify(image: bytes, surroundings: Surroundings = AMPLE) -> Verdict:
 def check_built(image: bytes) -> None:
     """The law of what the pipeline gives: a board with room for it takes it."""
     verdict = verify(image)
-    assert not verdict.fault, f"a board would refuse this: {FAULTS[verdict.fault]} {verdict.place}"
+    assert not verdict.fault, f"a board would refuse this: {FAULTS[verdict.fault]}: halfword {verdict.place}"
 
 
 @cache

@@ -60,7 +60,7 @@ class Answer:
 
 def _verdict(number: int, detail: bytes) -> Verdict:
     name = NAMES[number]
-    return Verdict(name, int(detail) if name in ABOUT_CODE else None)
+    return Verdict(name, int(detail.removeprefix(b"halfword ")) if name in ABOUT_CODE else None)
 
 
 @cache
@@ -181,7 +181,7 @@ class Board:
         return counted[0]
 
     def _text(self) -> bytes:
-        return self._engine.read(self._engine.word(self._detail), 12).partition(b"\0")[0]
+        return self._engine.read(self._engine.word(self._detail), 24).partition(b"\0")[0]
 
     def _vm_words(self) -> list[int]:
         return list(struct.unpack(f"<{VM_WORDS}I", self._engine.read(self._vm, 4 * VM_WORDS)))
