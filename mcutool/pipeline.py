@@ -69,7 +69,8 @@ def build_image(
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
     dump("linked", linker)
     image = linker.image.build()
-    check_built(image)
+    if not plan.problem:
+        check_built(image)
     symbols = linker.map() | source_lines(module)
     told = report.of_image(linker.image, len(image), board, symbols, calls, shadow.bounds(calls))
     return Built(image, symbols, told | report.of_module(module, plan, symbols, calls, shadow.bounds(calls)))

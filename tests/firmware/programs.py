@@ -63,7 +63,8 @@ def _iovec(address: int, size: int) -> list[int]:
 
 def writes(text: bytes, status: int) -> bytes:
     """Writes a text and ends with a status."""
-    return image(_iovec(TEXT, len(text)) + host(FD_WRITE, 1, IOVEC, 1, COUNT) + host(PROC_EXIT, status), data=text)
+    body = _iovec(TEXT, len(text)) + host(FD_WRITE, 1, IOVEC, 1, COUNT) + host(PROC_EXIT, status)
+    return image(body + op("return"), data=text)
 
 
 def writes_for_ever(text: bytes) -> bytes:
