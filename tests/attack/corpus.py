@@ -56,12 +56,16 @@ TEXTS = (
 )
 
 
+def example(name: str) -> bytes:
+    """With little linear memory."""
+    return build_image(EXAMPLES / f"{name}.wasm", devices.board("mps2-an386"), memory=4096, refuse=False).image
+
+
 @cache
 def images() -> list[bytes]:
     """The same ones each time."""
-    board = devices.board("mps2-an386")
     modules = [path for path in sorted(EXAMPLES.glob("*.wasm")) if path.stat().st_size < SMALL]
-    found = [build_image(path, board, memory=4096, refuse=False).image for path in modules]
+    found = [example(path.stem) for path in modules]
     found += [_image(text) for text in TEXTS]
     generated = (build(Generator(seed).case(), STACK_SLOTS) for seed in range(GENERATED))
     found += [_smaller(image) for image in generated]

@@ -10,13 +10,16 @@ import pytest
 from firmware_runtime.build import firmware_sources, link
 from mcutool import devices
 from mcutool.encoding import STUB_CODE, encode
+from mcutool.errors import ImageRefused
+from mcutool.flash.protocols import smp
 from mcutool.image.faults import FAULTS
-from mcutool.image.format import NONE, Image
+from mcutool.image.format import NONE, Image, parse
 from mcutool.image.verify import Verdict, verify
 from mcutool.isa import BY_NAME, FEATURES
 from tests.attack import campaign, corpus, roads
 from tests.attack.__main__ import sources
 from tests.attack.roads import Board, Escape, Pc
+from tests.firmware.machines import Emulated
 
 ARENA = 8192
 BOARDS = ("mps2-an386", "mps2-an385", "mps2-m0", "stm32f405")
@@ -64,6 +67,19 @@ def test_without_the_verifier_images_escape_on_a_board(monkeypatch: pytest.Monke
         except Escape as escape:
             escapes.append(str(escape))
     assert len(escapes) > 2
+
+
+EXAMPLES = ("life", "mandelbrot", "sha256")
+MOST = {"mps2-an386": 60, "mps2-an385": 60, "mps2-m0": 80}
+"""Machine instructions for each halfword of code."""
+
+
+@pytest.mark.parametrize("board", MOST)
+def test_verifying_is_quick(board: str) -> None:
+    place = Board(board)
+    images = [corpus.example(name) for name in EXAMPLES]
+    halfwords = sum(len(parse(image).code) for image in images)
+    assert sum(place.verifying(image) for image in images) <= MOST[board] * halfwords
 
 
 # rule by rule
@@ -257,3 +273,12 @@ def test_every_fault_has_an_image(pc: Pc) -> None:
 def test_the_arena_has_a_bit_for_each_halfword_of_the_slot(board: devices.Board) -> None:
     """So that a function of any length is verified in two passes."""
     assert board.chip.map.slot.size // 16 < board.chip.arena_size
+
+
+def test_a_board_says_what_is_wrong_and_where() -> None:
+    board = devices.board("mps2-m0")
+    place = Emulated(board, board.firmware, None)
+    place.expect(b"bytes for modules\r\n")
+    place.client.upload(bundle(op("copy", d=0, a=FRAME) + RETURN).build())
+    with pytest.raises(ImageRefused, match="the code is not valid: a slot outside the frame: halfword 4"):
+        place.client.write(smp.RUNTIME, smp.RUNTIME_START)
