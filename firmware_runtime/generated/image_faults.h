@@ -23,16 +23,16 @@
     X(IMPORT, "the module imports a function that this firmware does not have") \
     X(IMPORT_TYPE, "the module imports a function with another type than this firmware gives it") \
     X(CODE, "the image is damaged: its code does not begin as it must") \
-    X(EXTENT, "the code is not valid: a function does not begin where the one before it ends") \
-    X(ILLEGAL, "the code is not valid: no such instruction") \
-    X(UNANNOUNCED, "the code is not valid: an instruction of a part that the image does not announce") \
-    X(CUT, "the code is not valid: an instruction is cut off") \
-    X(RUNS_OUT, "the code is not valid: it runs out of a function") \
-    X(SLOT, "the code is not valid: a slot outside the frame") \
-    X(BRANCH, "the code is not valid: a branch to where no instruction of the function begins") \
-    X(CALL, "the code is not valid: a call with its frame or values in the wrong place") \
-    X(INDEX, "the code is not valid: it names what is not there") \
-    X(CATCH, "the code is not valid: an exception handler does not fit the function") \
+    X(EXTENT, "invalid code: a function does not begin where the one before it ends") \
+    X(ILLEGAL, "invalid code: no such instruction") \
+    X(UNANNOUNCED, "invalid code: an instruction of a part that the image does not announce") \
+    X(CUT, "invalid code: an instruction is cut off") \
+    X(RUNS_OUT, "invalid code: it runs out of a function") \
+    X(SLOT, "invalid code: a slot outside the frame") \
+    X(BRANCH, "invalid code: a branch to where no instruction of the function begins") \
+    X(CALL, "invalid code: a call with its frame or values in the wrong place") \
+    X(INDEX, "invalid code: it names what is not there") \
+    X(CATCH, "invalid code: an exception handler does not fit the function") \
     X(RAM, "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack")
 
 #endif
