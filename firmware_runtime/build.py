@@ -199,9 +199,14 @@ def seal(elf: Path) -> None:
             file.write(stage)
 
 
-def absent(features: Collection[str]) -> list[str]:
-    """Macros for a firmware without some of isa.FEATURES."""
-    return [f"VM_WITH_{feature.upper()}=0" for feature in features]
+VERIFIER = "verifier"
+"""The other part that a firmware can do without: it then trusts whoever installs images."""
+OPTIONAL = (*FEATURES, VERIFIER)
+
+
+def absent(parts: Collection[str]) -> list[str]:
+    """Macros for a firmware without some of the parts that are OPTIONAL."""
+    return ["VM_VERIFY=0" if part == VERIFIER else f"VM_WITH_{part.upper()}=0" for part in parts]
 
 
 def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:

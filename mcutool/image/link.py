@@ -255,7 +255,8 @@ class Linker:
         first = len(self.image.functions) - len(compiled.functions)
         for number, function in enumerate(compiled.functions):
             self.image.functions[first + number]["code"] = len(self.image.code)
-            self.image.code.append(max(function.frame_slots, slots(function.type.parameters), slots(function.type.results)))
+            type_ = function.type
+            self.image.code.append(max(function.frame_slots, slots(type_.parameters), slots(type_.results)))
             start = len(self.image.code)
             self.image.code += self._relocated(function, compiled, spaces)
             self.image.features |= features_of(function)
