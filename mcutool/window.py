@@ -100,7 +100,7 @@ def _above_flash(module: Module, memory: MemoryType, available: int, wishes: Wis
     if layout is not None and layout.stack_first:
         needed = layout.statics_end - low + _movable(module, wishes)
         refusal = None if needed <= top - low else _no_room_above(needed, top - low)
-        top = max(top, low + needed + ALIGNMENT & -ALIGNMENT)
+        top = max(top, low + needed + ALIGNMENT - 1 & -ALIGNMENT)
         window = Window(MemoryPlan(low, top - low, top - low, True), (layout.stack_global, top), refusal)
     elif declared - low <= available and wishes.heap is None and wishes.stack is None:
         room = min(_maximum(memory) - low, available) if grows(module) else top - low

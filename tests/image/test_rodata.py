@@ -175,6 +175,13 @@ def test_a_stack_below_them_moves_when_its_size_is_known(tmp_path: Path) -> None
     assert played(built, BOARD)[1].startswith(b"read-only data that stay")
 
 
+def test_memory_ends_where_it_is_declared_to_end_when_the_stack_takes_nothing() -> None:
+    wasm = assemble("""(module (memory 1) (global (mut i32) (i32.const 1024))
+        (data (i32.const 1024) "01234567890123456789") (func (export "f") (result i32) (i32.load8_u (i32.const 1026))))""")
+    (memory,) = parse(build_image(wasm, BOARD, rodata="flash").image).memories
+    assert memory["window_low"] + memory["window_size"] == 65536
+
+
 def test_a_stack_below_them_stays_where_malloc_is() -> None:
     wasm = assemble("""(module (memory 1) (global (mut i32) (i32.const 1024))
         (data (i32.const 1024) "01234567890123456789") (func (export "f") (drop (memory.grow (i32.const 1)))))""")
