@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +66,11 @@ def constants(board: Board) -> dict[str, str | int]:
         "FLASH_REGISTERS": chip.flash.registers,
         "FLASH_ERASED": chip.flash.erased,
         "FLASH_WRITE_UNIT": chip.flash.smallest_write,
-        "FLASH_SECTORS": "{" + ", ".join(f"{{{run.size}, {run.count}}}" for run in chip.flash.sectors) + "}",
+        "FLASH_SECTORS": _array((run.size, run.count) for run in chip.flash.sectors),
         "SLOT_ADDRESS": chip.slot_address,
         "SLOT_SIZE": chip.map.slot.size,
+        "STATE_AREAS": _array((chip.flash.base + area.offset, area.size) for area in chip.state_areas),
+        "IMAGES": chip.images,
         "UART_BASE": chip.uart.base,
         "UART_IRQ": chip.uart.irq,
         "UART_CLOCK": chip.uart.clock,
@@ -76,6 +78,11 @@ def constants(board: Board) -> dict[str, str | int]:
         **{f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input")},
         **optional_constants(board),
     }
+
+
+def _array(pairs: Iterable[tuple[int, int]]) -> str:
+    """The initialiser of an array of structures of two numbers."""
+    return "{" + ", ".join(f"{{{first}, {second}}}" for first, second in pairs) + "}"
 
 
 def optional_constants(board: Board) -> dict[str, str | int]:

@@ -131,7 +131,7 @@ class Ram:
 
 @dataclass(frozen=True)
 class FlashMap:
-    """Who owns which part of flash."""
+    """Who owns which part of flash: the firmware, its directory of what is installed (two areas), the modules."""
 
     runtime: Span
     state: Span
@@ -223,6 +223,7 @@ class Chip:
     map: FlashMap = FlashMap(Span(0, 0), Span(0, 0), Span(0, 0))
     # Bytes of RAM by purpose (`handlers` only to keep their table there); the module arena has the rest.
     ram_map: dict[str, int] = field(default_factory=dict)
+    images: int = 2  # how many programs can be installed side by side
     gpio: Gpio | None = None
     tick: Tick | None = None
     bootrom: Loader | None = None
@@ -231,8 +232,25 @@ class Chip:
 
     @property
     def slot_address(self) -> int:
-        """The absolute address of the module slot."""
+        """The absolute address of the part of flash that is for modules."""
         return self.flash.base + self.map.slot.offset
+
+    @property
+    def slot_sectors(self) -> tuple[Sector, ...]:
+        """The sectors of that part, which a module gets whole."""
+        return self.sectors_of(self.map.slot)
+
+    @property
+    def state_areas(self) -> tuple[Span, Span]:
+        """The two halves of the state, the same number of sectors each: one is always whole."""
+        sectors = self.sectors_of(self.map.state)
+        middle = sectors[len(sectors) // 2].offset
+        state = self.map.state
+        return Span(state.offset, middle - state.offset), Span(middle, state.end - middle)
+
+    def sectors_of(self, span: Span) -> tuple[Sector, ...]:
+        """The sectors that a part of flash consists of."""
+        return tuple(sector for sector in self.flash.sector_spans() if span.offset <= sector.offset < span.end)
 
     @property
     def main_ram(self) -> Ram:
@@ -428,6 +446,7 @@ def _load(kind: type, path: Path, resolve: dict[str, Callable[[str], Any]]) -> A
 # --- Named checks: each returns a complaint, or nothing ---------------------------------------------------------------
 
 ARCHITECTURES = ("armv6-m", "armv7-m", "armv7e-m", "armv8-m.main")
+MOST_IMAGES = 8
 ADAPTERS = ("", "USB to 3.3 V UART", "USB to RS-232")
 
 
@@ -480,6 +499,17 @@ def map_is_in_whole_sectors(chip: Chip) -> str:
         if not {span.offset, span.end} <= edges:
             return f"{name} does not begin and end with a sector"
     return ""
+
+
+def state_is_two_areas(chip: Chip) -> str:
+    """The directory of what is installed moves between two areas, the same number of whole sectors each."""
+    count = len(chip.sectors_of(chip.map.state))
+    return f"state has {count} sectors" if count % 2 or (count == 0 and chip.has_runtime) else ""
+
+
+def images_are_counted(chip: Chip) -> str:
+    """A board holds at least one module, and no more than SMP's numbers of slots leave room for."""
+    return "" if 1 <= chip.images <= MOST_IMAGES else f"images is {chip.images}"
 
 
 def rams_have_no_overlap(chip: Chip) -> str:
@@ -583,6 +613,8 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         map_is_in_flash,
         map_has_no_overlap,
         map_is_in_whole_sectors,
+        state_is_two_areas,
+        images_are_counted,
         rams_have_no_overlap,
         ram_map_fits,
         arena_is_left,

@@ -36,8 +36,10 @@ BROKEN: dict[str, Any] = {
     "sectors_cover_the_flash": replace(F405, flash=replace(F405.flash, sectors=(Sectors(0x4000, 4),))),
     "map_starts_with_the_runtime": remapped(runtime=Span(0x4000, 0x4000)),
     "map_is_in_flash": remapped(slot=Span(0xE0000, 0x40000)),
-    "map_has_no_overlap": remapped(state=Span(0x0C000, 0x14000)),
+    "map_has_no_overlap": remapped(state=Span(0x0C000, 0x34000)),
     "map_is_in_whole_sectors": remapped(state=Span(0x10000, 0x8000)),
+    "state_is_two_areas": remapped(state=Span(0x10000, 0x10000)),
+    "images_are_counted": replace(F405, images=0),
     "rams_have_no_overlap": replace(F405, ram=F405.ram * 2),
     "ram_map_fits": replace(F405, ram_map={"c_stack": 1 << 20}),
     "runtime_has_its_maps": replace(F405, port=""),
@@ -62,7 +64,9 @@ def test_each_check_says_what_for_passes_what_we_have_and_refuses_what_is_broken
 
 
 def test_slots_begin_and_end_inside_flash() -> None:
-    assert F405.slot_address == 0x0802_0000
+    assert F405.slot_address == 0x0804_0000
+    assert F405.state_areas == (Span(0x10000, 0x10000), Span(0x20000, 0x20000))
+    assert [sector.size for sector in F405.slot_sectors] == [0x20000] * 6
     assert [span.size for span in F405.flash.sector_spans()][:5] == [0x4000] * 4 + [0x10000]
     assert isinstance(F405.map, FlashMap) and F405.map.slot.end == F405.flash.size
 

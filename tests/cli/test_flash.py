@@ -50,7 +50,7 @@ def nobody_types(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_plan_is_shown_and_nothing_touched(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flash", HELLO, "--runtime", "--board", "stm32f405", "--port", "nosuchport", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "sector   0 at 0x08000000: erase 16384 bytes" in said and "module slot at 0x08020000" in said
+    assert "sector   0 at 0x08000000: erase 16384 bytes" in said and "module slot at 0x08040000" in said
 
 
 def test_a_board_is_flashed_from_raw_file_to_program(

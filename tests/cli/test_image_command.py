@@ -93,8 +93,8 @@ def test_an_object_says_what_was_written(
     assert len(list((tmp_path / "maps").glob("*.json"))) == 1
     said = json.loads(capsys.readouterr().out)
     runtime, slot = said["segments"]
-    assert said["file"] == str(file) and said["bytes"] == file.stat().st_size == 0x20000 + slot["bytes"]
-    assert (runtime["address"], slot["address"], said["starts"]) == (0x0800_0000, 0x0802_0000, True)
+    assert said["file"] == str(file) and said["bytes"] == file.stat().st_size == 0x40000 + slot["bytes"]
+    assert (runtime["address"], slot["address"], said["starts"]) == (0x0800_0000, 0x0804_0000, True)
 
 
 @pytest.mark.parametrize(
