@@ -20,10 +20,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from firmware_runtime.fetch import fetch
 from tests.bench import further, plot, tables, wasm3
-from tests.bench.fetch import BUILD, fetch
 from tests.bench.figures import Figure, Suite, cycles, groups, record, size, slow_programs, waiting
 from tests.bench.measure import BOARDS, LEVELS, PROGRAMS, WAIT_STATES, measure
+
+BUILD = Path(__file__).resolve().parents[2] / "build" / "bench"
 
 
 class Campaign:

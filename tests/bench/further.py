@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.fetch import fetch
+from firmware_runtime.fetch import fetch
 from tests.bench.figures import Figure, Suite, cycles, groups, size
 from tests.bench.measure import BOARDS, HERE, Program, measure
 from tests.bench.tables import WIDTH, new

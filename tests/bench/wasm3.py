@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from firmware_runtime.fetch import fetch
 from mcutool.devices import board
-from tests.bench.fetch import fetch
 from tests.bench.figures import Figure, Levels, Suite, cycles, groups
 from tests.bench.measure import BOARDS, HERE, PROGRAMS, Program, compile_wasm, firmware_sizes, measure, run_bare, word
 from tests.bench.tables import WIDTH, new

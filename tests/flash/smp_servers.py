@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from firmware_runtime.fetch import fetch
 from mcutool.errors import NoPort
 from mcutool.flash.link import SerialLink
-from tests.bench.fetch import fetch
 
 REQUIREMENTS = Path(__file__).with_name("smp-servers-requirements.txt")
 PATIENCE = 20.0  # seconds; the computer may be busy

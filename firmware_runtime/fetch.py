@@ -1,7 +1,7 @@
 """Fetches source distributions, of the versions and hashes that a file of requirements pins, once per checkout.
 
-This file decides where they lie: unpacked in build/bench, in a folder named after the contents of the requirements. It
-refuses to know what is done with them.
+This file decides where they lie: unpacked in build/sources, in a folder named after the contents of the requirements.
+It refuses to know what is done with them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parents[2] / "build" / "bench"
+BUILD = Path(__file__).resolve().parents[1] / "build" / "sources"
 PIP = (sys.executable, "-m", "pip", "download", "-qq", "--no-binary", ":all:", "--no-deps",
        "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
