@@ -2,7 +2,8 @@
 
 Decides which sources, flags and constants make a board's firmware; every fact of the hardware comes from its TOML files
 through mcutool.devices. Two builds give identical bytes: no path, date or build id gets into the ELF. `--core` measures
-the interpreter without console, SMP and host functions.
+the interpreter without console, SMP and host functions. With `--key` the firmware takes only what that key's owner has
+signed; the cryptography for it is fetched, of the versions that signature-requirements.txt pins.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,10 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 from elftools.elf.elffile import ELFFile  # noqa: E402
 
+from firmware_runtime.fetch import fetch  # noqa: E402
 from mcutool import __version__, devices  # noqa: E402
 from mcutool.devices import Board, Ram  # noqa: E402
-from mcutool.errors import Error  # noqa: E402
-from mcutool.image import boot2  # noqa: E402
+from mcutool.errors import DoesNotFit, Error  # noqa: E402
+from mcutool.image import boot2, keys  # noqa: E402
 from mcutool.isa import FEATURES  # noqa: E402
 
 COMPILER = "arm-none-eabi-gcc"
@@ -41,6 +44,10 @@ AROUND = [
     "main.c", "module.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
     "port/cortex_m/start.c",
 ]  # fmt: skip
+# What more a firmware with a key has: ours, and those files of what is fetched.
+SIGNATURE = "signature.c"
+REQUIREMENTS = HERE / "signature-requirements.txt"
+FETCHED = ["pymonocypher-*/monocypher.c", "ed25519_orlp-*/src/ed25519_orlp/csrc/sha512.c"]
 # These are compiled for speed, everything else for size: where the hot handlers are assembly, their C is not hot.
 HOT: dict[str, list[str]] = {"threaded": [], "goto": ["execute.c"]}
 CLOCKS = {"systick": ["port/cortex_m/systick.c"], "nrf51-timer0": []}
@@ -175,8 +182,37 @@ def run(command: list[str], directory: Path) -> None:
         raise Error(f"the firmware does not build:\n{done.stderr.strip()}")
 
 
-def link(board: Board, elf: Path, sources: list[str], macros: Collection[str]) -> str:
-    """Builds an ELF of sources for a board, with more macros; the linker's map. Raises Error."""
+def too_large(board: Board, error: Error) -> Error:
+    """What the linker says of a firmware that does not fit, with what would help; other errors as they are."""
+    found = re.search(r"region `runtime' overflowed by (\d+) bytes", error.message)
+    if not found:
+        return error
+    room = board.chip.map.runtime.size
+    return DoesNotFit(
+        f"{board.name}: the firmware has {room + int(found[1])} bytes, {found[1]} more than the {room} of its place",
+        next_action="leave parts out, see --without; or give it more in [map] of the chip's file in targets/chips,"
+        " and flash runtime and modules anew",
+    )
+
+
+def fetched(key: bytes) -> tuple[list[str], list[str]]:
+    """Sources and flags of what checks signatures with a key. Raises Error when they cannot be fetched."""
+    try:
+        folder = fetch(REQUIREMENTS)
+    except subprocess.CalledProcessError:
+        raise Error(
+            "the cryptography for a firmware with a key could not be fetched from the Python package index",
+            next_action="see what pip says above; it needs the network once, and setuptools",
+        ) from None
+    paths = [next(folder.glob(pattern)) for pattern in FETCHED]
+    places = [flag for path in paths for flag in (f"-I{path.parent}", f"-ffile-prefix-map={path.parent}=.")]
+    bytes_ = {"SIGNATURE_KEY": key, "SIGNATURE_KEY_HASH": keys.name_of(key)}
+    macros = [f"-D{name}={{{','.join(map(str, value))}}}" for name, value in bytes_.items()]
+    return [SIGNATURE, *map(str, paths)], [*macros, *places]
+
+
+def link(board: Board, elf: Path, sources: list[str], macros: Collection[str], more: Collection[str] = ()) -> str:
+    """Builds an ELF of sources for a board, with macros and more flags; the linker's map. Raises Error."""
     core = board.chip.core
     with TemporaryDirectory() as name:
         work = Path(name)
@@ -184,7 +220,7 @@ def link(board: Board, elf: Path, sources: list[str], macros: Collection[str]) -
         (work / "link.ld").write_text(render_linker_script(board), encoding="utf-8")
         includes = ["-I.", f"-I{HERE}", f"-I{HERE / 'port' / 'cortex_m'}", f"-ffile-prefix-map={HERE}=."]
         flags = [*core.gcc_flags, *FLAGS, *includes, f"-DVM_DRIVER_{core.dispatch.upper()}"]
-        flags += [f"-D{macro}" for macro in macros]
+        flags += [*(f"-D{macro}" for macro in macros), *more]
         objects = []
         for level in ("-O2", "-Os"):
             names = [source for source in sources if (source in HOT[core.dispatch]) == (level == "-O2")]
@@ -216,12 +252,19 @@ def absent(parts: Collection[str]) -> list[str]:
     return ["VM_VERIFY=0" if part == VERIFIER else f"VM_WITH_{part.upper()}=0" for part in parts]
 
 
-def build(board: Board, output: Path, without: Collection[str] = ()) -> Path:
-    """The board's ELF in the folder `output`, without some of the parts that are OPTIONAL. Raises Error."""
+def build(board: Board, output: Path, without: Collection[str] = (), key: bytes | None = None) -> Path:
+    """The board's ELF in the folder `output`, without some of the parts that are OPTIONAL; perhaps with a public key.
+
+    Raises Error, DoesNotFit when the chip's map has too little room.
+    """
     output.mkdir(parents=True, exist_ok=True)
     elf = output / f"{board.name}.elf"
     in_ram = ["VM_HANDLERS_IN_RAM"] if "handlers" in board.chip.ram_map else []
-    link(board, elf, firmware_sources(board), [*absent(without), *in_ram])
+    sources, flags = fetched(key) if key else ([], [])
+    try:
+        link(board, elf, [*firmware_sources(board), *sources], [*absent(without), *in_ram], flags)
+    except Error as error:
+        raise too_large(board, error) from None
     return elf
 
 
@@ -339,6 +382,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Builds the firmware of the boards named, or of all.")
     parser.add_argument("board", nargs="*", help="a board's name")
     parser.add_argument("--into", type=Path, default=ROOT / "mcutool" / "firmware", help="folder for the ELF files")
+    parser.add_argument("--key", metavar="PUBLIC.pem", help="take only what is signed with this key (mcutool keygen)")
+    parser.add_argument("--without", metavar="PART", action="append", default=[], choices=OPTIONAL, help="leave it out")
     parser.add_argument("--costs", action="store_true", help="only print what each optional part costs in flash")
     parser.add_argument("--core", action="store_true", help="only print what the interpreter alone takes")
     options = parser.parse_args(arguments)
@@ -351,8 +396,12 @@ def main(arguments: list[str]) -> int:
         if options.costs:
             print(report_costs(boards))
             return 0
+        key = keys.public_key(options.key) if options.key else None
+        if key:
+            fetched(key)  # once, before several boards want it
+        make = partial(build, output=options.into.resolve(), without=options.without, key=key)
         with ThreadPoolExecutor() as pool:
-            elves = list(pool.map(lambda board: build(board, options.into.resolve()), boards))
+            elves = list(pool.map(make, boards))
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         if error.next_action:

@@ -2,10 +2,12 @@
  *
  * This file decides what of a container is believed: nothing that it has not compared. The hash is checked, every
  * section and every record that names another is checked to lie inside, and the instructions go through verify.c.
+ * A firmware with a key asks signature.c who vouches for the hash.
  */
 #include <string.h>
 
 #include "sha256.h"
+#include "signature.h"
 #include "verify.h"
 #include "vm.h"
 
@@ -21,38 +23,49 @@ static size_t payload_end(const struct image_container *head) {
     return (size_t)head->header_size + head->image_size;
 }
 
+/* What the hash is of: header, payload and the protected TLVs. */
+static size_t hashed_end(const struct image_container *head) {
+    return payload_end(head) + head->protected_tlv_size;
+}
+
+/* The end of the TLVs that begin at `start`; 0 when they do not begin so or reach too far. */
+static size_t tlvs_end(const uint8_t *container, size_t start, size_t available, uint32_t magic) {
+    struct image_tlv_info tlvs;
+    if (start > available - sizeof tlvs) {
+        return 0;
+    }
+    memcpy(&tlvs, container + start, sizeof tlvs);
+    return tlvs.magic == magic && tlvs.size >= sizeof tlvs && tlvs.size <= available - start ? start + tlvs.size : 0;
+}
+
 size_t image_size(const uint8_t *container, size_t available) {
     const struct image_container *head = (const struct image_container *)container;
-    struct image_tlv_info tlvs;
-    if (available < sizeof *head + sizeof tlvs) {
+    if (available < sizeof *head + sizeof(struct image_tlv_info)) {
         return 0;
     }
     if (head->magic != IMAGE_CONTAINER_MAGIC || head->header_size < sizeof *head || head->header_size % 4 != 0 ||
-        head->protected_tlv_size != 0 || head->image_size > available) {
+        head->image_size > available) {
         return 0;
     }
-    const size_t end = payload_end(head);
-    if (end > available - sizeof tlvs) {
+    const size_t end = hashed_end(head);
+    if (head->protected_tlv_size != 0 &&
+        tlvs_end(container, payload_end(head), available, IMAGE_TLV_PROTECTED_MAGIC) != end) {
         return 0;
     }
-    memcpy(&tlvs, container + end, sizeof tlvs);
-    if (tlvs.magic != IMAGE_TLV_MAGIC || tlvs.size < sizeof tlvs || tlvs.size > available - end) {
-        return 0;
-    }
-    return end + tlvs.size;
+    return tlvs_end(container, end, available, IMAGE_TLV_MAGIC);
 }
 
-/* The digest that the container carries, NULL when it has none. */
-static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t total) {
-    size_t position = end + sizeof(struct image_tlv_info);
-    while (position + sizeof(struct image_tlv) <= total) {
+/* The value of the first TLV of a type and length, of those that lie between `start` and `end`; NULL when there is none. */
+static const uint8_t *find_tlv(const uint8_t *container, size_t start, size_t end, uint32_t type, uint32_t length) {
+    size_t position = start + sizeof(struct image_tlv_info);
+    while (position + sizeof(struct image_tlv) <= end) {
         struct image_tlv tlv;
         memcpy(&tlv, container + position, sizeof tlv);
         position += sizeof tlv;
-        if (tlv.length > total - position) {
+        if (tlv.length > end - position) {
             return NULL;
         }
-        if (tlv.type == IMAGE_TLV_SHA256 && tlv.length == SHA256_SIZE) {
+        if (tlv.type == type && tlv.length == length) {
             return container + position;
         }
         position += tlv.length;
@@ -60,13 +73,62 @@ static const uint8_t *stored_digest(const uint8_t *container, size_t end, size_t
     return NULL;
 }
 
+/* Of those behind what is hashed. */
+static const uint8_t *find_last(const uint8_t *container, size_t total, uint32_t type, uint32_t length) {
+    return find_tlv(container, hashed_end((const struct image_container *)container), total, type, length);
+}
+
 const uint8_t *image_digest(const uint8_t *container, size_t available) {
     const size_t total = image_size(container, available);
-    if (total == 0) {
-        return NULL;
-    }
-    return stored_digest(container, payload_end((const struct image_container *)container), total);
+    return total == 0 ? NULL : find_last(container, total, IMAGE_TLV_SHA256, SHA256_SIZE);
 }
+
+uint32_t image_counter(const uint8_t *container, size_t available) {
+    const struct image_container *head = (const struct image_container *)container;
+    uint32_t counter = 0;
+    if (image_size(container, available) != 0) {
+        const uint8_t *stored =
+            find_tlv(container, payload_end(head), hashed_end(head), IMAGE_TLV_COUNTER, sizeof counter);
+        if (stored != NULL) {
+            memcpy(&counter, stored, sizeof counter);
+        }
+    }
+    return counter;
+}
+
+#ifdef SIGNATURE_KEY
+/* The first signature counts. What says whose it is may be missing; it only makes the refusal clearer. */
+static enum image_fault check_signature(const uint8_t *container, size_t total, const uint8_t *digest,
+                                        const struct arena *arena) {
+    const uint8_t *signature = find_last(container, total, IMAGE_TLV_ED25519, SIGNATURE_SIZE);
+    const uint8_t *owner = find_last(container, total, IMAGE_TLV_KEYHASH, SHA256_SIZE);
+    if (signature == NULL) {
+        return IMAGE_FAULT_UNSIGNED;
+    }
+    if (owner != NULL && memcmp(owner, signature_key_hash, SHA256_SIZE) != 0) {
+        return IMAGE_FAULT_OWNER;
+    }
+    if (arena->size < SIGNATURE_STACK) {
+        return IMAGE_FAULT_RAM;
+    }
+    return signature_check(signature, digest, arena->base) ? IMAGE_GOOD : IMAGE_FAULT_SIGNATURE;
+}
+
+enum image_fault image_check_counter(const uint8_t *container, size_t available, uint32_t confirmed) {
+    return image_counter(container, available) < confirmed ? IMAGE_FAULT_OLDER : IMAGE_GOOD;
+}
+#else
+static enum image_fault check_signature(const uint8_t *container, size_t total, const uint8_t *digest,
+                                        const struct arena *arena) {
+    (void)container, (void)total, (void)digest, (void)arena;
+    return IMAGE_GOOD;
+}
+
+enum image_fault image_check_counter(const uint8_t *container, size_t available, uint32_t confirmed) {
+    (void)container, (void)available, (void)confirmed;
+    return IMAGE_GOOD;
+}
+#endif
 
 /* The arena holds nothing yet: hashing works there. */
 static enum image_fault check_container(const uint8_t *container, size_t available, const struct arena *arena) {
@@ -74,16 +136,17 @@ static enum image_fault check_container(const uint8_t *container, size_t availab
     if (total == 0) {
         return IMAGE_FAULT_ABSENT;
     }
-    const size_t end = payload_end((const struct image_container *)container);
-    const uint8_t *stored = stored_digest(container, end, total);
+    const uint8_t *stored = find_last(container, total, IMAGE_TLV_SHA256, SHA256_SIZE);
     if (stored == NULL) {
         return IMAGE_FAULT_UNHASHED;
     }
     if (arena->size < sizeof(struct sha256)) {
         return IMAGE_FAULT_RAM;
     }
+    const size_t end = hashed_end((const struct image_container *)container);
     const uint8_t *digest = sha256((struct sha256 *)arena->base, container, end);
-    return memcmp(digest, stored, SHA256_SIZE) == 0 ? IMAGE_GOOD : IMAGE_FAULT_ALTERED;
+    return memcmp(digest, stored, SHA256_SIZE) == 0 ? check_signature(container, total, stored, arena)
+                                                    : IMAGE_FAULT_ALTERED;
 }
 
 /// Sections ///

@@ -113,10 +113,20 @@ bool module_must_stop(void) {
     return must_stop;
 }
 
+/* The highest security counter that was ever confirmed, from whoever stores it. */
+__attribute__((weak)) uint32_t store_counter(uint32_t image);
+
+uint32_t store_counter(uint32_t image) {
+    (void)image;
+    return 0;
+}
+
 const char *module_load(const char **detail) {
     const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    const enum image_fault wrong =
-        image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), detail);
+    enum image_fault wrong = image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), detail);
+    if (wrong == IMAGE_GOOD) {
+        wrong = image_check_counter(slot, SLOT_SIZE, store_counter(0));
+    }
     state = wrong == IMAGE_GOOD ? MODULE_LOADED : MODULE_NONE;
     last_trap = VM_TRAP_NONE;
     return fault_texts[wrong];

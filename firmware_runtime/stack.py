@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +48,9 @@ NAMED = {
 # Who calls functions of a chip's boot ROM, and how many bytes those may push: read off the sources that the vendor has
 # published (RP2040: five functions deep, 130 bytes by their registers and variables), and half as much again.
 ROM_CALLERS = {"change_in_ram": 200, "rom_function": 32}
+# Who goes on with another stack, whom it calls there, and how large that one is: the interpreter's idle memory.
+SWITCH, SWITCHED = "signature_on_stack", "signature_holds"
+SWITCHED_SIZE = re.compile(r"#define SIGNATURE_STACK (\d+)u")
 # What runs with interrupts off.
 MASKED = frozenset({"change_in_ram"})
 # How handlers in assembly go on to the next one. The stack is then as it was when they began, so that they count once,
@@ -101,6 +104,10 @@ class Instruction:
         returns = re.match(r"pc, (lr$|\[sp\], #)", self.operands)
         return self.name.startswith(("mov", "ldr")) and self.loads_pc and not returns
 
+    @property
+    def switches_stack(self) -> bool:
+        return self.name == "mov" and self.operands.startswith("sp, ")
+
     @cached_property
     def pushed(self) -> int:
         """By how much it lowers the stack pointer. What may be passed over counts only when it does."""
@@ -121,6 +128,8 @@ class Instruction:
             return int(match[1])
         if match := re.search(r"\[sp\], #(\d+)", self.operands):
             return -int(match[1])
+        if self.switches_stack:
+            return 0
         if re.match(r"sp\b", self.operands) and not self.name.startswith(("cmp", "str", "stm")):
             raise SystemExit(f"{self.address:#x}: {self.name} {self.operands}: what does it do to the stack?")
         return 0
@@ -166,7 +175,9 @@ class Function:
                 work.append((index + 1, depth + instruction.pushed))
 
 
+LITERAL = re.compile(r"\w+, \[pc, #(\d+)\]")
 LINE = re.compile(r"^ *([0-9a-f]+):\t(\S+)\t?([^@\n]*)(?:@.*)?$")
+WORD = re.compile(r"^ *([0-9a-f]+):\t\.word\t0x([0-9a-f]+)$", re.MULTILINE)
 HEAD = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 
 
@@ -175,6 +186,7 @@ def disassemble(elf: Path) -> dict[int, Function]:
     command = [OBJDUMP, "-d", "--no-show-raw-insn", str(elf)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: dict[int, Function] = {}
+    words = {int(address, 16): int(word, 16) for address, word in WORD.findall(listing)}
     for line in listing.splitlines():
         if head := HEAD.match(line):
             current = found.setdefault(int(head[1], 16), Function(head[2]))
@@ -183,7 +195,25 @@ def disassemble(elf: Path) -> dict[int, Function]:
             direct = re.match(r"(?:\w+, )?([0-9a-f]+) <", operands) if match[2].startswith(("b", "cb")) else None
             target = int(direct[1], 16) if direct else None
             current.code.append(Instruction(int(match[1], 16), match[2], operands, target))
+    for function in found.values():
+        function.code = list(with_large_frames(function.code, words))
     return {address: function for address, function in found.items() if function.code}
+
+
+def with_large_frames(code: list[Instruction], words: dict[int, int]) -> Iterator[Instruction]:
+    """The instructions with what is added to the stack pointer from a register as the number that was loaded there just
+    before from a literal, which is how ARMv6-M makes and drops a large frame."""
+    loaded: dict[str, int] = {}
+    for i in code:
+        first, _, rest = i.operands.partition(", ")
+        if i.name == "add" and first == "sp" and rest in loaded:
+            size = loaded[rest]
+            made = size >> 31  # a negative number is added
+            i = replace(i, name="sub" if made else "add", operands=f"sp, #{(1 << 32) - size if made else size}")
+        loaded.pop(first, None)
+        if i.name == "ldr" and (literal := LITERAL.fullmatch(i.operands)):
+            loaded[first] = words[(i.address + 4 & ~3) + int(literal[1])]
+        yield i
 
 
 @dataclass(frozen=True)
@@ -226,6 +256,8 @@ class CallGraph:
         return self._found[address]
 
     def _search(self, function: Function) -> Depth:
+        if function.name != SWITCH and any(i.switches_stack for i in function.code):
+            raise SystemExit(f"{function.name}: whose stack does it go on with?")
         depths, falls = function.depths()
         in_rom = ROM_CALLERS.get(function.name, 0)
         most = max(depths[i.address] + max(i.pushed, in_rom if i.is_indirect else 0) for i in function.code)
@@ -238,6 +270,8 @@ class CallGraph:
 
     def _callees(self, function: Function, depths: dict[int, int], falls: bool) -> Iterator[tuple[int, int]]:
         """Depth and address of everything that is called or gone on with."""
+        if function.name == SWITCH:
+            return
         own = {i.address for i in function.code}
         for i in function.code:
             inside = i.target in own and (i.target != function.code[0].address or not i.is_call)
@@ -317,6 +351,8 @@ class Bound:
     interrupt: Depth
     masked: Depth
     exception: int
+    signature: Depth | None = None
+    """On the stack that checking a signature has of its own, in a firmware with a key."""
 
     @property
     def while_running(self) -> int:
@@ -326,11 +362,16 @@ class Bound:
     def total(self) -> int:
         return max(self.while_running, self.idle.total + self.exception + self.interrupt.total, self.masked.total)
 
+    @property
+    def on_other_stack(self) -> int:
+        return self.signature.total + self.exception + self.interrupt.total if self.signature else 0
+
 
 def bound(board: Board, elf: Path) -> Bound:
     """What the C stack of a board's firmware is never deeper than. All interrupts have one priority, so one counts."""
     running = CallGraph(elf, waiting_commands())
     handlers = [running.worst(running.functions[address].name) for address in interrupt_handlers(running)]
+    keyed = any(function.name == SWITCHED for function in running.functions.values())
     frame = EXCEPTION_FRAME_WITH_FLOAT if board.chip.core.fpu else EXCEPTION_FRAME
     return Bound(
         running.worst("reset_entry"),
@@ -338,7 +379,15 @@ def bound(board: Board, elf: Path) -> Bound:
         max(handlers, key=lambda depth: depth.total),
         CallGraph(elf, EXECUTION).worst("reset_entry"),
         frame + ALIGNMENT,
+        running.worst(SWITCHED) if keyed else None,
     )
+
+
+def signature_stack() -> int:
+    """Bytes that a firmware with a key gives to checking a signature."""
+    found = SWITCHED_SIZE.search((HERE / "signature.h").read_text(encoding="utf-8"))
+    assert found is not None
+    return int(found[1])
 
 
 def report(board: Board, elf: Path) -> str:
@@ -352,6 +401,7 @@ def report(board: Board, elf: Path) -> str:
             f"  idle      {found.idle}",
             f"  interrupt {found.interrupt}, and {found.exception} that the core pushes",
             f"  masked    {found.masked}",
+            *([f"  signature {found.signature}, of {signature_stack()} of its own"] if found.signature else []),
         ]
     )
 

@@ -112,6 +112,10 @@ enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t avai
 size_t image_size(const uint8_t *container, size_t available);
 /* The SHA-256 that such a container carries (32 bytes, not compared), NULL when there is none. */
 const uint8_t *image_digest(const uint8_t *container, size_t available);
+/* Its security counter, 0 when it has none: a later version has a higher one. */
+uint32_t image_counter(const uint8_t *container, size_t available);
+/* Whether that is at least the highest one that was confirmed; a firmware without a key takes any. */
+enum image_fault image_check_counter(const uint8_t *container, size_t available, uint32_t confirmed);
 
 static inline const void *image_section(const struct vm *vm, enum image_section_number number) {
     return vm->payload + vm->sections[number].offset;

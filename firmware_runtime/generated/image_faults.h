@@ -4,6 +4,16 @@
 #ifndef IMAGE_FAULTS_H
 #define IMAGE_FAULTS_H
 
+#ifdef SIGNATURE_KEY
+#define IMAGE_SIGNATURE_FAULTS(X) \
+    X(UNSIGNED, "the image is not signed; sign it with: mcutool sign") \
+    X(OWNER, "the image is signed with another key than this firmware's") \
+    X(SIGNATURE, "the image's signature is wrong") \
+    X(OLDER, "the image is older than one that was confirmed; sign it with a higher --counter")
+#else
+#define IMAGE_SIGNATURE_FAULTS(X)
+#endif
+
 #define IMAGE_FAULTS(X) \
     X(ABSENT, "there is no image") \
     X(UNHASHED, "the image has no hash") \
@@ -33,6 +43,7 @@
     X(CALL, "invalid code: a call with its frame or values in the wrong place") \
     X(INDEX, "invalid code: it names what is not there") \
     X(CATCH, "invalid code: an exception handler does not fit the function") \
-    X(RAM, "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack")
+    X(RAM, "the module needs more RAM than this board has; build it with smaller --memory, --heap or --stack") \
+    IMAGE_SIGNATURE_FAULTS(X)
 
 #endif

@@ -39,10 +39,19 @@ FAULTS = {
 }
 """Name -> text, in the order of the firmware's enumeration."""
 
+SIGNATURE_FAULTS = {
+    "UNSIGNED": "the image is not signed; sign it with: mcutool sign",
+    "OWNER": "the image is signed with another key than this firmware's",
+    "SIGNATURE": "the image's signature is wrong",
+    "OLDER": "the image is older than one that was confirmed; sign it with a higher --counter",
+}
+"""What more a firmware with a key finds; the enumeration of another one ends before."""
+
 
 def render_header() -> str:
     """`generated/image_faults.h`: a list for macros."""
     rows = [f'    X({name}, "{text}")' for name, text in FAULTS.items()]
+    keyed = [f'    X({name}, "{text}")' for name, text in SIGNATURE_FAULTS.items()]
     return "\n".join(
         [
             "/* Made by mcutool/generate.py from mcutool/image/faults.py; do not edit.",
@@ -51,7 +60,13 @@ def render_header() -> str:
             "#ifndef IMAGE_FAULTS_H",
             "#define IMAGE_FAULTS_H",
             "",
-            " \\\n".join(["#define IMAGE_FAULTS(X)", *rows]),
+            "#ifdef SIGNATURE_KEY",
+            " \\\n".join(["#define IMAGE_SIGNATURE_FAULTS(X)", *keyed]),
+            "#else",
+            "#define IMAGE_SIGNATURE_FAULTS(X)",
+            "#endif",
+            "",
+            " \\\n".join(["#define IMAGE_FAULTS(X)", *rows, "    IMAGE_SIGNATURE_FAULTS(X)"]),
             "",
             "#endif",
             "",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,7 +20,11 @@ from mcutool.errors import InvalidModule
 
 CONTAINER_MAGIC = 0x96F3B83D
 TLV_MAGIC = 0x6907
+TLV_PROTECTED_MAGIC = 0x6908
+TLV_KEYHASH = 0x01
 TLV_SHA256 = 0x10
+TLV_ED25519 = 0x24
+TLV_COUNTER = 0x50
 PAYLOAD_MAGIC = 0x3155434D  # "MCU1"
 FORMAT_VERSION = 1
 NONE = 0xFFFF
@@ -272,6 +277,19 @@ def _place_blobs(image: Image, start: int) -> tuple[bytes, bytes, bytes]:
     return datas, elements, bytes(tail) + bytes(-len(tail) % 4)
 
 
+def tlvs(data: bytes, start: int, magic: int = TLV_MAGIC) -> Iterator[tuple[int, bytes]]:
+    """Kind and contents of the TLVs that begin at `start`. Raises ValueError when they do not, or end too early."""
+    info = _tlv_info.parse(data[start:])
+    end = start + info.size
+    if info.magic != magic or end > len(data):
+        raise ValueError("it ends too early")
+    start += _tlv_info.sizeof()
+    while start < end:
+        head = _tlv.parse(data[start:end])
+        start += _tlv.sizeof() + head.length
+        yield head.type, data[start - head.length : start]
+
+
 def parse(image: bytes) -> Image:
     """The contents of an image.
 
@@ -304,10 +322,12 @@ def _payload(image: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
     if head.magic != CONTAINER_MAGIC:
         raise InvalidModule("this is not a .mcu image", 0, next_action="build one with: mcutool build APP.wasm")
     end = head.header_size + head.image_size
-    trailer = image[end : end + _tlv_info.sizeof() + _tlv.sizeof() + 32]
-    if len(trailer) < _tlv_info.sizeof() + _tlv.sizeof() + 32:
-        raise InvalidModule("the image is cut off", len(image), next_action="build it again")
-    if hashlib.sha256(image[:end]).digest() != trailer[-32:]:
+    hashed = image[: end + head.protected_tlv_size]
+    try:
+        stored = dict(tlvs(image, len(hashed)))[TLV_SHA256]
+    except (ConstructError, ValueError, KeyError):
+        raise InvalidModule("the image is cut off", len(image), next_action="build it again") from None
+    if hashlib.sha256(hashed).digest() != stored:
         raise InvalidModule("the image is damaged: its hash is wrong", end, next_action="build it again")
     return image[head.header_size : end], (head.major, head.minor, head.revision, head.build)
 
@@ -374,7 +394,11 @@ def render_header() -> str:
     for name, value in [
         ("CONTAINER_MAGIC", CONTAINER_MAGIC),
         ("TLV_MAGIC", TLV_MAGIC),
+        ("TLV_PROTECTED_MAGIC", TLV_PROTECTED_MAGIC),
+        ("TLV_KEYHASH", TLV_KEYHASH),
         ("TLV_SHA256", TLV_SHA256),
+        ("TLV_ED25519", TLV_ED25519),
+        ("TLV_COUNTER", TLV_COUNTER),
         ("PAYLOAD_MAGIC", PAYLOAD_MAGIC),
         ("FORMAT_VERSION", FORMAT_VERSION),
         ("NONE", NONE),

@@ -7,20 +7,19 @@ signed it, and how it gets to a board. An `.mcu` image is one too (`format.py`, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from construct import ConstructError
 
 from mcutool.errors import UsageError
-from mcutool.image.format import CONTAINER, CONTAINER_MAGIC, TLV, TLV_INFO, TLV_MAGIC, struct_of
+from mcutool.image.format import CONTAINER, CONTAINER_MAGIC, struct_of, tlvs
 
 HASHES = {0x10: hashlib.sha256, 0x11: hashlib.sha384, 0x12: hashlib.sha512}
 """The TLVs that hold the hash of all that stands before them."""
 ENCRYPTED = 0x4 | 0x8
 """Flags of an image whose hash is that of the text before it was encrypted."""
 
-_container, _tlv_info, _tlv = struct_of(CONTAINER), struct_of(TLV_INFO), struct_of(TLV)
+_container = struct_of(CONTAINER)
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,18 @@ def read(name: str, data: bytes) -> SignedImage:
         ) from None
 
 
+def hashed_size(data: bytes) -> int:
+    """How many bytes of an image its hash is of: header, contents, and the TLVs that it protects."""
+    head = _container.parse(data)
+    return head.header_size + head.image_size + head.protected_tlv_size
+
+
 def _read(data: bytes) -> SignedImage:
     head = _container.parse(data)
     if head.magic != CONTAINER_MAGIC:
         raise ValueError(f"it begins with {data[:4].hex()}, not {CONTAINER_MAGIC.to_bytes(4, 'little').hex()}")
-    end = head.header_size + head.image_size
-    hashed = data[: end + head.protected_tlv_size]
-    hashes = [(kind, value) for kind, value in _tlvs(data, len(hashed)) if kind in HASHES]
+    hashed = data[: hashed_size(data)]
+    hashes = [(kind, value) for kind, value in tlvs(data, len(hashed)) if kind in HASHES]
     if not hashes:
         raise ValueError("it has no hash")
     kind, value = hashes[0]
@@ -59,16 +63,3 @@ def _read(data: bytes) -> SignedImage:
         raise ValueError("it is damaged, its hash is wrong")
     version = f"{head.major}.{head.minor}.{head.revision}" + (f".{head.build}" if head.build else "")
     return SignedImage(data, version, value)
-
-
-def _tlvs(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """The unprotected TLVs: kind and contents."""
-    info = _tlv_info.parse(data[start:])
-    end = start + info.size
-    if info.magic != TLV_MAGIC or end > len(data):
-        raise ValueError("it ends too early")
-    start += _tlv_info.sizeof()
-    while start < end:
-        head = _tlv.parse(data[start:end])
-        start += _tlv.sizeof() + head.length
-        yield head.type, data[start - head.length : start]

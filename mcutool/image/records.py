@@ -75,16 +75,27 @@ def payload_of(image: bytes, surroundings: Surroundings) -> bytes:
     head = _unpack(layout.CONTAINER, image)
     size = head["header_size"]
     _require(head["magic"] == layout.CONTAINER_MAGIC and size >= _size(layout.CONTAINER) and size % 4 == 0, "ABSENT")
-    _require(head["protected_tlv_size"] == 0 and head["image_size"] <= available, "ABSENT")
+    _require(head["image_size"] <= available, "ABSENT")
     end = size + head["image_size"]
-    _require(end <= available - _size(layout.TLV_INFO), "ABSENT")
-    tlvs = _unpack(layout.TLV_INFO, image, end)
-    _require(tlvs["magic"] == layout.TLV_MAGIC and _size(layout.TLV_INFO) <= tlvs["size"] <= available - end, "ABSENT")
-    stored = _digest(image, end + _size(layout.TLV_INFO), end + tlvs["size"])
+    hashed = end + head["protected_tlv_size"]
+    if head["protected_tlv_size"] != 0:
+        _require(_tlvs_end(image, end, layout.TLV_PROTECTED_MAGIC) == hashed, "ABSENT")
+    total = _tlvs_end(image, hashed, layout.TLV_MAGIC)
+    _require(total != 0, "ABSENT")
+    stored = _digest(image, hashed + _size(layout.TLV_INFO), total)
     _require(stored is not None, "UNHASHED")
     _require(surroundings.arena >= HASH_ROOM, "RAM")
-    _require(hashlib.sha256(image[:end]).digest() == stored, "ALTERED")
+    _require(hashlib.sha256(image[:hashed]).digest() == stored, "ALTERED")
     return image[size:end]
+
+
+def _tlvs_end(image: bytes, start: int, magic: int) -> int:
+    """Where the TLVs that begin at `start` end; 0 when they do not begin so or reach too far."""
+    if start > len(image) - _size(layout.TLV_INFO):
+        return 0
+    tlvs = _unpack(layout.TLV_INFO, image, start)
+    sound = tlvs["magic"] == magic and _size(layout.TLV_INFO) <= tlvs["size"] <= len(image) - start
+    return start + tlvs["size"] if sound else 0
 
 
 def _digest(image: bytes, position: int, total: int) -> bytes | None:
