@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mcutool import cache
+from mcutool.image.format import digest_of
 
-HASH = 32  # bytes, at the end of an image
 KEPT = 50
 
 
@@ -27,7 +27,7 @@ def keep(image: bytes, symbols: dict[str, Any]) -> None:
     """Remember the map of an image, and forget the oldest ones."""
     with suppress(OSError, RuntimeError):  # RuntimeError: the user has no home
         folder().mkdir(parents=True, exist_ok=True)
-        path = folder() / f"{image[-HASH:].hex()}.json"
+        path = folder() / f"{digest_of(image).hex()}.json"
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(symbols), encoding="utf-8")
         temporary.replace(path)

@@ -182,6 +182,15 @@ def save(built: Built, path: Path) -> None:
     maps.keep(built.image, built.map)
 
 
+def save_signed(unsigned: Path, path: Path, image: bytes) -> None:
+    """Write an image that was made of another one by signing it, with the same map beside it."""
+    symbols = read_map(map_path(unsigned))
+    write(path, image)
+    if symbols:
+        write(map_path(path), json.dumps(symbols).encode())
+        maps.keep(image, symbols)
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a file that -o named; raises UsageError when that is impossible."""
     try:

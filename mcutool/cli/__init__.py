@@ -27,6 +27,8 @@ COMMANDS = {
     "run": "run a module on the emulated board, or on a real one",
     "flash": "install the runtime, a module or a raw file on a board",
     "image": "write the runtime and a module as one file for a chip's flash",
+    "keygen": "make a pair of keys: to sign images, and to build firmware with",
+    "sign": "sign an image for boards whose firmware was built with the public key",
     "monitor": "show a board's console and type into it",
     "emulate": "put an emulated board on a pseudo-terminal or a TCP port",
     "bringup": "test a board step by step and say what fails",

@@ -50,12 +50,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--all", action="store_true", help="on every connected board of the kind, or on all of --port P,P..."
     )
+    how.add_argument("--require-signed", action="store_true", help="send no module that is not signed")
+    how.add_argument("--key", metavar="KEY.pub.pem", help="send no module that is not signed with this key")
     parser.add_argument("--json", action="store_true", help="print events, an object a line")
 
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import install
 
+    if options.file and (options.require_signed or options.key):
+        _require_signed(options)
     raw = install.is_raw(options.file)
     if options.board is None and (options.runtime or options.dry_run or options.all or raw):
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
@@ -71,6 +75,14 @@ def execute(options: argparse.Namespace) -> int:
         done = _install(options, job, link, report)
     print(json.dumps({"event": "done", **done}) if options.json else install.render(done))
     return 0
+
+
+def _require_signed(options: argparse.Namespace) -> None:
+    from mcutool import program
+    from mcutool.image import keys, signing
+
+    public = keys.owner(options.key) if options.key else None
+    signing.require_signed(options.file, program.read(options.file), public)
 
 
 def _show_plan(options: argparse.Namespace, job: Job) -> int:

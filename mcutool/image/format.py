@@ -290,6 +290,12 @@ def tlvs(data: bytes, start: int, magic: int = TLV_MAGIC) -> Iterator[tuple[int,
         yield head.type, data[start - head.length : start]
 
 
+def digest_of(image: bytes) -> bytes:
+    """The hash that a sound image carries; a signature may stand behind it."""
+    head = _container.parse(image)
+    return dict(tlvs(image, head.header_size + head.image_size + head.protected_tlv_size))[TLV_SHA256]
+
+
 def parse(image: bytes) -> Image:
     """The contents of an image.
 

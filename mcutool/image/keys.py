@@ -104,8 +104,9 @@ def generate(path: Path) -> Path:
 
     key = Ed25519PrivateKey.generate()
     public = public_name(path)
-    if public.exists():
-        raise UsageError(f"{public} exists already", next_action="choose another name with -o")
+    for file in (path, public):
+        if file.exists():
+            raise UsageError(f"{file} exists already", next_action="choose another name with -o")
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _create(path, private, 0o600)
     _create(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)

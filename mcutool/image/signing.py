@@ -6,13 +6,17 @@ private key lies (`keys.py`), and needs none: what is to be signed can be carrie
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from mcutool.errors import ImageRefused, UsageError
+from mcutool.errors import UsageError
 from mcutool.image import keys, mcuboot
 from mcutool.image.format import (
     CONTAINER,
+    CONTAINER_MAGIC,
     TLV,
     TLV_COUNTER,
     TLV_ED25519,
@@ -25,6 +29,7 @@ from mcutool.image.format import (
     tlvs,
 )
 
+_MAGIC = CONTAINER_MAGIC.to_bytes(4, "little")
 _container, _tlv_info, _tlv = struct_of(CONTAINER), struct_of(TLV_INFO), struct_of(TLV)
 
 
@@ -51,11 +56,43 @@ class Unsigned:
 
 def prepare(name: str, data: bytes, counter: int | None) -> Unsigned:
     """What is to be signed of an image in a file, whatever signature and counter it has. Raises UsageError."""
+    if not data.startswith(_MAGIC):
+        raise UsageError(f"{name} is no image", next_action="build one: mcutool build APP.wasm")
     mcuboot.read(name, data)
     head = _container.parse(data)
     protected = b"" if counter is None else _area(TLV_PROTECTED_MAGIC, {TLV_COUNTER: counter.to_bytes(4, "little")})
     head.protected_tlv_size = len(protected)
     return Unsigned(_container.build(head) + data[_container.sizeof() : head.header_size + head.image_size] + protected)
+
+
+def signature_of(digest: bytes, key: str | None, made_elsewhere: str | None) -> tuple[bytes, bytes]:
+    """The public key and the signature: made with the private key in a file, or read. Raises UsageError."""
+    if key is None:
+        raise UsageError("which key?", next_action="name it with --key; make one with: mcutool keygen")
+    if made_elsewhere is not None:
+        return keys.owner(key), _read_signature(made_elsewhere)
+    private = keys.private_key(key)
+    return keys.raw_public(private), private.sign(digest)
+
+
+def _read_signature(path: str) -> bytes:
+    """As it is, as hexadecimal digits, or as base64, which imgtool writes."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", next_action="check the name of the file") from None
+    for decode in (bytes, _from_hex, base64.b64decode):
+        with suppress(ValueError):
+            if len(signature := decode(data)) == keys.SIGNATURE_SIZE:
+                return signature
+    raise UsageError(
+        f"{path} is no signature: it should be {keys.SIGNATURE_SIZE} bytes, or these as hex or base64",
+        next_action="sign what `mcutool sign --digest` gives",
+    )
+
+
+def _from_hex(text: bytes) -> bytes:
+    return bytes.fromhex(text.decode())
 
 
 def counter_of(data: bytes) -> int:
@@ -67,13 +104,14 @@ def counter_of(data: bytes) -> int:
 
 
 def require_signed(name: str, data: bytes, public: bytes | None) -> None:
-    """Raises ImageRefused unless an image is signed, with that key if one is given."""
-    image = mcuboot.read(name, data)
-    found = dict(tlvs(data, mcuboot.hashed_size(data)))
+    """Raises UsageError unless a file is an image that is signed, with that key if one is given."""
+    signed = data.startswith(_MAGIC)
+    digest = mcuboot.read(name, data).hash if signed else b""
+    found = dict(tlvs(data, mcuboot.hashed_size(data))) if signed else {}
     if TLV_ED25519 not in found:
-        raise ImageRefused(f"{name} is not signed", next_action="sign it: mcutool sign APP.mcu --key KEY.pem")
-    if public is not None and not keys.holds(public, found[TLV_ED25519], image.hash):
-        raise ImageRefused(f"{name} is not signed with this key", next_action="see: mcutool sign --help")
+        raise UsageError(f"{name} is not signed", next_action="build and sign it: mcutool sign APP.mcu --key KEY.pem")
+    if public is not None and not keys.holds(public, found[TLV_ED25519], digest):
+        raise UsageError(f"{name} is not signed with this key", next_action="sign it with the key's private half")
 
 
 def _area(magic: int, values: dict[int, bytes]) -> bytes:
