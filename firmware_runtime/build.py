@@ -190,8 +190,8 @@ def too_large(board: Board, error: Error) -> Error:
     room = board.chip.map.runtime.size
     return DoesNotFit(
         f"{board.name}: the firmware has {room + int(found[1])} bytes, {found[1]} more than the {room} of its place",
-        next_action="leave parts out, see --without; or give it more in [map] of the chip's file in targets/chips,"
-        " and flash runtime and modules anew",
+        next_action=f"leave parts out, see --without; or give it more of the flash, in [map] of {board.chip.name}.toml"
+        " in targets/chips; then runtime and modules have to be installed anew",
     )
 
 

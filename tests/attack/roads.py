@@ -20,14 +20,14 @@ from unicorn import arm_const as arm
 
 from mcutool import devices
 from mcutool.emulator.machine import Machine
-from mcutool.image.faults import FAULTS
+from mcutool.image.faults import FAULTS, SIGNATURE_FAULTS
 from mcutool.image.format import RECORDS
 from mcutool.image.records import Surroundings
 from mcutool.image.verify import Verdict
 from tests.pc import FLAGS, RUNTIME, SANITIZERS
 
 HERE = Path(__file__).resolve().parent
-NAMES = ["", *FAULTS]
+NAMES = ["", *FAULTS, *SIGNATURE_FAULTS]
 ABOUT_CODE = frozenset(NAMES[NAMES.index("EXTENT") : NAMES.index("RAM")])
 FUEL = 2000  # instructions of the bytecode that a call may take
 CALLS = 40  # of one image
