@@ -228,11 +228,14 @@ class Depth:
 
 
 class CallGraph:
-    """Who calls whom in an ELF, at what depth. `excluded`: what is not called in the state that is looked at."""
+    """Who calls whom in an ELF, at what depth. `excluded`: what is not called in the state that is looked at;
+    `functions`: those of the ELF, if somebody has them already."""
 
-    def __init__(self, elf: Path, excluded: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, elf: Path, excluded: frozenset[str] = frozenset(), functions: dict[int, Function] | None = None
+    ) -> None:
         self.elf = elf
-        self.functions = disassemble(elf)
+        self.functions = functions or disassemble(elf)
         self.excluded = excluded
         self._found: dict[int, Depth] = {}
         self._open: list[int] = []
@@ -375,9 +378,9 @@ def bound(board: Board, elf: Path) -> Bound:
     frame = EXCEPTION_FRAME_WITH_FLOAT if board.chip.core.fpu else EXCEPTION_FRAME
     return Bound(
         running.worst("reset_entry"),
-        CallGraph(elf, EXECUTION | MASKED).worst("reset_entry"),
+        CallGraph(elf, EXECUTION | MASKED, running.functions).worst("reset_entry"),
         max(handlers, key=lambda depth: depth.total),
-        CallGraph(elf, EXECUTION).worst("reset_entry"),
+        CallGraph(elf, EXECUTION, running.functions).worst("reset_entry"),
         frame + ALIGNMENT,
         running.worst(SWITCHED) if keyed else None,
     )

@@ -80,6 +80,35 @@ MISTAKES = [
         ("named a program of the PC", "build program.wasm", 13, "program.wasm: .*no WebAssembly", "wasm32"),
         ("named a component", "build component.wasm", 13, "a component, and only core modules .*0x4", "core module"),
         ("named a later version", "info version2.wasm", 13, "unknown binary version .*0x4", "compile it again"),
+        # --- keys and signatures --------------------------------------------------------------------------------------
+        ("gave a key no name", "keygen", 2, "required: -o", "keygen --help"),
+        ("made a key twice", "keygen -o release.pem", 2, "release.pem exists already", "another name with -o"),
+        ("signed without a key", "sign add.mcu", 2, "which key", "name it with --key; .*keygen"),
+        ("signed with the public key", "sign add.mcu --key release.pub.pem", 2, "holds no private key", "keygen -o"),
+        ("signed with a missing key", "sign add.mcu --key no.pem", 2, "cannot read no.pem", "name of the file"),
+        ("signed with no key at all", "sign add.mcu --key add.wasm", 2, "add.wasm holds no private key", "keygen"),
+        ("signed a module", "sign add.wasm --key release.pem", 2, "add.wasm is no image", "mcutool build"),
+        ("gave a counter too large", "sign add.mcu --counter 0x100000000", 2, "more than 32 bits", "sign --help"),
+        (
+            "brought no signature", "sign add.mcu --key release.pub.pem --signature add.wasm",
+            2, "add.wasm is no signature: it should be 64 bytes", "sign --digest",
+        ),
+        (
+            "brought a wrong signature", "sign add.mcu --key release.pub.pem --signature wrong.sig",
+            2, "does not fit the image and the key", "the same image and --counter",
+        ),
+        (
+            "flashed what is not signed", "flash add.mcu --require-signed --board stm32f405",
+            2, "add.mcu is not signed", "mcutool sign",
+        ),
+        (
+            "flashed a module where it must be signed", "flash add.wasm --key release.pub.pem --board stm32f405",
+            2, "add.wasm is not signed", "mcutool sign",
+        ),
+        (
+            "flashed what another has signed", "flash signed.mcu --key release.pub.pem --board stm32f405",
+            2, "signed.mcu is not signed with this key", "the key's private half",
+        ),
         # --- modules that are wrong -----------------------------------------------------------------------------------
         (
             "copied a part of a module", "build cut.wasm",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import wasmtime
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mcutool import devices
 from mcutool.emulator.machine import Machine, Reason
@@ -32,6 +33,7 @@ from mcutool.image.containers import UF2_BLOCK, UF2_MAGIC, UF2_SIZE
 from mcutool.image.format import FORMAT_VERSION, NONE, Image, contain
 from mcutool.isa import ISA_VERSION
 from mcutool.pipeline import build_image
+from tests.firmware.keyed import OURS, THEIRS, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 BOARD = devices.board("stm32f405")
@@ -135,6 +137,11 @@ FILES: dict[str, Callable[[], bytes]] = {
     "beyond.wasm": lambda: wasm('(module (memory 1) (func (export "_start") (drop (i32.load (i32.const 65536)))))'),
     "small.wasm": lambda: wasm('(module (func (export "_start")))'),
     "raw.bin": lambda: bytes(range(256)),
+    # keys and signatures
+    "release.pem": lambda: OURS.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    "release.pub.pem": lambda: OURS.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    "signed.mcu": lambda: signed(built(ADD), key=THEIRS),
+    "wrong.sig": lambda: bytes(64),
     # not WebAssembly
     "empty.wasm": lambda: b"",
     "empty.wat": lambda: b"",
