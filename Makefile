@@ -75,4 +75,5 @@ clean: ## remove what was built
 	$(PYTHON) -m pip install --quiet --editable '.[test,guests]'
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --global --prefix .venv --no-audit --no-fund --silent $(TEST_SCRIPTS)
 	$(PYTHON) -m tests.flash.smp_servers
+	$(PYTHON) -m firmware_runtime.fetch firmware_runtime/signature-requirements.txt
 	touch $@

@@ -31,5 +31,13 @@ def fetch(requirements: Path, isolated: bool = False) -> Path:
             for archive in Path(temporary).glob("*.tar.gz"):
                 with tarfile.open(archive) as opened:
                     opened.extractall(unpacked, filter="data")
-            unpacked.rename(folder)
+            try:
+                unpacked.rename(folder)
+            except OSError:
+                if not folder.exists():  # nobody else was as quick
+                    raise
     return folder
+
+
+if __name__ == "__main__":
+    fetch(Path(sys.argv[1]))

@@ -97,6 +97,7 @@ def test_a_firmware_with_a_key(name: str, tmp_path: Path) -> None:
     checking_has_a_stack_of_its_own(name)
     the_table_in_the_readme_is_right(name)
     if BOARDS[name] == "Cortex-M4F":
+        it_installs_an_image_of_imgtool(name, tmp_path)
         it_refuses_an_older_image(name, tmp_path)
 
 
@@ -117,6 +118,16 @@ def it_takes_an_image_of_imgtool(board: Board, folder: Path) -> None:
     assert signing.counter_of(made) == 9
     assert board.offer(made, ARENA).verdict.fault == ""
     assert Board(board.name).offer(made, ARENA).verdict.fault == "", "also where there is no key"
+
+
+def it_installs_an_image_of_imgtool(name: str, folder: Path) -> None:
+    """Through SMP, where there is a key and where there is none."""
+    made = keyed.made_by_imgtool(PLAIN, 9, folder)
+    for elf in (keyed.firmware(name), devices.board(name).firmware):
+        emulated = Emulated(devices.board(name), elf, None)
+        emulated.client.upload(made)
+        emulated.client.reset()
+        emulated.expect(b"[exit 0]")
 
 
 def checking_has_a_stack_of_its_own(name: str) -> None:
