@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from elftools.elf.elffile import ELFFile  # noqa: E402
 
 from firmware_runtime.fetch import fetch  # noqa: E402
-from mcutool import __version__, devices  # noqa: E402
+from mcutool import __version__, devices, hostapi  # noqa: E402
 from mcutool.devices import Board, Ram  # noqa: E402
 from mcutool.errors import DoesNotFit, Error  # noqa: E402
 from mcutool.image import boot2, keys  # noqa: E402
@@ -78,6 +78,7 @@ def constants(board: Board) -> dict[str, str | int]:
         "SLOT_SIZE": chip.map.slot.size,
         "STATE_AREAS": _array((chip.flash.base + area.offset, area.size) for area in chip.state_areas),
         "IMAGES": chip.images,
+        "BOARD_GRANTS": hostapi.mask(board.grants),
         "UART_BASE": chip.uart.base,
         "UART_IRQ": chip.uart.irq,
         "UART_CLOCK": chip.uart.clock,

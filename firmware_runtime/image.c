@@ -165,18 +165,23 @@ static const uint8_t record_sizes[IMAGE_SECTIONS] = {
     [IMAGE_TAGS] = sizeof(struct image_tag),
     [IMAGE_HANDLERS] = sizeof(struct image_handler),
     [IMAGE_STRINGS] = 1,
+    [IMAGE_PROVENANCE] = sizeof(struct image_provenance),
 };
 
 static bool inside(uint32_t size, uint32_t offset, uint32_t count, uint32_t item) {
     return offset <= size && count <= (size - offset) / item;
 }
 
+/* Format 1 has all sections but the last. */
+static uint32_t section_count(const struct image_header *header) {
+    return header->format == 1 ? IMAGE_PROVENANCE : IMAGE_SECTIONS;
+}
+
 static enum image_fault check_header(const struct image_header *header, uint32_t payload_size) {
-    if (payload_size < sizeof *header + IMAGE_SECTIONS * sizeof(struct image_section) ||
-        header->magic != IMAGE_PAYLOAD_MAGIC) {
+    if (payload_size < sizeof *header || header->magic != IMAGE_PAYLOAD_MAGIC) {
         return IMAGE_FAULT_FOREIGN;
     }
-    if (header->format != IMAGE_FORMAT_VERSION) {
+    if (header->format == 0 || header->format > IMAGE_FORMAT_VERSION) {
         return IMAGE_FAULT_FORMAT;
     }
     if (header->isa > ISA_VERSION) {
@@ -185,11 +190,19 @@ static enum image_fault check_header(const struct image_header *header, uint32_t
     if ((header->features & ~(uint32_t)(VM_FEATURES)) != 0) {
         return IMAGE_FAULT_FEATURE;
     }
-    return header->size == payload_size ? IMAGE_GOOD : IMAGE_FAULT_SIZE;
+    const uint32_t smallest = sizeof *header + section_count(header) * sizeof(struct image_section);
+    return header->size == payload_size && payload_size >= smallest ? IMAGE_GOOD : IMAGE_FAULT_SIZE;
+}
+
+/* The record that says where the image comes from; NULL in format 1, whose images do not. */
+static const struct image_provenance *provenance_of(const struct vm *vm) {
+    const struct image_header *header = (const struct image_header *)vm->payload;
+    return section_count(header) > IMAGE_PROVENANCE ? image_section(vm, IMAGE_PROVENANCE) : NULL;
 }
 
 static enum image_fault check_sections(const struct vm *vm, uint32_t payload_size) {
-    for (uint32_t i = 0; i < IMAGE_SECTIONS; i++) {
+    const uint32_t count = section_count((const struct image_header *)vm->payload);
+    for (uint32_t i = 0; i < count; i++) {
         const struct image_section *section = &vm->sections[i];
         if (section->offset % 4 != 0 || !inside(payload_size, section->offset, section->count, record_sizes[i])) {
             return IMAGE_FAULT_SECTION;
@@ -199,7 +212,8 @@ static enum image_fault check_sections(const struct vm *vm, uint32_t payload_siz
     if (strings->count == 0 || vm->payload[strings->offset + strings->count - 1] != 0) {
         return IMAGE_FAULT_NAMES;
     }
-    return IMAGE_GOOD;
+    const bool said = provenance_of(vm) == NULL || vm->sections[IMAGE_PROVENANCE].count == 1;
+    return said ? IMAGE_GOOD : IMAGE_FAULT_PROVENANCE;
 }
 
 static enum image_fault check_segments(const struct vm *vm, uint32_t payload_size) {
@@ -280,10 +294,12 @@ static bool names_match(const struct vm *vm, const struct image_import *import, 
            strcmp(text + import->module_name, host->module) == 0 && strcmp(text + import->name, host->name) == 0;
 }
 
-static enum image_fault check_imports(const struct vm *vm, const char **detail) {
+static enum image_fault check_imports(const struct vm *vm, uint32_t grants, const char **detail) {
     const struct image_section *strings = &vm->sections[IMAGE_STRINGS];
     const struct image_import *imports = image_section(vm, IMAGE_IMPORTS);
     const struct image_signature *signatures = image_section(vm, IMAGE_SIGNATURES);
+    const struct image_provenance *provenance = provenance_of(vm);
+    const uint32_t granted = provenance == NULL ? grants : grants & provenance->grants;
     for (uint32_t i = 0; i < vm->sections[IMAGE_IMPORTS].count; i++) {
         const struct host_function *host = &host_functions[imports[i].host];
         if (imports[i].name < strings->count) {
@@ -296,6 +312,9 @@ static enum image_fault check_imports(const struct vm *vm, const char **detail) 
             signatures[imports[i].signature].parameter_slots != host->parameter_slots ||
             signatures[imports[i].signature].result_slots != host->result_slots) {
             return IMAGE_FAULT_IMPORT_TYPE;
+        }
+        if ((host->capability & ~granted) != 0) {
+            return IMAGE_FAULT_UNGRANTED;
         }
     }
     *detail = NULL;
@@ -412,7 +431,7 @@ static enum image_fault lay_out(struct vm *vm, const struct image_header *header
 /// The whole ///
 
 static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, const struct arena *arena,
-                                      const char **detail) {
+                                      uint32_t grants, const char **detail) {
     enum image_fault wrong = check_sections(vm, payload_size);
     if (wrong == IMAGE_GOOD) {
         wrong = check_segments(vm, payload_size);
@@ -430,13 +449,13 @@ static enum image_fault check_payload(struct vm *vm, uint32_t payload_size, cons
         wrong = check_handlers(vm);
     }
     if (wrong == IMAGE_GOOD) {
-        wrong = check_imports(vm, detail);
+        wrong = check_imports(vm, grants, detail);
     }
     return wrong == IMAGE_GOOD ? check_code(vm, arena, detail) : wrong;
 }
 
 enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *base,
-                            size_t size, const char **detail) {
+                            size_t size, uint32_t grants, const char **detail) {
     struct arena arena = {base, 0, size};
     const struct image_container *head = (const struct image_container *)container;
     enum image_fault wrong = check_container(container, available, &arena);
@@ -456,6 +475,6 @@ enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t avai
     vm->functions = image_section(vm, IMAGE_FUNCTIONS);
     vm->exception_count = header->exceptions;
     vm->exception_slots = header->exception_slots;
-    wrong = check_payload(vm, head->image_size, &arena, detail);
+    wrong = check_payload(vm, head->image_size, &arena, grants, detail);
     return wrong == IMAGE_GOOD ? lay_out(vm, header, &arena) : wrong;
 }

@@ -123,7 +123,8 @@ uint32_t store_counter(uint32_t image) {
 
 const char *module_load(const char **detail) {
     const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    enum image_fault wrong = image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), detail);
+    enum image_fault wrong =
+        image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), BOARD_GRANTS, detail);
     if (wrong == IMAGE_GOOD) {
         wrong = image_check_counter(slot, SLOT_SIZE, store_counter(0));
     }

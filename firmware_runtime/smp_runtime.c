@@ -33,6 +33,7 @@ enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_
     cbor_put_text(reply, "core", CORE_NAME);
     cbor_put_text(reply, "version", FIRMWARE_VERSION);
     cbor_put_unsigned(reply, "isa", ISA_VERSION);
+    cbor_put_unsigned(reply, "format", IMAGE_FORMAT_VERSION);
     cbor_put_unsigned(reply, "slot_address", SLOT_ADDRESS);
     cbor_put_unsigned(reply, "slot_size", SLOT_SIZE);
     cbor_put_unsigned(reply, "arena", module_arena_size());

@@ -95,6 +95,7 @@ struct host_function {
     vm_host_function function;
     uint8_t parameter_slots;
     uint8_t result_slots;
+    uint16_t capability; /* that has to be granted, a bit; 0 for none */
 };
 
 /* Generated from the table of host functions; the index is the number in an image's import record. */
@@ -104,10 +105,14 @@ extern const uint32_t host_function_count;
 #define IMAGE_FAULT(name, text) IMAGE_FAULT_##name,
 enum image_fault { IMAGE_GOOD, IMAGE_FAULTS(IMAGE_FAULT) };
 
-/* image.c: check a container in flash and lay its arena out. Returns what is wrong with it. `detail` is set to a name
+/* All capabilities, as a mask of what is granted. */
+#define VM_ALL_GRANTS 0xffffffffu
+
+/* image.c: check a container in flash and lay its arena out. `grants` are the capabilities that the board grants: what
+ * it grants and what the image says it was granted counts. Returns what is wrong with it. `detail` is set to a name
  * that this is about, or to NULL. No module is instantiated. */
 enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t available, uint8_t *arena,
-                            size_t arena_size, const char **detail);
+                            size_t arena_size, uint32_t grants, const char **detail);
 /* The size of the container with its TLVs, 0 when there is none or it does not fit `available` bytes. */
 size_t image_size(const uint8_t *container, size_t available);
 /* The SHA-256 that such a container carries (32 bytes, not compared), NULL when there is none. */

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mcutool import hostapi
 from mcutool.errors import Unsupported, UsageError, choose_from
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -330,6 +331,7 @@ class Board:
     usb: tuple[str, ...] = ()  # VENDOR:PRODUCT of its serial port, in hexadecimal
     loader: tuple[Loader, ...] = ()  # bootloaders beside the one in the chip's ROM, the one to prefer first
     control_lines: ControlLines | None = None  # absent where the serial port's DTR and RTS are not connected
+    grants: tuple[str, ...] = tuple(hostapi.GRANTS)  # the capabilities that modules may have there
 
     @property
     def loaders(self) -> tuple[Loader, ...]:
@@ -605,6 +607,12 @@ def usb_identities_are_hexadecimal(board: Board) -> str:
     return f"usb has {wrong[0]!r}" if wrong else ""
 
 
+def grants_are_known(board: Board) -> str:
+    """What a board grants are capabilities that host functions need."""
+    unknown = [name for name in board.grants if name not in hostapi.GRANTS]
+    return f"grants has {unknown[0]!r}, which is none of {', '.join(hostapi.GRANTS)}" if unknown else ""
+
+
 CHECKS: dict[type, list[Callable[[Any], str]]] = {
     Core: [architecture_is_known, dispatch_suits_the_core, fpu_suits_the_architecture],
     Chip: [
@@ -630,6 +638,7 @@ CHECKS: dict[type, list[Callable[[Any], str]]] = {
         loaders_can_be_entered,
         control_lines_are_understood,
         usb_identities_are_hexadecimal,
+        grants_are_known,
     ],
 }
 

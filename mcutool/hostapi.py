@@ -40,6 +40,9 @@ CAPABILITIES = {
 }
 ABSENT = frozenset({"files", "sockets", "signals"})
 
+# What has to be granted, as a bit of a mask: the row of CAPABILITIES, so that rows are only ever appended.
+GRANTS = {name: 1 << number for number, name in enumerate(CAPABILITIES) if name != "always"}
+
 
 @dataclass(frozen=True)
 class HostFunction:
@@ -433,8 +436,24 @@ def find(module: str, name: str) -> HostFunction | None:
 
 
 def unavailable(functions: Collection[HostFunction], capabilities: Collection[str]) -> list[HostFunction]:
-    """Those of `functions` that answer ENOSYS on a board with `capabilities` (names of CAPABILITIES but "always")."""
+    """Those of `functions` that need another capability than these."""
     return [f for f in functions if f.capability != "always" and f.capability not in capabilities]
+
+
+def needed(functions: Collection[HostFunction]) -> list[str]:
+    """The capabilities that have to be granted to who imports the functions."""
+    wanted = {function.capability for function in functions}
+    return [name for name in GRANTS if name in wanted]
+
+
+def mask(capabilities: Collection[str]) -> int:
+    """The capabilities as bits; "always" is none of them."""
+    return sum(bit for name, bit in GRANTS.items() if name in capabilities)
+
+
+def granted(grants: int) -> list[str]:
+    """The capabilities of a mask."""
+    return [name for name, bit in GRANTS.items() if grants & bit]
 
 
 def slots(types: Collection[str]) -> int:
@@ -452,7 +471,8 @@ def render_c_table() -> str:
     names = sorted({function.c_name for function in HOST_FUNCTIONS})
     prototypes = [f"uint32_t {name}(struct vm *vm, uint32_t *slots);" for name in names]
     rows = [
-        f'    {{"{f.module}", "{f.name}", {f.c_name}, {slots(f.parameters)}, {slots(f.results)}}}, /* {f.number} */'
+        f'    {{"{f.module}", "{f.name}", {f.c_name}, {slots(f.parameters)}, {slots(f.results)}, {_bit(f):#x}}},'
+        f" /* {f.number} */"
         for f in HOST_FUNCTIONS
     ]
     return "\n".join(
@@ -467,6 +487,10 @@ def render_c_table() -> str:
             "",
         ]
     )
+
+
+def _bit(function: HostFunction) -> int:
+    return mask([function.capability])
 
 
 def _guest_prototype(function: HostFunction) -> str:

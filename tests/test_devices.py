@@ -53,6 +53,7 @@ BROKEN: dict[str, Any] = {
     "loaders_can_be_entered": replace(BOARD, loader=(Loader("uf2"),)),
     "control_lines_are_understood": replace(BOARD, control_lines=ControlLines(reset=("dtr up",))),
     "usb_identities_are_hexadecimal": replace(BOARD, usb=("D28:204",)),
+    "grants_are_known": replace(BOARD, grants=("gpio", "always")),
 }
 
 

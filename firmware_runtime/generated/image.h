@@ -12,7 +12,7 @@
 #define IMAGE_TLV_ED25519 0x24u
 #define IMAGE_TLV_COUNTER 0x50u
 #define IMAGE_PAYLOAD_MAGIC 0x3155434du
-#define IMAGE_FORMAT_VERSION 0x1u
+#define IMAGE_FORMAT_VERSION 0x2u
 #define IMAGE_NONE 0xffffu
 #define IMAGE_UNLIMITED 0xffffffffu
 #define IMAGE_MEMORY_PARTIAL 0x1u
@@ -123,6 +123,19 @@ struct image_handler {
     uint16_t reserved;
 };
 
+struct image_provenance {
+    uint32_t grants;
+    uint32_t tool;
+    uint32_t wasm_0;
+    uint32_t wasm_1;
+    uint32_t wasm_2;
+    uint32_t wasm_3;
+    uint32_t wasm_4;
+    uint32_t wasm_5;
+    uint32_t wasm_6;
+    uint32_t wasm_7;
+};
+
 struct image_memory {
     uint32_t minimum;
     uint32_t maximum;
@@ -147,6 +160,7 @@ enum image_section_number {
     IMAGE_TAGS,
     IMAGE_HANDLERS,
     IMAGE_STRINGS,
+    IMAGE_PROVENANCE,
     IMAGE_SECTIONS
 };
 

@@ -25,6 +25,7 @@
     X(SIZE, "the image is damaged: its size is wrong") \
     X(SECTION, "the image is damaged: a section lies outside it") \
     X(NAMES, "the image is damaged: its names do not end") \
+    X(PROVENANCE, "the image is damaged: it has no provenance") \
     X(SEGMENT, "the image is damaged: a segment lies outside it") \
     X(FUNCTION, "the image is damaged: a function lies outside it") \
     X(MODULE, "the image is damaged: a module names what it does not have") \
@@ -32,6 +33,7 @@
     X(MEMORY, "the image is damaged: a memory is backed where it does not reach") \
     X(IMPORT, "the module imports a function that this firmware does not have") \
     X(IMPORT_TYPE, "the module imports a function with another type than this firmware gives it") \
+    X(UNGRANTED, "the module imports a function that it is not granted") \
     X(CODE, "the image is damaged: its code does not begin as it must") \
     X(EXTENT, "invalid code: a function does not begin where the one before it ends") \
     X(ILLEGAL, "invalid code: no such instruction") \

@@ -26,7 +26,8 @@ TLV_SHA256 = 0x10
 TLV_ED25519 = 0x24
 TLV_COUNTER = 0x50
 PAYLOAD_MAGIC = 0x3155434D  # "MCU1"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 1, which older firmware reads, has no provenance."""
 NONE = 0xFFFF
 """In a record: no memory, no start function; as the module of a function: the host."""
 UNLIMITED = 0xFFFFFFFF
@@ -96,6 +97,7 @@ RECORDS: dict[str, list[tuple[str, str]]] = {
     "tags": [(_U16, "slots"), (_U16, "reserved")],
     "handlers": [(_U32, "site"), (_U32, "target"), (_U16, "tag"), (_U16, "base"), (_U16, "flags"), (_U16, "reserved")],
     "strings": [(_U8, "byte")],
+    "provenance": [(_U32, "grants"), (_U32, "tool"), *((_U32, f"wasm_{word}") for word in range(8))],
 }
 """The sections in the order of the directory, each an array of records of these fields.
 
@@ -105,8 +107,14 @@ capacity is how many bytes it may grow to; `flags` are MEMORY_PARTIAL and MEMORY
 `code` is the halfword offset of the frame size before the instructions, or the number of a host function's import.
 Globals of exports: `index` is a slot. Handlers, ascending by `site`, which is where a call or throw would go on: an
 exception with `tag` (NONE: any) goes on at `target`, its values at slot `base`, followed by a reference to it if bit 0
-of `flags` is set.
+of `flags` is set. Provenance, one record: `grants` is a mask of hostapi.CAPABILITIES, `tool` says what made the image,
+the words `wasm` are the SHA-256 of the module that it was made of.
 """
+
+
+def sections_of(format_: int) -> list[str]:
+    """The sections in the directory of an image of that format."""
+    return [name for name in RECORDS if name != "provenance" or format_ > 1]
 
 
 def struct_of(fields: list[tuple[str, str]]) -> Struct:
@@ -121,7 +129,8 @@ _header = struct_of(HEADER)
 _section = struct_of(SECTION)
 _records = {name: struct_of(fields) for name, fields in RECORDS.items()}
 _ELEMENT_ITEM = 4
-_SMALLEST = _container.sizeof() + _header.sizeof() + len(RECORDS) * _section.sizeof()
+_SMALLEST = _container.sizeof() + _header.sizeof() + len(sections_of(1)) * _section.sizeof()
+_WORDS = struct.Struct("<8I")
 
 
 def starts(module: dict) -> bool:
@@ -129,12 +138,21 @@ def starts(module: dict) -> bool:
     return module["start"] != NONE or bool(module["flags"] & 1)
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """What an image was made of, by what, and what it was granted."""
+
+    wasm: bytes  # SHA-256 of the module
+    grants: int  # a mask, see hostapi.mask
+    tool: str
+
+
 @dataclass
 class Image:
     """A bundle of linked modules: records by section as dictionaries, blobs for data and element contents.
 
     `code` is a list of halfwords; `datas` a list of bytes; `elements` a list of lists of references; strings are
-    Python strings wherever a record holds an offset.
+    Python strings wherever a record holds an offset. Without provenance it is of format 1.
     """
 
     stack_slots: int = 0
@@ -157,6 +175,12 @@ class Image:
     handlers: list[dict] = field(default_factory=list)
     exceptions: int = 0
     exception_slots: int = 0
+    provenance: Provenance | None = None
+
+    @property
+    def format(self) -> int:
+        """The version of the format that it needs."""
+        return FORMAT_VERSION if self.provenance else 1
 
     def build(self) -> bytes:
         """The image as bytes, hashed."""
@@ -208,27 +232,29 @@ class _Strings:
 
 
 def _build_payload(image: Image) -> bytes:
-    strings = _Strings()
+    strings, names = _Strings(), sections_of(image.format)
     sections: dict[str, bytes] = {}
     for name, record in _records.items():
-        if name in ("code", "datas", "elements", "strings"):
+        if name in ("code", "datas", "elements", "strings", "provenance"):
             continue
         rows = [_with_offsets(name, row, strings) for row in getattr(image, name)]
         sections[name] = b"".join(record.build(row) for row in rows)
     sections["code"] = b"".join(h.to_bytes(2, "little") for h in image.code)
+    if image.provenance:
+        sections["provenance"] = _provenance_record(image.provenance, strings)
     sections["strings"] = bytes(strings.bytes)
     sizes = {name: len(blob) for name, blob in sections.items()}
     sizes["datas"] = len(image.datas) * _records["datas"].sizeof()
     sizes["elements"] = len(image.elements) * _records["elements"].sizeof()
-    offsets, blobs = _place(sizes)
+    offsets, blobs = _place(names, sizes)
     sections["datas"], sections["elements"], tail = _place_blobs(image, blobs)
     directory = b"".join(
-        _section.build(dict(offset=offsets[name], count=sizes[name] // _records[name].sizeof())) for name in RECORDS
+        _section.build(dict(offset=offsets[name], count=sizes[name] // _records[name].sizeof())) for name in names
     )
     head = _header.build(
         dict(
             magic=PAYLOAD_MAGIC,
-            format=FORMAT_VERSION,
+            format=image.format,
             isa=image.isa,
             features=image.features,
             size=blobs + len(tail),
@@ -240,9 +266,19 @@ def _build_payload(image: Image) -> bytes:
         )
     )
     body = bytearray(head + directory)
-    for name in RECORDS:
+    for name in names:
         body += bytes(offsets[name] - len(body)) + sections[name]
     return bytes(body) + bytes(blobs - len(body)) + tail
+
+
+def _provenance_record(provenance: Provenance, strings: _Strings) -> bytes:
+    words = {f"wasm_{number}": word for number, word in enumerate(_WORDS.unpack(provenance.wasm))}
+    return _records["provenance"].build(dict(grants=provenance.grants, tool=strings.offset(provenance.tool), **words))
+
+
+def _provenance(row: dict, text: bytes) -> Provenance:
+    words = (row[f"wasm_{number}"] for number in range(8))
+    return Provenance(_WORDS.pack(*words), row["grants"], _string(text, row["tool"]))
 
 
 def _with_offsets(section: str, row: dict, strings: _Strings) -> dict:
@@ -254,11 +290,11 @@ def _aligned(offset: int) -> int:
     return offset + 3 & ~3
 
 
-def _place(sizes: dict[str, int]) -> tuple[dict[str, int], int]:
+def _place(names: list[str], sizes: dict[str, int]) -> tuple[dict[str, int], int]:
     """Offset of each section, words aligned, and of what follows the last."""
-    offset = _header.sizeof() + len(RECORDS) * _section.sizeof()
+    offset = _header.sizeof() + len(names) * _section.sizeof()
     offsets = {}
-    for name in RECORDS:
+    for name in names:
         offsets[name] = offset = _aligned(offset)
         offset += sizes[name]
     return offsets, _aligned(offset)
@@ -340,9 +376,9 @@ def _payload(image: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
 
 def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
     head = _header.parse(payload)
-    if head.magic != PAYLOAD_MAGIC or head.format != FORMAT_VERSION:
+    if head.magic != PAYLOAD_MAGIC or not 1 <= head.format <= FORMAT_VERSION:
         raise InvalidModule("this image is of another format", 32, next_action="build it again with this mcutool")
-    sections = {name: _parse_section(payload, index, name) for index, name in enumerate(RECORDS)}
+    sections = {name: _parse_section(payload, index, name) for index, name in enumerate(sections_of(head.format))}
     text = bytes(row["byte"] for row in sections["strings"])
     for name, keys in _STRING_FIELDS.items():
         for row in sections[name]:
@@ -354,6 +390,9 @@ def _parse_payload(payload: bytes, version: tuple[int, int, int, int]) -> Image:
     result.code = [row["halfword"] for row in sections["code"]]
     result.datas = [payload[row["offset"] : row["offset"] + row["size"]] for row in sections["datas"]]
     result.elements = [_references(payload, row["offset"], row["count"]) for row in sections["elements"]]
+    if head.format > 1:
+        (row,) = sections["provenance"]
+        result.provenance = _provenance(row, text)
     return result
 
 

@@ -28,11 +28,13 @@ MEMORY_GUARD = 8
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the verdict depends on beside the image: bytes of the arena and of the records that lie in it."""
+    """What the verdict depends on beside the image: bytes of the arena and of the records that lie in it, the
+    capabilities that the board grants as a mask, the features that its firmware has."""
 
     arena: int
     table_record: int = 12
     memory_record: int = 20
+    grants: int = 0xFFFFFFFF
     features: int = sum(FEATURES.values())
 
 
@@ -120,25 +122,29 @@ class Records:
         self.surroundings = surroundings
         self.payload = payload
         directory = _size(layout.HEADER)
-        _require(len(payload) >= directory + len(layout.RECORDS) * _size(layout.SECTION), "FOREIGN")
+        _require(len(payload) >= directory, "FOREIGN")
         self.header = header = _unpack(layout.HEADER, payload)
         _require(header["magic"] == layout.PAYLOAD_MAGIC, "FOREIGN")
-        _require(header["format"] == layout.FORMAT_VERSION, "FORMAT")
+        _require(1 <= header["format"] <= layout.FORMAT_VERSION, "FORMAT")
         _require(header["isa"] <= ISA_VERSION, "NEWER")
         _require(header["features"] & ~surroundings.features == 0, "FEATURE")
-        _require(header["size"] == len(payload), "SIZE")
+        names = layout.sections_of(header["format"])
+        smallest = directory + len(names) * _size(layout.SECTION)
+        _require(header["size"] == len(payload) >= smallest, "SIZE")
         self._places: dict[str, tuple[int, int]] = {}
-        for number, (name, fields) in enumerate(layout.RECORDS.items()):
+        for number, name in enumerate(names):
             section = _unpack(layout.SECTION, payload, directory + number * _size(layout.SECTION))
             self._places[name] = section["offset"], section["count"]
-            _require(section["offset"] % 4 == 0 and self._holds(*self._places[name], _size(fields)), "SECTION")
+            held = self._holds(*self._places[name], _size(layout.RECORDS[name]))
+            _require(section["offset"] % 4 == 0 and held, "SECTION")
         self.code = array("H", self._bytes("code"))
         self.strings = self._bytes("strings")
-        rows = {name: self._rows(name) for name in layout.RECORDS if name not in ("code", "strings")}
+        rows = {name: self._rows(name) for name in names if name not in ("code", "strings")}
         self.signatures, self.functions, self.imports = rows["signatures"], rows["functions"], rows["imports"]
         self.modules, self.memories, self.tables = rows["modules"], rows["memories"], rows["tables"]
         self.datas, self.elements = rows["datas"], rows["elements"]
         self.tags, self.handlers = rows["tags"], rows["handlers"]
+        self._provenance = rows.get("provenance")
 
     def _holds(self, offset: int, number: int, item: int = 1) -> bool:
         return offset <= len(self.payload) and number <= (len(self.payload) - offset) // item
@@ -154,6 +160,7 @@ class Records:
 
     def check(self) -> None:
         _require(self.strings.endswith(b"\0"), "NAMES")
+        _require(self._provenance is None or len(self._provenance) == 1, "PROVENANCE")
         for check in (
             self._segments, self._functions, self._modules, self._memories, self._handlers, self._imports,
         ):  # fmt: skip
@@ -197,6 +204,9 @@ class Records:
         _require(all(row["slots"] <= self.header["exception_slots"] for row in self.tags), "HANDLER")
 
     def _imports(self) -> None:
+        granted = self.surroundings.grants
+        if self._provenance:
+            granted &= self._provenance[0]["grants"]
         for row in self.imports:
             known = row["host"] < len(hostapi.HOST_FUNCTIONS)
             host = hostapi.HOST_FUNCTIONS[row["host"] if known else 0]
@@ -206,6 +216,7 @@ class Records:
             signature = self.signatures[row["signature"]]
             slots = hostapi.slots(host.parameters), hostapi.slots(host.results)
             _require((signature["parameter_slots"], signature["result_slots"]) == slots, "IMPORT_TYPE")
+            _require(hostapi.mask([host.capability]) & ~granted == 0, "UNGRANTED")
 
     def _name(self, start: int) -> bytes | None:
         return self.strings[start : self.strings.index(0, start)] if start < len(self.strings) else None

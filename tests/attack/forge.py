@@ -13,7 +13,7 @@ from mcutool import hostapi
 from mcutool.checks import shape
 from mcutool.encoding import STUB_CODE, encode, fields, walk
 from mcutool.hostapi import HOST_FUNCTIONS
-from mcutool.image.format import MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image
+from mcutool.image.format import MEMORY_FLASH, MEMORY_PARTIAL, NONE, UNLIMITED, Image, Provenance
 from mcutool.isa import BY_NAME, CROSS_LINK_SLOTS, FEATURES, LINK_SLOTS, ROWS, SLOT_LETTERS, STUBS, TRAPS, Row
 
 _USUAL = [row for row in ROWS if row.name not in STUBS and (shape_ := shape(row)) is not None and not shape_.ends]
@@ -55,6 +55,7 @@ class Forger:
         self._image = image = Image(stack_slots=chance.choice((21, 40, 150, 300)), code=list(STUB_CODE))
         image.global_slots = chance.choice((0, 1, 2, 9))
         image.features = sum(FEATURES.values()) if chance.random() < 0.9 else chance.randrange(16)
+        image.provenance = self._provenance()
         self._declare()
         self._write_functions()
         self._add_handlers()
@@ -63,6 +64,12 @@ class Forger:
         return image.build()
 
     # records
+
+    def _provenance(self) -> Provenance | None:
+        """None makes it an image of format 1; few are not granted what they may import."""
+        chance = self._random
+        grants = chance.choice((UNLIMITED, UNLIMITED, UNLIMITED, 0, chance.getrandbits(32)))
+        return chance.choice((None, Provenance(chance.randbytes(32), grants, "by hand")))
 
     def _declare(self) -> None:
         image, chance = self._image, self._random

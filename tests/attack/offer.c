@@ -1,7 +1,7 @@
 /* Offers images to the interpreter on this PC, one after the other, and calls every function of those it takes.
  *
- * Standard input: for each image the bytes of the arena, the instructions that a call may take, the size of the image,
- * each a word, and the image. Standard output, a line for each: the number of the fault (0: none) and what it is about
+ * Standard input: for each image the bytes of the arena, what the board grants, the instructions that a call may take,
+ * the size of the image, each a word, and the image. Standard output, a line for each: the number of the fault (0: none) and what it is about
  * (- for nothing); for an image that is taken, how each call ended. A sanitizer that finds something ends it all; so
  * does what a program can change that it must not.
  *
@@ -148,12 +148,12 @@ static uint8_t *copy_of(const uint8_t *bytes, size_t size) {
     return memcpy(copy, bytes, size);
 }
 
-static void offer(uint8_t *image, size_t size, size_t arena_size, uint32_t allowance) {
+static void offer(uint8_t *image, size_t size, size_t arena_size, uint32_t grants, uint32_t allowance) {
     struct vm vm;
     const char *detail;
     uint8_t *arena = malloc(arena_size), *before = copy_of(image, size);
     memset(arena, 0xA5, arena_size);
-    const enum image_fault wrong = image_load(&vm, image, size, arena, arena_size, &detail);
+    const enum image_fault wrong = image_load(&vm, image, size, arena, arena_size, grants, &detail);
     printf("%d", (int)wrong);
     if (wrong == IMAGE_GOOD) {
         ASAN_POISON_MEMORY_REGION(arena + vm.arena_used, arena_size - vm.arena_used);
@@ -173,13 +173,13 @@ static void offer(uint8_t *image, size_t size, size_t arena_size, uint32_t allow
 }
 
 int main(void) {
-    uint32_t numbers[3];
-    while (fread(numbers, sizeof *numbers, 3, stdin) == 3) {
-        uint8_t *image = malloc(numbers[2] + (numbers[2] == 0));
-        if (fread(image, 1, numbers[2], stdin) != numbers[2]) {
+    uint32_t numbers[4];
+    while (fread(numbers, sizeof *numbers, 4, stdin) == 4) {
+        uint8_t *image = malloc(numbers[3] + (numbers[3] == 0));
+        if (fread(image, 1, numbers[3], stdin) != numbers[3]) {
             return 2;
         }
-        offer(image, numbers[2], numbers[0], numbers[1]);
+        offer(image, numbers[3], numbers[0], numbers[1], numbers[2]);
         free(image);
     }
     return 0;

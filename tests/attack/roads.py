@@ -18,7 +18,7 @@ import unicorn
 from elftools.elf.elffile import ELFFile
 from unicorn import arm_const as arm
 
-from mcutool import devices
+from mcutool import devices, hostapi
 from mcutool.emulator.machine import Machine
 from mcutool.image.faults import FAULTS, SIGNATURE_FAULTS
 from mcutool.image.format import RECORDS
@@ -31,6 +31,7 @@ NAMES = ["", *FAULTS, *SIGNATURE_FAULTS]
 ABOUT_CODE = frozenset(NAMES[NAMES.index("EXTENT") : NAMES.index("RAM")])
 FUEL = 2000  # instructions of the bytecode that a call may take
 CALLS = 40  # of one image
+GRANTS = 0xFFFFFFFF & ~hostapi.mask(["signals"])  # of the board, which holds something back
 FUEL_MACRO = "-DVM_COUNT(place)={ extern uint32_t fuel; (void)(place); if (fuel == 0) TRAP(VM_TRAP_STOPPED) fuel--; }"
 SOURCES = ["execute.c", "vm.c", "image.c", "verify.c", "arithmetic.c", "host.c", "sha256.c", str(HERE / "offer.c")]
 
@@ -81,13 +82,13 @@ class Pc:
         self._process: subprocess.Popen[bytes] | None = None
 
     def surroundings(self, arena: int) -> Surroundings:
-        return Surroundings(arena, table_record=24, memory_record=32)
+        return Surroundings(arena, table_record=24, memory_record=32, grants=GRANTS)
 
     def offer(self, image: bytes, arena: int) -> Answer:
         """Raises Escape."""
         process = self._process = self._process or self._start()
         assert process.stdin and process.stdout
-        process.stdin.write(struct.pack("<III", arena, FUEL, len(image)) + image)
+        process.stdin.write(struct.pack("<IIII", arena, GRANTS, FUEL, len(image)) + image)
         process.stdin.flush()
         words = process.stdout.readline().split()
         if process.poll() is not None or not words:
@@ -151,13 +152,14 @@ class Board:
             self._core.mem_protect(start, end - start, unicorn.UC_PROT_READ)
 
     def surroundings(self, arena: int) -> Surroundings:
-        return Surroundings(arena)
+        return Surroundings(arena, grants=GRANTS)
 
     def offer(self, image: bytes, arena: int) -> Answer:
         """Raises Escape."""
         self._engine.write(self._data.start, self._at_rest)
         self._engine.write(self._slot, image)
-        number = self._call("image_load", LOADING, self._vm, self._slot, len(image), self._arena, arena, self._detail)
+        place = self._vm, self._slot, len(image), self._arena, arena
+        number = self._call("image_load", LOADING, *place, GRANTS, self._detail)
         if number is None:
             raise Escape("the loader does not come to an end")
         if number:

@@ -9,7 +9,7 @@ import pytest
 
 from mcutool.encoding import STUB_CODE, encode
 from mcutool.errors import InvalidModule
-from mcutool.image.format import NONE, PAYLOAD_MAGIC, Image, contain, parse
+from mcutool.image.format import NONE, PAYLOAD_MAGIC, Image, Provenance, contain, parse
 from mcutool.image.link import arena_bytes
 from mcutool.isa import BY_NAME
 from tests.pc import ARENA, program
@@ -27,6 +27,7 @@ def sample() -> Image:
     image.tables = [dict(minimum=2, maximum=9, capacity=4)]
     image.datas = [b"hello", b""]
     image.elements = [[1, 0], []]
+    image.provenance = Provenance(bytes(range(32)), 0b110, "by hand")
     return image
 
 
@@ -40,6 +41,13 @@ def load_on_pc(data: bytes, folder, arena: int = ARENA) -> tuple[int, str]:
 
 def test_round_trip():
     assert parse(sample().build()) == sample()
+
+
+def test_an_image_of_an_older_format_is_taken(tmp_path):
+    image = sample()
+    image.provenance = None
+    assert image.format == 1 and parse(image.build()) == image
+    assert load_on_pc(image.build(), tmp_path) == (0, "")
 
 
 def test_the_firmware_takes_a_good_image(tmp_path):

@@ -17,7 +17,7 @@ static uint32_t do_nothing(struct vm *caller, uint32_t *slots) {
     return 0;
 }
 
-const struct host_function host_functions[] = {{"env", "nothing", do_nothing, 0, 0}};
+const struct host_function host_functions[] = {{"env", "nothing", do_nothing, 0, 0, 0}};
 const uint32_t host_function_count = 1;
 
 uint32_t vm_interrupted(struct vm *interrupted) {
@@ -42,7 +42,8 @@ void fault_entry(void) {
 void reset_entry(void) {
     const char *detail;
     const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    if (image_load(&vm, slot, SLOT_SIZE, arena_begin, (size_t)(arena_end - arena_begin), &detail) == IMAGE_GOOD) {
+    const size_t arena_size = (size_t)(arena_end - arena_begin);
+    if (image_load(&vm, slot, SLOT_SIZE, arena_begin, arena_size, VM_ALL_GRANTS, &detail) == IMAGE_GOOD) {
         vm_call(&vm, 0);
     }
     fault_entry();

@@ -164,7 +164,7 @@ int main(int count, char **arguments) {
     uint8_t *image = read_file(arguments[1], &size);
     const size_t arena_size = strtoul(arguments[2], NULL, 0);
     uint8_t *arena = malloc(arena_size);
-    const enum image_fault wrong = image_load(&vm, image, size, arena, arena_size, &detail);
+    const enum image_fault wrong = image_load(&vm, image, size, arena, arena_size, VM_ALL_GRANTS, &detail);
     if (wrong != IMAGE_GOOD) {
         fprintf(stderr, "%s%s%s\n", fault_texts[wrong], detail != NULL ? ": " : "", detail != NULL ? detail : "");
     } else {
