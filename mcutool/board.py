@@ -135,9 +135,11 @@ class Board:
         On an emulated board the image is put straight into flash, which takes no time of its clock. Raises what
         building raises, ImageRefused when the board does not take the image.
         """
+        from mcutool import provenance
+
         self._program = self._built(module)
         if self._probe is None:
-            self.client.upload(self._program.image)
+            self.client.upload(provenance.for_format(self._program.image, self.info().get("format", 1)))
             self.reset()
         else:
             self._load(self._program, self._probe)

@@ -7,6 +7,7 @@ This file decides what goes where, through which of a board's loaders, and in wh
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mcutool.image.containers import read_segments
 from mcutool.image.format import CONTAINER_MAGIC
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
+from mcutool.provenance import for_format
 
 REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2", ".srec", ".s19")
@@ -37,6 +39,7 @@ class Job:
     board: Board
     order: Order | None = None
     image: bytes | None = None
+    granted: tuple[str, ...] = ()  # the capabilities of the module
 
     @property
     def needs_port(self) -> bool:
@@ -52,6 +55,7 @@ class Job:
         if self.image is not None:
             slot = self.board.chip.slot_address
             lines.append(f"through SMP: {len(self.image)} bytes into the module slot at {slot:#010x}")
+            lines.append(render_grants(self.granted))
         return "\n".join(lines)
 
 
@@ -76,8 +80,11 @@ def is_raw(file: str | None) -> bool:
     return file is not None and file.lower().endswith(RAW_SUFFIXES)
 
 
-def check_runtime(client: SmpClient, board: Board) -> None:
-    """Raises WrongChip when another board answers, ImageRefused when its runtime is too old for our images."""
+def check_runtime(client: SmpClient, board: Board) -> int:
+    """The newest format of images that its runtime reads.
+
+    Raises WrongChip when another board answers, ImageRefused when its runtime is too old for our images.
+    """
     info, port = client.read(smp.RUNTIME, smp.RUNTIME_INFO), client.link.name
     if info.get("board") != board.name:
         raise WrongChip(
@@ -89,6 +96,7 @@ def check_runtime(client: SmpClient, board: Board) -> None:
             f"the runtime of the board on {port} is for ISA {info.get('isa')}, this mcutool makes ISA {ISA_VERSION}",
             next_action=f"renew it: mcutool flash --runtime --board {board.name}",
         )
+    return info.get("format", 1)
 
 
 # --- what is to be done -----------------------------------------------------------------------------------------
@@ -102,12 +110,14 @@ def prepare(
     *,
     protocol: str | None = None,
     through: str | None = None,
+    grants: Collection[str] | None = None,
     on_progress: OnProgress = ignore,
 ) -> Job:
     """What `mcutool flash FILE --runtime` means for a board, with nothing sent yet.
 
-    `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive". Raises UsageError when there
-    is nothing to do or the board has no such loader, DoesNotFit when the flash is too small, and what building raises.
+    `protocol` chooses one of the board's loaders, `through` one on a "port" or a "drive"; `grants` are the capabilities
+    that a module may use. Raises UsageError when there is nothing to do or the board has no such loader, DoesNotFit
+    when the flash is too small, and what building raises.
     """
     raw = is_raw(file)
     if not runtime and file is None:
@@ -125,12 +135,13 @@ def prepare(
         order = _order(choose_loader(board, protocol, through), board, board.firmware.name, board.firmware.read_bytes())
     if raw or file is None:
         return Job(board, order)
-    built = program.load(file, board, on_progress=on_progress)
+    built = program.load(file, board, grants=grants, on_progress=on_progress)
     program.check_size(built.image, board)
     maps.keep(built.image, built.map)
+    granted = tuple(built.report["granted"])
     if order is not None and medium(order.loader) == "drive":  # takes all of it at once
-        return Job(board, _joint_order(order, built.image))
-    return Job(board, order, built.image)
+        return Job(board, _joint_order(order, built.image), granted=granted)
+    return Job(board, order, built.image, granted)
 
 
 def _protocol_for(board: Board, data: bytes, through: str | None) -> str | None:
@@ -192,6 +203,7 @@ def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path
         raise UsageError("nothing here removes a protection", next_action="leave --unprotect out")
     place = link.name if link else str(folder) if folder else job.order.loader.volume if job.order else ""
     done: dict[str, Any] = {"board": job.board.name, "port": place, "rom": None, "smp": None}
+    done["granted"] = list(job.granted)
     if job.order is not None:
         done["rom"] = dataclasses.asdict(_fill(job.order, link, manner, folder))
     if job.image is not None:
@@ -228,13 +240,18 @@ def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str,
 
     def upload() -> SmpClient:
         client = SmpClient(link, on_progress=manner.on_progress)
-        check_runtime(client, board)
-        client.upload(image)
+        newest = check_runtime(client, board)
+        client.upload(for_format(image, newest))
         client.reset()
         return client
 
     client, reconnects = engine.despite_lost_lines(upload, link)
     return {"bytes": len(image), "retries": client.retries, "reconnects": reconnects}
+
+
+def render_grants(granted: Collection[str]) -> str:
+    """What a module may use of a board, for people."""
+    return f"granted: {', '.join(granted) or 'nothing of the board'}"
 
 
 def render(done: dict[str, Any]) -> str:
@@ -246,4 +263,5 @@ def render(done: dict[str, Any]) -> str:
         lines.append(line)
     if done["smp"]:
         lines.append(f"  {done['smp']['bytes']} bytes into the module slot, verified; {done['smp']['retries']} retries")
+        lines.append(f"  {render_grants(done['granted'])}")
     return "\n".join(lines)

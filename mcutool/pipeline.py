@@ -5,10 +5,10 @@ Each stage is a room of its own; between two stages stands a law that is checked
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from mcutool import fit, report
+from mcutool import fit, provenance, report
 from mcutool.built import Built
 from mcutool.bytecode import select
 from mcutool.bytecode.layout import CompiledFunction, compile_function
@@ -39,6 +39,7 @@ def build_image(
     heap: int | None = None,
     stack: int | None = None,
     rodata: str = "ram",
+    grants: Collection[str] | None = None,
     dump: Dump = lambda stage, what: None,
     refuse: bool = True,
     on_progress: OnProgress = ignore,
@@ -46,12 +47,14 @@ def build_image(
     """Translate a module (.wasm, or .wat as a path or bytes) for a board.
 
     `memory`, `heap` and `stack` are sizes in bytes of parts of the linear memory; None leaves them to the tool.
-    `rodata` is where read-only data lie, "ram" or "flash".
-    Raises InvalidModule, Unsupported or DoesNotFit; with `refuse` off not for linear memory: the image then says what
-    RAM it needs.
+    `rodata` is where read-only data lie, "ram" or "flash"; `grants` are the capabilities that the module may use, None
+    grants what it imports.
+    Raises InvalidModule, Unsupported or DoesNotFit; with `refuse` off neither for linear memory nor for what the board
+    does not grant: the report then says what is missing.
     """
     on_progress(Progress("read", 0, 1))
-    module = load(source)
+    wasm = binary(source)
+    module = load(wasm)
     dump("read", module)
     shadow = ShadowStack(module)
     functions = translate(module, shadow.listening(dump), on_progress)
@@ -67,7 +70,11 @@ def build_image(
         functions[-1:] = lower([build.build_instantiation(placed)])
     compiled = CompiledModule("", placed, functions, [window.plan for window in plan.windows])
     linker = link([compiled], plan.stack_slots, fit.table_room(board))
+    linker.image.provenance = provenance.of(wasm, linker.image, grants)
     dump("linked", linker)
+    provenance.check(linker.image, grants)
+    if refuse:
+        provenance.check_board(linker.image, board)
     image = linker.image.build()
     if not plan.problem:
         check_built(image)
@@ -78,12 +85,16 @@ def build_image(
 
 def load(source: Path | bytes) -> Module:
     """Read and validate."""
-    binary = source if isinstance(source, bytes) else source.read_bytes()
-    if not binary.startswith(b"\0asm") and isinstance(source, Path) and source.suffix == ".wat":
-        binary = assemble(binary)
-    module = read_module(binary)
+    module = read_module(binary(source))
     validate(module)
     return module
+
+
+def binary(source: Path | bytes) -> bytes:
+    """The bytes of a .wasm; assembled, when they are the text of a .wat."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    is_text = isinstance(source, Path) and source.suffix == ".wat" and not data.startswith(b"\0asm")
+    return assemble(data) if is_text else data
 
 
 def translate(

@@ -23,7 +23,7 @@ from mcutool.progress import OnProgress, ignore
 MAP_ROWS = {"functions": (int, str, int, int), "positions": (int, int)}
 """Lists of a map, and the types of their rows."""
 AGAIN = "build it again"
-DEFAULTS = {"memory": None, "heap": None, "stack": None, "rodata": "ram", "refuse": True}
+DEFAULTS = {"memory": None, "heap": None, "stack": None, "rodata": "ram", "grants": None, "refuse": True}
 """The options of `build_image` that decide what comes out: one that says nothing new makes no other build."""
 
 
@@ -91,7 +91,7 @@ def _other_kind(path: Path, data: bytes) -> str:
 
 def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) -> Built:
     """An image as it is. Raises InvalidModule when it is damaged or not of this version."""
-    from mcutool import report
+    from mcutool import provenance, report
     from mcutool.callgraph import CallGraph
     from mcutool.image.check import complaints
 
@@ -110,6 +110,9 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
     for complaint in complaints(image):
         raise InvalidModule(f"the image is damaged: {complaint}", next_action=AGAIN)
+    provenance.check(image, options.get("grants"))
+    if options.get("refuse", True):
+        provenance.check_board(image, board)
     symbols = read_map(map_path(path))
     try:
         return Built(data, symbols, report.of_image(image, len(data), board, symbols, CallGraph(image)))

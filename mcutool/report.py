@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcutool import hints, hostapi
+from mcutool import hints, hostapi, provenance
 from mcutool.callgraph import Bound, CallGraph
 from mcutool.devices import Board
 from mcutool.fit import Plan, needed
@@ -29,8 +29,8 @@ def of_image(
 
     `symbols` is its map, which may be empty; `shadow` bounds the stack in linear memory, where that is known.
     """
-    known = [hostapi.find(row["module_name"], row["name"]) for row in image.imports]
-    functions = [function for function in known if function is not None]
+    functions = provenance.imported(image)
+    granted = set(provenance.granted(image)) & set(board.grants)
     parts = arena_parts(image)
     missing = hostapi.unavailable(functions, capabilities(board))
     return {
@@ -60,7 +60,11 @@ def of_image(
             for m in image.memories
         ],
         "imports": [f"{function.module}.{function.name}" for function in functions],
-        "needs": sorted({function.capability for function in functions} - {"always"}),
+        "needs": hostapi.needed(functions),
+        "granted": provenance.granted(image),
+        "ungranted": [f"{f.module}.{f.name}" for f in hostapi.unavailable(functions, granted)],
+        "tool": image.provenance and image.provenance.tool,
+        "wasm_sha256": image.provenance and image.provenance.wasm.hex(),
         "missing": [f"{f.module}.{f.name}" for f in missing],
         "exports": [row["name"] for row in image.exports if row["kind"] == EXPORT_KINDS.index("function")],
         "isa": image.isa,

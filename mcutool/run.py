@@ -26,6 +26,7 @@ from mcutool.isa import TRAPS
 from mcutool.places import Places
 from mcutool.program import check_size
 from mcutool.progress import OnProgress, ignore
+from mcutool.provenance import for_format
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
@@ -96,10 +97,10 @@ class SerialSession:
     ) -> None:
         link = SerialLink(port, baud, dtr=not board.dtr_resets)
         self.client = SmpClient(link, on_text=on_text, on_progress=on_progress)
-        check_runtime(self.client, board)
+        self._newest_format = check_runtime(self.client, board)
 
     def install(self, image: bytes) -> None:
-        self.client.upload(image)
+        self.client.upload(for_format(image, self._newest_format))
 
     def limit(self, fuel: int | None) -> None:
         if fuel is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mcutool import devices
 from mcutool.cli.info import render
-from mcutool.cli.options import add_board, add_sizes, sizes
+from mcutool.cli.options import add_board, add_grant, add_sizes, sizes
 from mcutool.cli.progress import Stages
 
 DUMPS = "read, ir, optimised, selected, allocated, bytecode, linked, or all"
@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", metavar="APP.mcu", help="the image (default: beside the module)")
     add_board(parser)
     add_sizes(parser)
+    add_grant(parser)
     parser.add_argument("--dump", metavar="STAGE", help=f"print the program after that stage: {DUMPS}")
     parser.add_argument("--json", action="store_true", help="print the report as one object; stages go to stderr")
 
@@ -38,7 +39,7 @@ def execute(options: argparse.Namespace) -> int:
     output = Path(options.output or Path(options.app).with_suffix(".mcu"))
     dump = program.printer(options.dump, sys.stderr if options.json else sys.stdout)
     with Stages(wanted=options.dump is None) as stages:
-        built = program.load(options.app, board, dump=dump, on_progress=stages, **sizes(options))
+        built = program.load(options.app, board, dump=dump, on_progress=stages, grants=options.grant, **sizes(options))
     program.save(built, output)
     if options.json:
         print(json.dumps({"file": str(output), **built.report}))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcutool import devices
-from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_port, integer
+from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_grant, add_port, integer
 from mcutool.cli.progress import Events, Lines, Stages
 from mcutool.errors import Error, UsageError
 
@@ -52,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--require-signed", action="store_true", help="send no module that is not signed")
     how.add_argument("--key", metavar="KEY.pub.pem", help="send no module that is not signed with this key")
+    add_grant(parser)
     parser.add_argument("--json", action="store_true", help="print events, an object a line")
 
 
@@ -96,7 +97,7 @@ def _job(options: argparse.Namespace, board: devices.Board, on_progress: Any) ->
 
     return install.prepare(
         board, options.file, options.runtime, options.address,
-        protocol=options.protocol, through=_medium(options), on_progress=on_progress,
+        protocol=options.protocol, through=_medium(options), grants=options.grant, on_progress=on_progress,
     )  # fmt: skip
 
 

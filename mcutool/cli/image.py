@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 from mcutool import devices
-from mcutool.cli.options import add_board, add_sizes, sizes
+from mcutool.cli.options import add_board, add_grant, add_sizes, sizes
 from mcutool.cli.progress import Stages
 from mcutool.errors import UsageError
 
@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_board(parser, default=None)
     parser.add_argument("-o", dest="output", metavar="X", required=True, help="the file: X.hex, X.bin, X.uf2 or X.elf")
     add_sizes(parser)
+    add_grant(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -37,6 +38,7 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("which board?", next_action="name it with --board, see: mcutool boards")
     board = devices.board(options.board)
     with Stages() as stages:
-        made = flashfile.write(Path(options.output), board, options.app, on_progress=stages, **sizes(options))
+        wishes = {"grants": options.grant, **sizes(options)}
+        made = flashfile.write(Path(options.output), board, options.app, on_progress=stages, **wishes)
     print(json.dumps(made) if options.json else flashfile.render(made))
     return 0

@@ -147,6 +147,8 @@ def _interface(report: dict[str, Any]) -> list[Row]:
         "exports": ", ".join(report["exports"]),
         **{module: ", ".join(names) for module, names in modules.items()},
         "needs": ", ".join(report["needs"]),
+        "granted": ", ".join(report["granted"]),
+        "not granted on this board": ", ".join(report["ungranted"]),
         "not on this board": ", ".join(f"{name} (ENOSYS)" for name in report["missing"]),
         "features": ", ".join(report["features"]),
     }

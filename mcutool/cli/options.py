@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from mcutool import settings
-from mcutool.errors import UsageError
+from mcutool.errors import UsageError, choose_from
+from mcutool.hostapi import GRANTS
 
 DEFAULT_BOARD = "mps2-an386"
 DEFAULT_BAUD = 115200  # what every board's console starts with
@@ -78,6 +79,15 @@ def pattern(text: str) -> str:
     return text
 
 
+def capabilities(text: str) -> tuple[str, ...]:
+    """Names of capabilities with commas between them, in the order of their table."""
+    names = list(filter(None, text.split(",")))
+    for name in names:
+        if name not in GRANTS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no capability; {choose_from(name, GRANTS)}")
+    return tuple(name for name in GRANTS if name in names)
+
+
 def assignment(text: str) -> str:
     """An environment variable with its value."""
     if not text.partition("=")[0] or "=" not in text:
@@ -132,6 +142,13 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", metavar="BYTES", type=integer, help=meaning)
     group.add_argument(
         "--rodata", choices=("ram", "flash"), default="ram", help="where read-only data lie: in flash they cost no RAM"
+    )
+
+
+def add_grant(parser: argparse.ArgumentParser) -> None:
+    meaning = "what the module may use of the board (default: what it imports); an import that needs more stops it"
+    parser.add_argument_group("capabilities").add_argument(
+        "--grant", metavar="CAP,CAP...", type=capabilities, help=f"{meaning}; of {', '.join(GRANTS)}"
     )
 
 

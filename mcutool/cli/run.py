@@ -26,6 +26,7 @@ from mcutool.cli import error_object
 from mcutool.cli.options import (
     add_baud,
     add_board,
+    add_grant,
     add_port_of_real_board,
     add_sizes,
     assignment,
@@ -62,6 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--timeout", type=seconds, metavar="S", help="stop after S seconds of the board's clock")
     limits.add_argument("--fuel", type=integer, metavar="N", help="stop after N Arm instructions (emulated boards)")
     add_sizes(parser)
+    add_grant(parser)
     parser.add_argument("--json", action="store_true", help="print one object on the last line")
 
 
@@ -94,7 +96,7 @@ def execute(options: argparse.Namespace) -> int:
 
     board = devices.board(options.board)
     with Stages() as stages:
-        built = program.load(options.app, board, on_progress=stages, **sizes(options))
+        built = program.load(options.app, board, on_progress=stages, grants=options.grant, **sizes(options))
     task = run.Task(
         invoke=options.invoke,
         arguments=tuple(options.values),

@@ -140,6 +140,15 @@ MISTAKES = [
         ("imported sockets", "run import_name.wasm", 14, 'unknown import: .*"sock_bind"', "boards offer"),
         ("imported another type", "build import_type.wasm", 14, 'import type: .*"fd_write" is', "declare the import"),
         ("imported a memory", "build import_memory.wasm", 14, 'unknown import: memory "env" "memory"', "boards offer"),
+        (
+            "granted something else", "flash hello.wasm --grant gpio --board stm32f405 --dry-run",
+            14, "not granted: wasi_snapshot_preview1.fd_write needs console", "--grant console,gpio",
+        ),
+        (
+            "granted an image something else", "run hello.mcu --grant clock",
+            14, "hello.mcu: import not granted: .*fd_write", "--grant console,clock",
+        ),
+        ("misspelt a capability", "build add.wasm --grant gpoi", 2, "'gpoi' is no capability", "build --help"),
         ("returned 300 values", "build many_results.wasm", 14, "f: results.*more than 248 slots", "memory"),
         ("declared 2^32 locals", "build locals_4g.wasm", 14, "more than 50000 local variables .*0x", "without this"),
         ("asked for 4 GiB", "build memory_4g.wasm", 8, "4294967296 bytes of linear memory", "more RAM"),

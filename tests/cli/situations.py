@@ -127,6 +127,7 @@ OLD, NEW = "the old program", "the new program"
 FILES: dict[str, Callable[[], bytes]] = {
     # sound
     "hello.wasm": lambda: wasm(saying(NEW)),
+    "hello.mcu": lambda: built(saying(NEW)),
     "add.wasm": lambda: wasm(ADD),
     "add.wat": lambda: ADD.encode(),
     "add.mcu": lambda: built(ADD),
