@@ -16,6 +16,7 @@ from mcutool.image.link import arena_parts
 from mcutool.isa import FEATURES
 from mcutool.places import demangled
 from mcutool.wasm.module import Module
+from mcutool.wasm.producers import producers
 from mcutool.window import examine
 
 LIFE = frozenset(("_start", "_initialize"))
@@ -100,7 +101,7 @@ def _bounds(image: Image, symbols: dict, calls: CallGraph, bound: Callable[[int]
 def of_module(
     module: Module, plan: Plan, symbols: dict, calls: CallGraph, shadow: Callable[[int], Bound] | None
 ) -> dict:
-    """What only the module tells: hints, and why the board has too little RAM, if it has."""
+    """What only the module tells: who made it, hints, and why the board has too little RAM, if it has."""
     memory = module.memories[0] if module.memories else None
     declared = memory.limits.minimum * memory.page_size if memory else 0
     facts = hints.Facts(
@@ -114,6 +115,7 @@ def of_module(
     refusal = plan.problem
     return {
         "wasm_code": module.code_size,
+        "producers": {field: list(map(list, rows)) for field, rows in producers(module).items()},
         "hints": hints.advise(facts),
         "refusal": refusal and {"message": refusal.message, "next_action": refusal.next_action},
     }

@@ -1,8 +1,9 @@
-"""Say what a module is and needs: its size in flash and RAM on a board, its exports and imports.
+"""Say what a module is and needs: its size in flash and RAM on a board, its exports, imports and capabilities.
 
 examples:
   mcutool info app.wasm --board stm32f405                       # does it fit?
   mcutool info app.mcu --json                                   # for a script
+  mcutool info app.wasm --board stm32f405 --sbom > app.cdx.json # a bill of materials
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", metavar="APP", help="APP.wasm, APP.wat or APP.mcu")
     add_board(parser)
     add_sizes(parser)
-    parser.add_argument("--json", action="store_true", help="print one object")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one object")
+    output.add_argument("--sbom", action="store_true", help="print a bill of materials, CycloneDX as JSON")
 
 
 def execute(options: argparse.Namespace) -> int:
-    from mcutool import program
+    from mcutool import program, sbom
 
     board = devices.board(options.board)
     with Stages() as stages:
         built = program.load(options.app, board, refuse=False, on_progress=stages, **sizes(options))
     if options.json:
         print(json.dumps({"file": options.app, **built.report}))
+    elif options.sbom:
+        print(json.dumps(sbom.of(options.app, built.report, built.image), indent=2))
     else:
         show(options.app, built.report)
     return 0 if built.report["fits"] else DoesNotFit.exit_code
