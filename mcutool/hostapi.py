@@ -521,6 +521,12 @@ def render_guest_header() -> str:
     return "\n".join([*lines, "#endif", ""])
 
 
+def _need(capability: str) -> str:
+    """A capability for people, who grant it by its name."""
+    name = f"`{capability}`: " if capability in GRANTS else ""
+    return name + CAPABILITIES[capability]
+
+
 def render_manual() -> str:
     """`examples/HOST_FUNCTIONS.md`: the table for people, one line a function."""
     lines = [
@@ -528,6 +534,7 @@ def render_manual() -> str:
         "",
         f"{_GENERATED}",
         "",
+        "What a function needs has to be granted: `mcutool build --grant`, or by default to who imports it.",
         "A function that needs what a board lacks links too, and answers ENOSYS (52), or EINVAL (28) for a pin.",
         "A pointer to memory that the board does not back traps, before anything has happened.",
         "",
@@ -537,5 +544,5 @@ def render_manual() -> str:
     for f in HOST_FUNCTIONS:
         type = f"({' '.join(f.parameters)}) -> ({' '.join(f.results)})"
         sentence = f"ENOSYS. {f.sentence}" if f.capability in ABSENT else f.sentence
-        lines.append(f"| {f.number} | `{f.module}.{f.name}` | `{type}` | {CAPABILITIES[f.capability]} | {sentence} |")
+        lines.append(f"| {f.number} | `{f.module}.{f.name}` | `{type}` | {_need(f.capability)} | {sentence} |")
     return "\n".join([*lines, ""])

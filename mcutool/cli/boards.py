@@ -14,6 +14,7 @@ import json
 from typing import Any
 
 from mcutool import devices
+from mcutool.hostapi import GRANTS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,7 @@ def describe(board: devices.Board) -> dict[str, Any]:
         "boot": board.boot,
         "boot_jumper": board.boot_jumper or None,
         "led": {"name": board.led.name, "active": board.led.active} if board.led else None,
+        "grants": list(board.grants),
         "qemu": board.qemu or None,
         "silicon": board.silicon,
     }
@@ -76,6 +78,7 @@ def print_one(board: dict[str, Any]) -> None:
         ("RAM", f"{board['ram']} bytes, {board['ram_free']} of them for a module"),
         *(("flashed by", f"{loader['protocol']}: {loader['enter']}") for loader in board["loaders"]),
         *[("modules by", "smp: over the console, while the runtime runs")] * board["ported"],
+        ("grants", "everything" if board["grants"] == list(GRANTS) else ", ".join(board["grants"]) or "nothing"),
         ("runtime", runtime_of(board)),
         ("emulated", f"{support(board)[7]}; QEMU has {board['qemu'] or 'no such machine'}"),
         ("hardware", "run on silicon" if board["silicon"] else "never run on silicon: all of this rests on emulation"),
