@@ -1,8 +1,9 @@
 /* The verifier: after it no instruction needs another check than WebAssembly itself asks for.
  *
- * This file decides which code is taken. It goes over each function once, asks of each instruction what
- * generated/verify.inc has for its row, and marks where instructions begin and branches lead. It refuses to know what
- * an instruction does. What it needs lies in the arena, which is idle: a bit for each halfword of a function.
+ * This file decides which code is taken. It goes over each function, asks of each instruction what generated/verify.inc
+ * has for its row, and compares where branches lead with where instructions begin. It refuses to know what an
+ * instruction does. All that it needs is a little of the arena, which is idle: what it has found out, and a window, with
+ * a bit for each of so many halfwords. Over a function that is longer it goes again for the next window.
  * SPEC.md has the rules, DESIGN.md why they are enough; mcutool/image/verify.py decides the same.
  */
 #include "verify.h"
@@ -14,52 +15,57 @@
 /* For what is seldom needed, or has few registers to keep then. */
 #define APART __attribute__((noinline))
 
-enum { ENDS = 1 << 3, FEATURE = 4, BRANCHES = 1 << 7 }; /* of the first byte of a shape; its low bits are the length */
+/* Of the first byte of a shape, whose low bits are the length. Where there is more, it is looked at closer. */
+enum { LENGTH = 7, ENDS = 1 << 3, FEATURE = 4, BRANCHES = 1 << 7 };
 
-/* Checks that compare a halfword with a limit have one kind after the other. */
-enum { LIMITS = VERIFY_ELEMENT - VERIFY_FAR + 1 };
+enum { MOST_DIGITS = 10 };
+
+/* A word of marks is of a group of halfwords. */
+enum { GROUP = 32, GROUPS = VERIFY_WINDOW / GROUP };
 
 struct verifier {
     const struct vm *vm;
     const uint16_t *code; /* of the function, from its frame size on */
-    uint32_t begin;       /* where that is in all code */
-    uint32_t length;
-    uint32_t at;   /* what is looked at, from the function's begin on */
-    uint32_t next; /* what stands behind it */
-    uint32_t handler; /* the first that does not belong to a function before */
-    uint32_t module;
-    uint32_t callee; /* where the frame begins of what is called */
-    uint32_t limits[LIMITS]; /* the first one is the frame's size */
-    char text[20]; /* where something is wrong */
-    uint8_t marks[]; /* a bit for each halfword, and eight more */
+    const uint16_t *at;   /* what is looked at */
+    const uint16_t *next; /* what follows the last that was looked at closer */
+    const uint8_t *shape; /* of that */
+    uint32_t length;      /* of the function */
+    uint32_t frame;       /* its slots */
+    uint32_t module;      /* whose it is */
+    uint32_t callee;      /* where the frame begins of what is called */
+    uint32_t handler;     /* the first that does not belong to a function before */
+    uint32_t window;      /* the first group of which there are marks */
+    uint32_t starts;      /* where instructions begin in the group of what is looked at, up to there */
+    /* Of a group that has been left: where instructions begin. Of another: where branches lead. */
+    uint32_t marks[GROUPS];
 };
 
-_Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "so that every board refuses the same");
+_Static_assert(sizeof(struct verifier) <= VERIFY_ROOM, "all that it needs");
 
 /// One instruction ///
 
-/* 0 when there is no such instruction, or none that may stand in a function. */
-static uint32_t shape_of(uint32_t first) {
-    const uint32_t place = verify_plain[first & 0xff];
-    if (place == 0 && (first & 0xff) == ISA_ESCAPE && first >> 8 < sizeof verify_escaped) {
-        return verify_escaped[first >> 8];
-    }
-    return place;
+/* The marks of a group; NULL when they are outside the window. */
+static uint32_t *marks_of(struct verifier *v, uint32_t group) {
+    return group - v->window < GROUPS ? &v->marks[group - v->window] : NULL;
 }
 
-static bool is_marked(const struct verifier *v, uint32_t offset) {
-    return (v->marks[offset / 8] >> offset % 8 & 1) != 0;
+/* Whether an instruction begins there, as far as the window shows. */
+static bool begins(struct verifier *v, uint32_t offset) {
+    const uint32_t *marks = marks_of(v, offset / GROUP);
+    return marks == NULL || (*marks >> offset % GROUP & 1) != 0;
 }
 
-/* Whether a branch may lead so far from here. Up to here the marks are where instructions begin; further on they are
- * where branches lead, and whoever gets there looks whether an instruction begins. */
+/* Whether a branch may lead so far from here. From this group on it leaves a mark: when a group is left, an instruction
+ * must begin at each. */
 static enum image_fault branch(struct verifier *v, int32_t distance) {
-    const uint32_t target = v->at + (uint32_t)distance;
-    if (target >= v->length || (target < v->next && (target > v->at || !is_marked(v, target)))) {
+    const uint32_t at = (uint32_t)(v->at - v->code), target = at + (uint32_t)distance, group = target / GROUP;
+    if (target >= v->length) {
         return IMAGE_FAULT_BRANCH;
     }
-    v->marks[target / 8] |= (uint8_t)(1u << target % 8);
-    return IMAGE_GOOD;
+    if (group >= at / GROUP && marks_of(v, group) != NULL) {
+        *marks_of(v, group) |= 1u << target % GROUP;
+    }
+    return begins(v, target) ? IMAGE_GOOD : IMAGE_FAULT_BRANCH;
 }
 
 static enum image_fault branches(struct verifier *v, const uint16_t *count) {
@@ -96,23 +102,50 @@ static enum image_fault check_area(const struct verifier *v, uint32_t kind, uint
     const uint32_t slots = kind == VERIFY_TAG
                                ? ((const struct image_tag *)records)[number].slots
                                : slots_of(v->vm, ((const struct image_import *)records)[number].signature);
-    return place + slots <= v->limits[0] ? IMAGE_GOOD : IMAGE_FAULT_CALL;
+    return place + slots <= v->frame ? IMAGE_GOOD : IMAGE_FAULT_CALL;
 }
 
-static bool module_has_memory(const struct verifier *v) {
-    return ((const struct image_module *)image_section(v->vm, IMAGE_MODULES))[v->module].memory != IMAGE_NONE;
+static uint32_t memory_of_module(const struct verifier *v) {
+    return ((const struct image_module *)image_section(v->vm, IMAGE_MODULES))[v->module].memory;
 }
 
-/* What is asked more seldom than of slots. */
+_Static_assert(VERIFY_TABLE - VERIFY_MEMORY == IMAGE_TABLES - IMAGE_MEMORIES &&
+                   VERIFY_DATA - VERIFY_MEMORY == IMAGE_DATAS - IMAGE_MEMORIES &&
+                   VERIFY_ELEMENT - VERIFY_MEMORY == IMAGE_ELEMENTS - IMAGE_MEMORIES,
+               "kinds that are numbers in a section are in the order of sections");
+
+/* Where a callee's frame may begin at the lowest, by kind. */
+static const uint8_t lowest[] = {0, VM_LINK_SLOTS, VM_CROSS_LINK_SLOTS, 0, VM_LINK_SLOTS, VM_CROSS_LINK_SLOTS,
+                                 VM_CROSS_LINK_SLOTS};
+
+/* What is asked more seldom: mostly whether a number is below a limit. */
 static APART enum image_fault check_operand(struct verifier *v, const uint16_t *pc, uint32_t check) {
-    const uint32_t kind = check >> 3, halfword = pc[check & 7], frame = v->limits[0];
+    const uint32_t kind = check >> 3, halfword = pc[check & 7];
     const uint32_t byte = ((const uint8_t *)pc)[check & 7];
     enum image_fault wrong = IMAGE_FAULT_INDEX;
-    bool good;
+    uint32_t number = halfword, limit;
     switch (kind) {
-    case VERIFY_TRAP:
-        good = byte - 1 < VERIFY_TRAPS;
+    case VERIFY_SLOT:
+    case VERIFY_PAIR:
+        number = byte + (kind == VERIFY_PAIR);
+        limit = v->frame;
+        wrong = IMAGE_FAULT_SLOT;
         break;
+    case VERIFY_FAR:
+        limit = v->frame;
+        wrong = IMAGE_FAULT_SLOT;
+        break;
+    case VERIFY_ZERO:
+        number = byte;
+        limit = 1;
+        wrong = IMAGE_FAULT_ILLEGAL;
+        break;
+    case VERIFY_TRAP:
+        number = byte - 1;
+        limit = VERIFY_TRAPS;
+        break;
+    case VERIFY_BRANCH:
+        return branch(v, (int8_t)byte);
     case VERIFY_BRANCH_HALF:
         return branch(v, (int8_t)byte >> 4);
     case VERIFY_BRANCH_WIDE:
@@ -122,208 +155,236 @@ static APART enum image_fault check_operand(struct verifier *v, const uint16_t *
     case VERIFY_BRANCHES:
         return branches(v, pc + (check & 7));
     case VERIFY_FRAME:
-    case VERIFY_FRAME_WIDE:
-        v->callee = kind == VERIFY_FRAME ? byte : halfword;
-        good = v->callee <= frame;
-        wrong = IMAGE_FAULT_CALL;
-        break;
-    case VERIFY_TAIL:
-        v->callee = halfword;
-        return IMAGE_GOOD;
-    case VERIFY_LINK:
+    case VERIFY_CALL:
     case VERIFY_CROSS:
-        good = v->callee >= (kind == VERIFY_LINK ? VM_LINK_SLOTS : VM_CROSS_LINK_SLOTS);
+        number = byte;
+        __attribute__((fallthrough));
+    case VERIFY_FRAME_WIDE:
+    case VERIFY_CALL_WIDE:
+    case VERIFY_CROSS_WIDE:
+    case VERIFY_TAIL:
+        v->callee = number;
         wrong = IMAGE_FAULT_CALL;
-        break;
-    case VERIFY_CALLEE:
-    case VERIFY_FOREIGN:
-        good = may_call(v, halfword, kind == VERIFY_FOREIGN);
+        limit = number >= lowest[kind - VERIFY_FRAME] ? kind == VERIFY_TAIL ? UINT32_MAX : v->frame + 1 : 0;
         break;
     case VERIFY_HOST:
     case VERIFY_TAG:
         return check_area(v, kind, halfword, v->callee);
+    case VERIFY_CALLEE:
+    case VERIFY_FOREIGN:
+        number = !may_call(v, halfword, kind == VERIFY_FOREIGN);
+        limit = 1;
+        break;
     case VERIFY_HAS_MEMORY:
-        good = module_has_memory(v);
+        number = memory_of_module(v);
+        limit = IMAGE_NONE;
+        break;
+    case VERIFY_GLOBAL:
+    case VERIFY_GLOBAL_PAIR:
+        number += kind == VERIFY_GLOBAL_PAIR;
+        limit = ((const struct image_header *)v->vm->payload)->global_slots;
+        break;
+    case VERIFY_SIGNATURE:
+        limit = v->vm->sections[IMAGE_SIGNATURES].count;
         break;
     default:
-        good = halfword < v->limits[kind - VERIFY_FAR];
-        wrong = kind == VERIFY_FAR ? IMAGE_FAULT_SLOT : IMAGE_FAULT_INDEX;
+        limit = v->vm->sections[kind - VERIFY_MEMORY + IMAGE_MEMORIES].count;
         break;
     }
-    return good ? IMAGE_GOOD : wrong;
+    return number < limit ? IMAGE_GOOD : wrong;
 }
 
-static enum image_fault slot(uint32_t frame, uint32_t number) {
-    return number < frame ? IMAGE_GOOD : IMAGE_FAULT_SLOT;
-}
-
-/* Most operands are slots, so these are asked here: kinds and places as they lie in a byte of the table. */
-static APART enum image_fault check_operands(struct verifier *v, const uint16_t *pc, const uint8_t *check) {
-    const uint32_t frame = v->limits[0];
-    enum image_fault wrong = IMAGE_GOOD;
-    for (uint32_t asked; wrong == IMAGE_GOOD && (asked = *check) != 0; check++) {
-        const uint32_t byte = ((const uint8_t *)pc)[asked & 7];
-        if (asked < VERIFY_LOW << 3) {
-            wrong = slot(frame, byte + (asked >> 4)); /* 1 for a pair, whose second slot is the last */
-        } else if (asked < VERIFY_HIGH << 3) {
-            wrong = slot(frame, byte << 28 >> 28);
-        } else if (asked < VERIFY_ZERO << 3) {
-            wrong = slot(frame, byte >> 4);
-        } else if (asked < VERIFY_BRANCH << 3) {
-            wrong = byte == 0 ? IMAGE_GOOD : IMAGE_FAULT_ILLEGAL;
-        } else if (asked < VERIFY_BRANCH_HALF << 3) {
-            wrong = branch(v, (int8_t)byte);
-        } else {
-            wrong = check_operand(v, pc, asked);
-        }
+/* Most operands are slots, of whole bytes or of halves of one. */
+static inline bool frequent_are_good(const uint8_t *bytes, uint32_t asked, uint32_t frame) {
+    if (asked >= VERIFY_LOW_1) {
+        return ((asked & VERIFY_LOW_1) == 0 || (bytes[1] & 15u) < frame) &&
+               ((asked & VERIFY_HIGH_1) == 0 || bytes[1] >> 4 < frame);
     }
-    return wrong;
+    return ((asked & VERIFY_SLOT_1) == 0 || bytes[1] < frame) && ((asked & VERIFY_SLOT_2) == 0 || bytes[2] < frame) &&
+           ((asked & VERIFY_SLOT_3) == 0 || bytes[3] < frame);
 }
-
-_Static_assert(VERIFY_SLOT == 1 && VERIFY_PAIR == 2 && VERIFY_LOW == 3 && VERIFY_HIGH == 4 && VERIFY_ZERO == 5 &&
-                   VERIFY_BRANCH == 6 && VERIFY_BRANCH_HALF == 7,
-               "shifts and their order");
 
 /// One function ///
 
-/* The first halfword behind it to which a branch leads, or `next`. */
-static APART uint32_t led_into(const struct verifier *v, uint32_t at, uint32_t next) {
-    while (++at < next && !is_marked(v, at)) {
+/* Of an instruction whose shape says more than a length: whether there is such a row, with the part that it is of, and
+ * whether it lies in the function, its jump table too. */
+static APART enum image_fault look_closer(struct verifier *v, const uint8_t *shape) {
+    const uint32_t first = *v->at;
+    if (*shape == VERIFY_NO_ROW && (first & 0xff) == ISA_ESCAPE && first >> 8 < sizeof verify_escaped) {
+        shape = verify_shapes + 2 * verify_escaped[first >> 8];
     }
-    return at;
-}
-
-/* Whether the part is there that a shape is of; and its length with the jump table, if that is all there. */
-static APART enum image_fault look_closer(const struct verifier *v, uint32_t head, const uint16_t *pc, uint32_t *next) {
-    const uint32_t announced = ((const struct image_header *)v->vm->payload)->features << 1 | 1;
-    if ((announced >> (head >> FEATURE & 7) & 1) == 0) {
+    const uint32_t head = *shape;
+    const uint16_t *next = v->at + (head & LENGTH);
+    if (head == VERIFY_NO_ROW) {
+        return IMAGE_FAULT_ILLEGAL;
+    }
+    if (((((const struct image_header *)v->vm->payload)->features << 1 | 1) >> (head >> FEATURE & 7) & 1) == 0) {
         return IMAGE_FAULT_UNANNOUNCED;
     }
-    if ((head & BRANCHES) != 0 && *next <= v->length) {
-        *next += pc[(head & 7) - 1] + 1u;
+    if (head >= BRANCHES && next <= v->code + v->length) {
+        next += next[-1] + 1u;
+    }
+    v->shape = shape;
+    v->next = next;
+    return IMAGE_GOOD;
+}
+
+/* From the group of what has been looked at to that of `next` all are left. In the first, instructions begin as
+ * v->starts says, in the others none does. */
+static APART enum image_fault leave_groups(struct verifier *v, const uint16_t *next) {
+    const uint32_t last = (uint32_t)(next - v->code) / GROUP;
+    for (uint32_t group = (uint32_t)(v->at - v->code) / GROUP; group < last; group++) {
+        uint32_t *marks = marks_of(v, group);
+        if (marks != NULL) {
+            uint32_t wrong = *marks & ~v->starts;
+            if (wrong != 0) {
+                for (v->at = v->code + group * GROUP; (wrong & 1) == 0; wrong >>= 1) {
+                    v->at++;
+                }
+                return IMAGE_FAULT_BRANCH;
+            }
+            *marks = v->starts;
+        }
+        v->starts = 0;
     }
     return IMAGE_GOOD;
 }
 
-static enum image_fault check_instructions(struct verifier *v) {
-    uint32_t head = 0, next;
+static APART enum image_fault check_instructions(struct verifier *v) {
+    const uint16_t *pc = v->code + 1, *const end = v->code + v->length;
+    const uint32_t frame = v->frame;
     enum image_fault wrong = IMAGE_GOOD;
-    for (uint32_t at = 1; at < v->length; at = next) {
-        const uint16_t *pc = v->code + at;
-        const uint8_t *shape = verify_shapes + 2 * shape_of(*pc);
-        v->at = at;
-        head = *shape;
-        if (head == 0) {
-            return IMAGE_FAULT_ILLEGAL;
-        }
-        next = at + (head & 7);
-        if (head >= 1 << FEATURE && (wrong = look_closer(v, head, pc, &next)) != IMAGE_GOOD) {
-            return wrong;
-        }
-        if (next > v->length) {
-            return IMAGE_FAULT_CUT;
-        }
-        v->next = next;
-        uint8_t *marks = v->marks + at / 8;
-        /* Enough of them for all instructions but those with a jump table. */
-        const uint32_t ahead = (marks[0] | (uint32_t)marks[1] << 8) >> at % 8;
-        marks[0] |= (uint8_t)(1u << at % 8);
-        if ((ahead & ((1u << (head & 7)) - 2)) != 0 || head >= BRANCHES) {
-            const uint32_t led = led_into(v, at, next);
-            if (led != next) {
-                v->at = led;
-                return IMAGE_FAULT_BRANCH;
+    uint32_t bit = 2; /* of what is looked at, in its group */
+    v->next = NULL;
+    v->starts = 0;
+    while (pc < end) {
+        const uint8_t *shape = verify_shapes + 2 * verify_plain[*pc & 0xff];
+        uint32_t length = *shape;
+        const uint16_t *next = pc + length;
+        v->at = pc;
+        v->starts |= bit;
+        if (length > LENGTH) {
+            wrong = look_closer(v, shape);
+            if (wrong != IMAGE_GOOD) {
+                return wrong;
+            }
+            shape = v->shape;
+            next = v->next;
+            length = *shape & LENGTH;
+            if (*shape >= BRANCHES) { /* a table of any length: perhaps it ends in another group */
+                bit <<= 1;
+                length = GROUP - 1;
             }
         }
-        wrong = check_operands(v, pc, shape + 1);
-        if (wrong != IMAGE_GOOD) {
-            return wrong;
+        if (next > end) {
+            return IMAGE_FAULT_CUT;
+        }
+        const uint32_t asked = shape[1];
+        if (!frequent_are_good((const uint8_t *)pc, asked, frame)) {
+            return IMAGE_FAULT_SLOT;
+        }
+        for (uint32_t others = asked & 7; others != 0; others--) {
+            wrong = check_operand(v, pc, shape[1 + others]);
+            if (wrong != IMAGE_GOOD) {
+                return wrong;
+            }
+        }
+        bit <<= length;
+        pc = next;
+        if (bit == 0) {
+            wrong = leave_groups(v, pc);
+            if (wrong != IMAGE_GOOD) {
+                return wrong;
+            }
+            bit = 1u << (uint32_t)(pc - v->code) % GROUP;
         }
     }
-    v->at = v->length;
-    return (head & ENDS) != 0 ? IMAGE_GOOD : IMAGE_FAULT_RUNS_OUT;
+    const bool ended = v->next == end && (*v->shape & ENDS) != 0;
+    v->at = end;
+    wrong = leave_groups(v, end + GROUP);
+    return wrong == IMAGE_GOOD && !ended ? IMAGE_FAULT_RUNS_OUT : wrong;
 }
 
 /* The handlers for sites in this function, which follow those for the functions before it. */
-static enum image_fault check_catching(struct verifier *v) {
+static APART enum image_fault check_catching(struct verifier *v) {
     const struct image_handler *handlers = image_section(v->vm, IMAGE_HANDLERS);
     const struct image_tag *tags = image_section(v->vm, IMAGE_TAGS);
-    v->at = 0;
+    const uint32_t begin = (uint32_t)(v->code - v->vm->code);
+    v->at = v->code;
     for (; v->handler < v->vm->sections[IMAGE_HANDLERS].count; v->handler++) {
         const struct image_handler *handler = &handlers[v->handler];
-        if (handler->site > v->begin + v->length) {
+        if (handler->site - begin - 1 >= v->length) {
             break;
         }
         const uint32_t slots = (handler->tag == IMAGE_NONE ? 0u : tags[handler->tag].slots) + (handler->flags & 1u);
-        const uint32_t target = handler->target - v->begin;
-        if (handler->site <= v->begin || target >= v->length || !is_marked(v, target) ||
-            handler->base + slots > v->limits[0]) {
+        const uint32_t target = handler->target - begin;
+        if (target >= v->length || !begins(v, target) || handler->base + slots > v->frame) {
             return IMAGE_FAULT_CATCH;
         }
     }
     return IMAGE_GOOD;
 }
 
-static enum image_fault check_function(struct verifier *v, const struct image_function *function, uint32_t end,
-                                       size_t size) {
-    v->begin = function->code;
+static enum image_fault check_function(struct verifier *v, const struct image_function *function, uint32_t end) {
+    const uint32_t handler = v->handler;
+    enum image_fault wrong;
     v->length = end - function->code;
     v->code = v->vm->code + function->code;
-    v->at = 0;
+    v->at = v->code;
     v->module = function->module;
-    v->limits[0] = *v->code;
-    if (v->length / 8 + 2 > size - VERIFY_ROOM) {
-        return IMAGE_FAULT_RAM;
-    }
+    v->frame = *v->code;
+    v->window = 0;
     if (slots_of(v->vm, function->signature) > *v->code) {
         return IMAGE_FAULT_SLOT;
     }
-    memset(v->marks, 0, v->length / 8 + 2);
-    const enum image_fault wrong = check_instructions(v);
-    return wrong == IMAGE_GOOD ? check_catching(v) : wrong;
+    do {
+        v->handler = handler;
+        for (uint32_t i = 0; i < GROUPS && i <= v->length / GROUP; i++) {
+            v->marks[i] = 0;
+        }
+        wrong = check_instructions(v);
+        if (wrong == IMAGE_GOOD) {
+            wrong = check_catching(v);
+        }
+        v->window += GROUPS;
+    } while (wrong == IMAGE_GOOD && v->window * GROUP < v->length);
+    return wrong;
 }
 
 /// All code ///
 
-static void set_limits(struct verifier *v) {
-    static const uint8_t sections[] = {IMAGE_SIGNATURES, IMAGE_TABLES, IMAGE_MEMORIES, IMAGE_DATAS, IMAGE_ELEMENTS};
-    static const uint8_t kinds[] = {VERIFY_SIGNATURE, VERIFY_TABLE, VERIFY_MEMORY, VERIFY_DATA, VERIFY_ELEMENT};
-    const uint32_t globals = ((const struct image_header *)v->vm->payload)->global_slots;
-    for (uint32_t i = 0; i < sizeof sections; i++) {
-        v->limits[kinds[i] - VERIFY_FAR] = v->vm->sections[sections[i]].count;
-    }
-    v->limits[VERIFY_GLOBAL - VERIFY_FAR] = globals;
-    v->limits[VERIFY_GLOBAL_PAIR - VERIFY_FAR] = globals == 0 ? 0 : globals - 1;
-}
-
 /* Functions follow each other as their records do, from the stubs to the end of the code. */
-static enum image_fault check_functions(struct verifier *v, size_t size) {
-    const uint32_t count = v->vm->sections[IMAGE_FUNCTIONS].count;
-    const struct image_function *before = NULL;
-    for (uint32_t i = 0; i <= count; i++) {
-        const struct image_function *function = i < count ? &v->vm->functions[i] : NULL;
-        if (function != NULL && function->module == IMAGE_NONE) {
+static enum image_fault check_functions(struct verifier *v) {
+    const struct image_function *function = v->vm->functions, *before = NULL;
+    enum image_fault wrong = IMAGE_GOOD;
+    for (uint32_t left = v->vm->sections[IMAGE_FUNCTIONS].count; wrong == IMAGE_GOOD; left--, function++) {
+        if (left != 0 && function->module == IMAGE_NONE) {
             continue;
         }
-        const uint32_t end = function != NULL ? function->code : v->vm->sections[IMAGE_CODE].count;
+        const uint32_t end = left != 0 ? function->code : v->vm->sections[IMAGE_CODE].count;
         if (before == NULL ? end != VM_STUBS : end <= before->code) {
-            v->begin = end;
-            v->at = 0;
+            v->at = v->vm->code + end;
             return IMAGE_FAULT_EXTENT;
         }
-        const enum image_fault wrong = before == NULL ? IMAGE_GOOD : check_function(v, before, end, size);
-        if (wrong != IMAGE_GOOD) {
-            return wrong;
+        if (before != NULL) {
+            wrong = check_function(v, before, end);
+        }
+        if (left == 0) {
+            break;
         }
         before = function;
     }
-    return v->handler == v->vm->sections[IMAGE_HANDLERS].count ? IMAGE_GOOD : IMAGE_FAULT_CATCH;
+    if (wrong == IMAGE_GOOD && v->handler != v->vm->sections[IMAGE_HANDLERS].count) {
+        wrong = IMAGE_FAULT_CATCH;
+    }
+    return wrong;
 }
 
+/* In words, where marks are not needed any more. */
 static const char *place_of(struct verifier *v) {
     static const char before[] = "halfword ";
-    char *text = v->text + sizeof v->text - 1;
-    uint32_t place = v->begin + v->at;
+    char *text = (char *)v->marks + sizeof before + MOST_DIGITS;
+    uint32_t place = (uint32_t)(v->at - v->vm->code);
     *text = 0;
     do {
         *--text = (char)('0' + place % 10);
@@ -335,14 +396,13 @@ static const char *place_of(struct verifier *v) {
 
 enum image_fault verify_code(const struct vm *vm, uint8_t *room, size_t size, const char **detail) {
     struct verifier *v = (struct verifier *)room;
-    if (size <= VERIFY_ROOM) {
+    if (size < VERIFY_ROOM) {
         return IMAGE_FAULT_RAM;
     }
-    memset(v, 0, sizeof *v);
+    memset(v, 0, offsetof(struct verifier, marks));
     v->vm = vm;
-    set_limits(v);
-    const enum image_fault wrong = check_functions(v, size);
-    if (wrong != IMAGE_GOOD && wrong != IMAGE_FAULT_RAM) {
+    const enum image_fault wrong = check_functions(v);
+    if (wrong != IMAGE_GOOD) {
         *detail = place_of(v);
     }
     return wrong;

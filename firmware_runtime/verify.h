@@ -4,8 +4,11 @@
 
 #include "vm.h"
 
-/* What it needs of the arena beside a bit for each halfword of a function. */
-#define VERIFY_ROOM 128u
+/* All that it needs of the arena, and how many halfwords of a function it sees at a time. */
+#define VERIFY_ROOM 512u
+#ifndef VERIFY_WINDOW
+#define VERIFY_WINDOW 3520u
+#endif
 
 /* Everything in it is of `room` bytes, 4-byte aligned, that hold nothing yet. `detail` becomes the place of what is wrong,
  * in words that lie there too. */

@@ -20,9 +20,9 @@ from mcutool.isa import FEATURES, FORMATS, ROWS, SLOT_LETTERS, STUBS, Row
 KINDS = {
     # of one byte
     "slot": "a slot of the frame",
-    "pair": "it and the next are slots of the frame",
     "low": "the lower half of the byte is a slot of the frame",
     "high": "the upper half of the byte is a slot of the frame",
+    "pair": "it and the next are slots of the frame",
     "zero": "is zero",
     # of the distance of a branch: an instruction of the same function begins there
     "branch": "the byte, signed",
@@ -32,22 +32,24 @@ KINDS = {
     "branches": "of the halfword and one more distances of a halfword behind it",
     # of one byte
     "trap": "a kind of trap, not 0",
-    # of where a callee's frame begins, which the checks behind these look at
-    "frame": "a byte: not above the frame's size",
-    "frame_wide": "a halfword: not above the frame's size",
-    "tail": "a halfword: anywhere above, compared when it is used",
-    "link": "leaves LINK_SLOTS of the frame below the callee's",
-    "cross": "leaves CROSS_LINK_SLOTS of it there",
+    # of where a callee's frame begins, which the checks behind these look at: not above the frame's size
+    "frame": "the byte",
+    "call": "the byte, LINK_SLOTS at least",
+    "cross": "the byte, CROSS_LINK_SLOTS at least",
+    "frame_wide": "the halfword",
+    "call_wide": "the halfword, LINK_SLOTS at least",
+    "cross_wide": "the halfword, CROSS_LINK_SLOTS at least",
+    "tail": "the halfword, CROSS_LINK_SLOTS at least; that it is not above the stack is compared when it is used",
     # of a halfword
     "callee": "a defined function of the same module",
     "foreign": "a defined function",
     "host": "an import; its parameters and results lie in the frame",
     "tag": "a tag; its values lie in the frame",
     "far": "a slot of the frame",
-    "memory": "a linear memory",
     "signature": "a function type",
     "global": "a slot of the globals",
     "global_pair": "it and the next are slots of the globals",
+    "memory": "a linear memory",
     "table": "a table",
     "data": "a data segment",
     "element": "an element segment",
@@ -55,9 +57,11 @@ KINDS = {
     "has_memory": "the function's module has a linear memory",
 }
 """Kind -> what must hold of the operand."""
-OF_A_BYTE = ("slot", "pair", "low", "high", "zero", "trap", "branch_half", "branch", "frame")
+OF_A_BYTE = ("slot", "low", "high", "pair", "zero", "trap", "branch_half", "branch", "frame", "call", "cross")
 NUMBERS = {name: number for number, name in enumerate(KINDS, start=1)}
-"""Kind -> number in the table of the firmware; 0 ends the checks of a row."""
+"""Kind -> number in the table of the firmware."""
+FREQUENT = {("slot", 1): 3, ("slot", 2): 4, ("slot", 3): 5, ("low", 1): 6, ("high", 1): 7}
+"""(Kind, byte) of the most frequent checks -> its bit in the second byte of a shape in that table."""
 
 _OF_LETTER = {
     "z": "far",
@@ -106,26 +110,30 @@ def shape(row: Row) -> Shape | None:
     if row.name in STUBS:
         return None
     ends = re.search(r"(?:^|; )(BRANCH|LEAVE|TRAP|TAIL\w*|THROW\w*)\(", row.meaning) is not None
-    return Shape(row.halfwords, ends, row.feature, tuple(_checks(row)))
+    checks = sorted(_checks(row), key=lambda check: (check.kind, check.byte) not in FREQUENT)
+    return Shape(row.halfwords, ends, row.feature, tuple(checks))
 
 
 def _checks(row: Row) -> Iterator[Check]:
     """In the order of the row's bytes, but where the callee's frame begins before what depends on it."""
     for byte in _reserved(row):
         yield Check("zero", byte)
-    if row.meaning.startswith("TAIL") and "k" in row.bits:
-        yield Check("tail", _byte(fields(row)["k"]))
-    elif "k" in row.bits and row.name != "throw_ref":
-        yield Check("frame_wide" if fields(row)["k"].width == 16 else "frame", _byte(fields(row)["k"]))
-    if row.meaning.startswith("ENTER("):
-        yield Check("link", 0)
-    if re.search(r"(ENTER|TAIL)_(CROSS|INDIRECT|REFERENCE)", row.meaning):
-        yield Check("cross", 0)
+    if "k" in row.bits and row.name != "throw_ref":
+        yield Check(_frame(row), _byte(fields(row)["k"]))
     if any(word in row.meaning for word in _MEMORY):
         yield Check("has_memory", 0)
     for letter, field in fields(row).items():
         if kind := _kind(row, letter, field):
             yield Check(kind, _byte(field))
+
+
+def _frame(row: Row) -> str:
+    """The check of where the callee's frame begins."""
+    if row.meaning.startswith("TAIL"):
+        return "tail"
+    crosses = re.match(r"ENTER_(CROSS|INDIRECT|REFERENCE)", row.meaning) is not None
+    kind = "cross" if crosses else "call" if row.meaning.startswith("ENTER(") else "frame"
+    return kind + "_wide" * (fields(row)["k"].width == 16)
 
 
 def _reserved(row: Row) -> Iterator[int]:
@@ -163,12 +171,21 @@ def _kind(row: Row, letter: str, field: Field) -> str:
     return "" if letter in _UNCHECKED else _OF_LETTER[letter]
 
 
+NO_ROW = 7 << 4
+"""Instead of a row's first byte: no length, and no such feature, at which the firmware looks closer anyway."""
+
+
 def packed(shape_: Shape) -> list[int]:
-    """The bytes of a shape in the firmware's table: length, ends, feature, jump table; then a byte a check and a 0."""
+    """The bytes of a shape in the firmware's table: length, ends, feature, jump table; the bits of FREQUENT, and how
+    many other checks there are; a byte for each of these, the last first."""
     feature = list(FEATURES).index(shape_.feature) + 1 if shape_.feature else 0
     head = shape_.length | shape_.ends << 3 | feature << 4 | shape_.branches << 7
-    checks = [NUMBERS[check.kind] << 3 | _place(check) for check in shape_.checks]
-    return [head, *checks, *[0] * (1 + len(checks) % 2)]
+    bits = [FREQUENT.get((check.kind, check.byte)) for check in shape_.checks]
+    frequent = sum(1 << bit for bit in bits if bit is not None)
+    others = [check for check, bit in zip(shape_.checks, bits, strict=True) if bit is None]
+    assert len(others) < 8 and not (frequent & 0b00111000 and frequent & 0b11000000)  # whole bytes, or halves of one
+    codes = [NUMBERS[check.kind] << 3 | _place(check) for check in others]
+    return [head, frequent | len(others), *reversed(codes), *[0] * (len(codes) % 2)]
 
 
 def _place(check: Check) -> int:
@@ -181,7 +198,7 @@ def _place(check: Check) -> int:
 def table() -> tuple[list[int], dict[bool, list[int]]]:
     """The shapes of all rows, one behind the other, each once, the first of no row; and for each page by opcode where
     the row's begins, in halfwords."""
-    shapes = [0, 0]
+    shapes = [NO_ROW, 0]
     places: dict[tuple[int, ...], int] = {}
     pages = {False: [0] * 256, True: [0] * (1 + max(row.opcode for row in ROWS if row.escaped))}
     for row in ROWS:

@@ -204,15 +204,17 @@ def render_verifier() -> str:
     shapes, pages = checks.table()
     lines = [f"/* {BANNER} */", "", "/* Kinds of checks; mcutool/checks.py says what each is. */", "enum {"]
     lines += [f"    VERIFY_{kind.upper()} = {number}," for kind, number in checks.NUMBERS.items()]
+    lines += ["};", "", "/* Checks in the second byte of a shape. */", "enum {"]
+    lines += [f"    VERIFY_{kind.upper()}_{byte} = 1 << {bit}," for (kind, byte), bit in checks.FREQUENT.items()]
     lines += ["};", "", f"#define VERIFY_TRAPS {len(TRAPS) - 1}u /* kinds of traps, from 1 on */"]
+    lines += [f"#define VERIFY_NO_ROW {checks.NO_ROW:#x} /* the first byte of the first shape */"]
     lines += ["", "/* Where the row's shape begins, by opcode, in halfwords; 0 where there is none. */"]
     lines += _bytes("verify_plain", pages[False]) + _bytes("verify_escaped", pages[True])
     lines += [
         "",
         "/* Shapes: a byte that says length (bits 0 to 2), whether the row ends a function (3), its feature (4 to 6)",
-    ]
-    lines += [
-        "   and whether a jump table follows (7); then a byte a check, its kind and its place (0 to 2); then 0. */"
+        "   and whether a jump table follows (7); one with the bits for frequent checks, and how many others follow (0",
+        "   to 2); a byte for each of these, its kind and its place (0 to 2), the last first. */",
     ]
     return "\n".join([*lines, *_bytes("verify_shapes", shapes), ""])
 

@@ -17,8 +17,12 @@ from mcutool.image.format import NONE
 from mcutool.image.records import AMPLE, Fault, Records, Surroundings, payload_of
 from mcutool.isa import CROSS_LINK_SLOTS, FEATURES, LINK_SLOTS, ROWS, TRAPS
 
-VERIFY_ROOM = 128
-"""Bytes of the arena that the verifier needs beside a bit for each halfword of a function."""
+VERIFY_ROOM = 512
+"""Bytes of the arena that the verifier needs."""
+WINDOW = 3520
+"""Halfwords of a function for which there are marks in them; a longer one is gone over again for the next so many."""
+GROUP = 32
+"""Halfwords that are compared at once: where branches lead, with where instructions begin."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,15 @@ class Code:
         self._bytes = records.code.tobytes()
         self._announced = {"", *(name for name, bit in FEATURES.items() if records.header["features"] & bit)}
         self._handler = 0
-        self._marks = bytearray()
-        self._begin = self._at = self._next = self._frame = self._module = self._callee = 0
+        self._marks: list[int] = []
+        self._window = range(0)
+        self._begin = self._end = self._at = self._frame = self._module = self._callee = 0
         self._wrong = self._questions()
 
     def check(self) -> None:
         """Raises Fault."""
+        if self._records.surroundings.arena < VERIFY_ROOM:
+            raise Fault("RAM")
         defined = [row for row in self._records.functions if row["module"] != NONE]
         begins = [*(row["code"] for row in defined), len(self._code)]
         if begins[0] != len(STUB_CODE):
@@ -87,17 +94,20 @@ class Code:
             raise Fault("CATCH", self._begin)
 
     def _check_function(self, row: dict[str, int], end: int) -> None:
-        self._begin, self._module, self._frame = row["code"], row["module"], self._code[row["code"]]
-        self._marks = bytearray(end - self._begin)
-        if len(self._marks) // 8 + 2 > self._records.surroundings.arena - VERIFY_ROOM:
-            raise Fault("RAM")
+        self._begin, self._end, self._module, self._frame = row["code"], end, row["module"], self._code[row["code"]]
         if self._records.slots_of(row["signature"]) > self._frame:
             raise Fault("SLOT", self._begin)
-        self._check_instructions(end)
-        self._check_catching(end)
+        handler = self._handler
+        for window in range(self._begin, end, WINDOW):
+            self._window = range(window, window + WINDOW)
+            self._marks = [0] * ((end - self._begin) // GROUP + 1)
+            self._handler = handler
+            self._check_instructions()
+            self._check_catching()
 
-    def _check_instructions(self, end: int) -> None:
-        position = self._begin + 1
+    def _check_instructions(self) -> None:
+        position, end = self._begin + 1, self._end
+        starts = 0
         ends = False
         while position < end:
             found = self._shape_at(position)
@@ -106,11 +116,33 @@ class Code:
                 length += self._code[position + length - 1] + 1
             if length > end - position:
                 raise Fault("CUT", position)
-            self._check_instruction(position, length, found)
+            starts |= 1 << (position - self._begin) % GROUP
+            self._check_operands(position, found)
+            if self._leave_groups(position, position + length, starts):
+                starts = 0
             ends = found.ends
             position += length
+        self._leave_groups(end, end + GROUP, starts)
         if not ends:
             raise Fault("RUNS_OUT", position)
+
+    def _check_operands(self, position: int, found: Shape) -> None:
+        self._at = position
+        for check in found.checks:
+            if wrong := self._wrong[check.kind](2 * position + check.byte):
+                raise Fault(wrong, position)
+
+    def _leave_groups(self, position: int, following: int, starts: int) -> bool:
+        """Whether a group is left; `starts` are the instructions in the first, none begins in the others."""
+        groups = range((position - self._begin) // GROUP, (following - self._begin) // GROUP)
+        for group in groups:
+            place = self._begin + group * GROUP
+            if place in self._window:
+                if wrong := self._marks[group] & ~starts:
+                    raise Fault("BRANCH", place + (wrong & -wrong).bit_length() - 1)
+                self._marks[group] = starts
+            starts = 0
+        return len(groups) > 0
 
     def _shape_at(self, position: int) -> Shape:
         plain, escaped = _shapes()
@@ -121,16 +153,6 @@ class Code:
         if found.feature not in self._announced:
             raise Fault("UNANNOUNCED", position)
         return found
-
-    def _check_instruction(self, position: int, length: int, found: Shape) -> None:
-        self._at, self._next = position, position + length
-        first = position - self._begin
-        self._marks[first] = 1
-        if length > 1 and (led := self._marks.find(1, first + 1, first + length)) >= 0:
-            raise Fault("BRANCH", self._begin + led)
-        for check in found.checks:
-            if wrong := self._wrong[check.kind](2 * position + check.byte):
-                raise Fault(wrong, position)
 
     # what is asked of an operand
 
@@ -165,10 +187,12 @@ class Code:
             "branch_far": lambda place: self._branch(_signed(code[place // 2] | code[place // 2 + 1] << 16, 32)),
             "branches": self._branches,
             "frame": lambda place: self._calls_at(bytes_[place]),
+            "call": lambda place: self._calls_at(bytes_[place], LINK_SLOTS),
+            "cross": lambda place: self._calls_at(bytes_[place], CROSS_LINK_SLOTS),
             "frame_wide": lambda place: self._calls_at(code[place // 2]),
-            "tail": lambda place: self._calls_at(code[place // 2], anywhere=True),
-            "link": lambda place: "" if self._callee >= LINK_SLOTS else "CALL",
-            "cross": lambda place: "" if self._callee >= CROSS_LINK_SLOTS else "CALL",
+            "call_wide": lambda place: self._calls_at(code[place // 2], LINK_SLOTS),
+            "cross_wide": lambda place: self._calls_at(code[place // 2], CROSS_LINK_SLOTS),
+            "tail": lambda place: self._calls_at(code[place // 2], CROSS_LINK_SLOTS, anywhere=True),
             "callee": lambda place: "" if self._module_of(code[place // 2]) == self._module else "INDEX",
             "foreign": lambda place: "" if self._module_of(code[place // 2]) != NONE else "INDEX",
             "host": self._host,
@@ -178,22 +202,29 @@ class Code:
         }
 
     def _branch(self, distance: int) -> str:
-        """Up to here the marks are where instructions begin, further on where branches lead."""
+        """A group that has been left knows where instructions begin; another one gets a mark where a branch leads."""
         target = self._at + distance
-        offset = target - self._begin
-        if not 0 <= offset < len(self._marks) or target < self._next and (distance > 0 or not self._marks[offset]):
+        if not self._begin <= target < self._end:
             return "BRANCH"
-        self._marks[offset] = 1
+        if (target - self._begin) // GROUP < (self._at - self._begin) // GROUP:
+            return "" if self._begins(target) else "BRANCH"
+        if target in self._window:
+            self._marks[(target - self._begin) // GROUP] |= 1 << (target - self._begin) % GROUP
         return ""
+
+    def _begins(self, place: int) -> bool:
+        """Whether an instruction begins there, as far as the window shows."""
+        group, bit = divmod(place - self._begin, GROUP)
+        return place not in self._window or bool(self._marks[group] >> bit & 1)
 
     def _branches(self, place: int) -> str:
         first = place // 2 + 1
         distances = self._code[first : first + self._code[first - 1] + 1]
         return "BRANCH" if any(self._branch(_signed(distance, 16)) for distance in distances) else ""
 
-    def _calls_at(self, slot: int, anywhere: bool = False) -> str:
+    def _calls_at(self, slot: int, least: int = 0, anywhere: bool = False) -> str:
         self._callee = slot
-        return "" if anywhere or slot <= self._frame else "CALL"
+        return "" if slot >= least and (anywhere or slot <= self._frame) else "CALL"
 
     def _module_of(self, function: int) -> int:
         """NONE for a function of the host and for one that is not there."""
@@ -213,14 +244,13 @@ class Code:
 
     # what catches exceptions
 
-    def _check_catching(self, end: int) -> None:
+    def _check_catching(self) -> None:
         """The handlers for sites in this function, which follow those for the functions before it."""
         handlers, tags = self._records.handlers, self._records.tags
-        while self._handler < len(handlers) and handlers[self._handler]["site"] <= end:
+        while self._handler < len(handlers) and self._begin < handlers[self._handler]["site"] <= self._end:
             row = handlers[self._handler]
-            offset = row["target"] - self._begin
-            starts = 0 <= offset < len(self._marks) and self._marks[offset]
+            good = self._begin <= row["target"] < self._end and self._begins(row["target"])
             slots = (0 if row["tag"] == NONE else tags[row["tag"]]["slots"]) + (row["flags"] & 1)
-            if row["site"] <= self._begin or not starts or row["base"] + slots > self._frame:
+            if not good or row["base"] + slots > self._frame:
                 raise Fault("CATCH", self._begin)
             self._handler += 1

@@ -40,6 +40,7 @@ PAGE = 4096
 LOADING, INSTRUCTIONS = 30_000_000, 200_000
 """Machine instructions that the loader and a call may take."""
 STILL_RUNNING = 255
+PAINT = b"\xa5"
 ARGUMENTS = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
 FUNCTIONS, IMPORTS = (list(RECORDS).index(name) for name in ("functions", "imports"))
 VM_WORDS, SECTIONS_WORD, ARENA_USED_WORD = 25, 11, 21
@@ -57,6 +58,14 @@ class Answer:
 
     verdict: Verdict
     ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Machine instructions, and bytes of the arena from its beginning up to the last that was written."""
+
+    instructions: int
+    arena: int
 
 
 def _verdict(number: int, detail: bytes) -> Verdict:
@@ -168,8 +177,8 @@ class Board:
         functions = self._engine.word(sections + FUNCTIONS * struct.calcsize("<II") + 4)
         return Answer(Verdict(), tuple(self._run(number, arena) for number in range(min(functions, CALLS))))
 
-    def verifying(self, image: bytes) -> int:
-        """Machine instructions that the verifier alone takes for an image that is taken."""
+    def verifying(self, image: bytes) -> Cost:
+        """What the verifier alone takes for an image that is taken."""
         assert self.offer(image, self.largest_arena).verdict == Verdict()
         counted = [0]
 
@@ -178,9 +187,10 @@ class Board:
 
         hook = self._core.hook_add(unicorn.UC_HOOK_CODE, count)
         self._core.ctl_flush_tb()  # what is translated does not know the hook
+        self._engine.write(self._arena, PAINT * self.largest_arena)
         assert self._call("verify_code", LOADING, self._vm, self._arena, self.largest_arena, self._detail) == 0
         self._core.hook_del(hook)
-        return counted[0]
+        return Cost(counted[0], len(self._engine.read(self._arena, self.largest_arena).rstrip(PAINT)))
 
     def _text(self) -> bytes:
         return self._engine.read(self._engine.word(self._detail), 24).partition(b"\0")[0]

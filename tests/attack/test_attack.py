@@ -12,6 +12,7 @@ from mcutool import devices
 from mcutool.encoding import STUB_CODE, encode
 from mcutool.errors import ImageRefused
 from mcutool.flash.protocols import smp
+from mcutool.image import verify as twin
 from mcutool.image.faults import FAULTS
 from mcutool.image.format import NONE, Image, parse
 from mcutool.image.verify import Verdict, verify
@@ -70,16 +71,17 @@ def test_without_the_verifier_images_escape_on_a_board(monkeypatch: pytest.Monke
 
 
 EXAMPLES = ("life", "mandelbrot", "sha256")
-MOST = {"mps2-an386": 60, "mps2-an385": 60, "mps2-m0": 80}
+CORES = ("mps2-an386", "mps2-an385", "mps2-m0")
+MOST = 60
 """Machine instructions for each halfword of code."""
 
 
-@pytest.mark.parametrize("board", MOST)
+@pytest.mark.parametrize("board", CORES)
 def test_verifying_is_quick(board: str) -> None:
     place = Board(board)
     images = [corpus.example(name) for name in EXAMPLES]
     halfwords = sum(len(parse(image).code) for image in images)
-    assert sum(place.verifying(image) for image in images) <= MOST[board] * halfwords
+    assert sum(place.verifying(image).instructions for image in images) <= MOST * halfwords
 
 
 # rule by rule
@@ -269,10 +271,74 @@ def test_every_fault_has_an_image(pc: Pc) -> None:
     assert seen == about_code
 
 
-@pytest.mark.parametrize("board", devices.runtime_boards(), ids=lambda board: board.name)
-def test_the_arena_has_a_bit_for_each_halfword_of_the_slot(board: devices.Board) -> None:
-    """So that a function of any length is verified in two passes."""
-    assert board.chip.map.slot.size // 16 < board.chip.arena_size
+# functions longer than the window
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Pc:
+    """A road whose verifier sees one group of halfwords at a time; its twin too."""
+    monkeypatch.setattr(twin, "WINDOW", twin.GROUP)
+    return Pc(f"-DVERIFY_WINDOW={twin.GROUP}")
+
+
+@pytest.mark.parametrize("kind", ["damaged", "forged"])
+def test_a_narrow_window_takes_the_same_images(narrow: Pc, kind: str) -> None:
+    images = list(islice(sources(4)[kind], 150))
+    seen = [narrow.offer(image, ARENA).verdict for image in images]
+    assert seen == [verify(image, narrow.surroundings(ARENA)) for image in images]
+    twin.WINDOW = 1 << 32
+    assert [bool(one.fault) for one in seen] == [bool(verify(i, narrow.surroundings(ARENA)).fault) for i in images]
+
+
+def long_function(*leads: tuple[int, int], handler: int = 0) -> bytes:
+    """A function of more than two windows, in which instructions begin at odd halfwords; far branches lead from some of
+    these to some halfwords, and a handler to one."""
+    body = op("i32.const", d=0, i=1) * (twin.WINDOW + 50)
+    body[0:2] = op("call", k=4, f=0)
+    for at, to in leads:
+        body[at - 1 : at + 3] = op("br.far", j=to - at) + op("copy.short", d=0, a=1)
+    image = bundle(body + RETURN)
+    if handler:
+        begin = len(STUB_CODE)
+        image.handlers = [dict(site=begin + 3, target=begin + handler, tag=0, base=4, flags=0, reserved=0)]
+    return image.build()
+
+
+EDGE, THIRD = twin.WINDOW, 2 * twin.WINDOW + 21
+LEADS = {
+    "into another window and back": [(11, THIRD), (THIRD + 8, 21)],
+    "around an edge": [(5, EDGE + 1), (EDGE - 9, EDGE - 1), (EDGE - 5, EDGE + 1), (EDGE + 5, EDGE - 1)],
+    "far and near": [(2 * EDGE - 9, 2 * EDGE + 1), (THIRD, 3), (THIRD + 4, THIRD + 8), (THIRD + 8, THIRD + 4)],
+}
+
+
+@pytest.fixture(scope="module")
+def small_board() -> Board:
+    return Board("mps2-m0")
+
+
+@pytest.mark.parametrize("what", LEADS)
+def test_branches_from_window_to_window(pc: Pc, small_board: Board, what: str) -> None:
+    """And each of them one halfword further on, where no instruction begins."""
+    good = long_function(*LEADS[what])
+    assert pc.offer(good, ARENA).verdict == small_board.offer(good, ARENA).verdict == Verdict() == verify(good)
+    for number, (at, to) in enumerate(LEADS[what]):
+        bad = long_function(*LEADS[what][:number], (at, to + 1), *LEADS[what][number + 1 :])
+        assert verify(bad).fault == "BRANCH"
+        assert pc.offer(bad, ARENA).verdict == small_board.offer(bad, ARENA).verdict == verify(bad)
+
+
+@pytest.mark.parametrize("target, fault", [(EDGE - 1, ""), (EDGE, "CATCH"), (THIRD, ""), (THIRD + 1, "CATCH")])
+def test_a_handler_in_another_window(pc: Pc, target: int, fault: str) -> None:
+    image = long_function(handler=target)
+    assert verify(image).fault == fault and pc.offer(image, ARENA).verdict == verify(image)
+
+
+@pytest.mark.parametrize("board", CORES)
+def test_the_verifier_needs_512_bytes(board: str) -> None:
+    place = Board(board)
+    images = [corpus.example("life"), long_function((11, THIRD))]
+    assert max(place.verifying(image).arena for image in images) <= 512
 
 
 def test_a_board_says_what_is_wrong_and_where() -> None:
