@@ -42,6 +42,16 @@ def test_imgtool_takes_what_we_sign(folder: Path) -> None:
     signing.require_signed("app", image, keys.public_key("key.pub.pem"))
 
 
+def test_flash_sends_what_is_signed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not is among the mistakes (tests/cli/mistakes.py)."""
+    (folder / "app.wat").write_text('(module (func (export "_start")))')
+    assert main(["build", "app.wat"]) == 0
+    assert main(["sign", "app.mcu", "--key", "key.pem"]) == 0
+    for wish in (["--require-signed"], ["--key", "key.pub.pem"], ["--key", "key.pem"]):
+        assert main(["flash", "app.signed.mcu", *wish, "--board", "mps2-an386", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("into the module slot") == 3
+
+
 def test_we_take_what_imgtool_signs(tmp_path: Path) -> None:
     made = keyed.made_by_imgtool(PLAIN, 9, tmp_path)
     assert signing.counter_of(made) == 9 and parse(made).code == parse(PLAIN).code
