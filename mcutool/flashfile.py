@@ -16,6 +16,7 @@ from mcutool.flash.drivers.drive import pages_of
 from mcutool.flash.plan import plan
 from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
 from mcutool.image.format import parse, starts
+from mcutool.provenance import render_grants
 
 SUFFIXES = (".hex", ".bin", ".uf2", ".elf")
 ELF_SECTION = ".module"
@@ -32,10 +33,10 @@ def write(output: Path, board: Board, app: str | None, **options: Any) -> dict[s
     """
     if output.suffix not in SUFFIXES:
         raise UsageError(f"{output} does not say which format", next_action=f"end it in {', '.join(SUFFIXES)}")
-    image = None
+    image = granted = None
     if app is not None:
         built = program.load(app, board, **options)
-        image = built.image
+        image, granted = built.image, built.report["granted"]
         program.check_size(image, board)
         maps.keep(image, built.map)
     parts = contents(board, image)
@@ -51,6 +52,7 @@ def write(output: Path, board: Board, app: str | None, **options: Any) -> dict[s
             for address, data in segments
         ],
         "starts": image is not None and any(map(starts, parse(image).modules)),
+        "granted": granted,
     }
 
 
@@ -58,6 +60,8 @@ def render(made: dict[str, Any]) -> str:
     """What `write` returned, for people."""
     lines = [f"{made['file']} for {made['board']}: {made['bytes']} bytes"]
     lines += [f"  {row['part']:8} at {row['address']:#010x}, {row['bytes']} bytes" for row in made["segments"]]
+    if made["granted"] is not None:
+        lines.append(f"  {render_grants(made['granted'])}")
     if not made["starts"]:
         lines.append("  nothing starts by itself: the module exports no function _start")
     return "\n".join(lines)

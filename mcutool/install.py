@@ -25,7 +25,7 @@ from mcutool.image.containers import read_segments
 from mcutool.image.format import CONTAINER_MAGIC
 from mcutool.isa import ISA_VERSION
 from mcutool.progress import OnProgress, ignore
-from mcutool.provenance import for_format
+from mcutool.provenance import for_format, render_grants
 
 REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2", ".srec", ".s19")
@@ -39,7 +39,7 @@ class Job:
     board: Board
     order: Order | None = None
     image: bytes | None = None
-    granted: tuple[str, ...] = ()  # the capabilities of the module
+    granted: tuple[str, ...] | None = None  # the capabilities of the module, when there is one
 
     @property
     def needs_port(self) -> bool:
@@ -55,6 +55,7 @@ class Job:
         if self.image is not None:
             slot = self.board.chip.slot_address
             lines.append(f"through SMP: {len(self.image)} bytes into the module slot at {slot:#010x}")
+        if self.granted is not None:
             lines.append(render_grants(self.granted))
         return "\n".join(lines)
 
@@ -203,7 +204,7 @@ def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path
         raise UsageError("nothing here removes a protection", next_action="leave --unprotect out")
     place = link.name if link else str(folder) if folder else job.order.loader.volume if job.order else ""
     done: dict[str, Any] = {"board": job.board.name, "port": place, "rom": None, "smp": None}
-    done["granted"] = list(job.granted)
+    done["granted"] = job.granted
     if job.order is not None:
         done["rom"] = dataclasses.asdict(_fill(job.order, link, manner, folder))
     if job.image is not None:
@@ -249,11 +250,6 @@ def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str,
     return {"bytes": len(image), "retries": client.retries, "reconnects": reconnects}
 
 
-def render_grants(granted: Collection[str]) -> str:
-    """What a module may use of a board, for people."""
-    return f"granted: {', '.join(granted) or 'nothing of the board'}"
-
-
 def render(done: dict[str, Any]) -> str:
     """What `install` returned, for people."""
     lines = [f"{done['board']} on {done['port']}:"]
@@ -263,5 +259,6 @@ def render(done: dict[str, Any]) -> str:
         lines.append(line)
     if done["smp"]:
         lines.append(f"  {done['smp']['bytes']} bytes into the module slot, verified; {done['smp']['retries']} retries")
+    if done["granted"] is not None:
         lines.append(f"  {render_grants(done['granted'])}")
     return "\n".join(lines)

@@ -59,6 +59,11 @@ def _check(functions: list[hostapi.HostFunction], allowed: Collection[str], wher
         )
 
 
+def render_grants(granted: Collection[str]) -> str:
+    """What a module may use of a board, for people."""
+    return f"granted: {', '.join(granted) or 'nothing of the board'}"
+
+
 def for_format(image: bytes, newest: int) -> bytes:
     """The same image for a firmware that reads no format above `newest`: format 1 has no provenance."""
     return image if newest > 1 else replace(parse(image), provenance=None).build()

@@ -51,6 +51,7 @@ def test_a_plan_is_shown_and_nothing_touched(capsys: pytest.CaptureFixture[str])
     assert main(["flash", HELLO, "--runtime", "--board", "stm32f405", "--port", "nosuchport", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "sector   0 at 0x08000000: erase 16384 bytes" in said and "module slot at 0x08040000" in said
+    assert said.endswith("granted: console\n")
 
 
 def test_a_board_is_flashed_from_raw_file_to_program(
@@ -73,7 +74,8 @@ def test_a_board_is_flashed_from_raw_file_to_program(
     assert "is stm32f405, not microbit" in capsys.readouterr().err
 
     assert main(["flash", HELLO, "--port", port]) == 0  # the board says itself which one it is
-    assert "into the module slot, verified" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "into the module slot, verified" in said and said.endswith("  granted: console\n")
 
     assert main(["monitor", "--port", port, "--reset", "--until", r"\[exit 0\]", "--timeout", "30"]) == 0
 
