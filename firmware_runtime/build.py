@@ -41,7 +41,7 @@ CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "verify.c", "sha256.c", 
 BARE = "port/bare/main.c"
 # What makes a firmware of it.
 AROUND = [
-    "main.c", "module.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
+    "main.c", "module.c", "store.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
     "port/cortex_m/start.c",
 ]  # fmt: skip
 # What more a firmware with a key has: ours, and those files of what is fetched.

@@ -6,6 +6,7 @@
 #include "console.h"
 #include "host.h"
 #include "platform.h"
+#include "store.h"
 #include "vm.h"
 
 #include <string.h>
@@ -113,21 +114,26 @@ bool module_must_stop(void) {
     return must_stop;
 }
 
-/* The highest security counter that was ever confirmed, from whoever stores it. */
-__attribute__((weak)) uint32_t store_counter(uint32_t image);
-
-uint32_t store_counter(uint32_t image) {
-    (void)image;
-    return 0;
+static enum image_fault load(const uint8_t *container, uint32_t size, uint32_t image, const char **detail) {
+    *detail = NULL;
+    if (container == NULL) {
+        return IMAGE_FAULT_ABSENT;
+    }
+    const enum image_fault wrong = image_load(&vm, container, size, arena_begin, module_arena_size(),
+                                              BOARD_GRANTS & store_grants(image), detail);
+    return wrong == IMAGE_GOOD ? image_check_counter(container, size, store_counter(image)) : wrong;
 }
 
-const char *module_load(const char **detail) {
-    const uint8_t *slot = (const uint8_t *)SLOT_ADDRESS;
-    enum image_fault wrong =
-        image_load(&vm, slot, SLOT_SIZE, arena_begin, module_arena_size(), BOARD_GRANTS, detail);
-    if (wrong == IMAGE_GOOD) {
-        wrong = image_check_counter(slot, SLOT_SIZE, store_counter(0));
-    }
+const char *module_check(const uint8_t *container, uint32_t size, const char **detail) {
+    module_unload();
+    return fault_texts[load(container, size, 0, detail)];
+}
+
+const char *module_load(const uint8_t *digest, const char **detail) {
+    static uint32_t size, image;
+    image = 0;
+    const uint8_t *container = digest == NULL ? store_chosen(0, &size) : store_find(digest, &size, &image);
+    const enum image_fault wrong = load(container, size, image, detail);
     state = wrong == IMAGE_GOOD ? MODULE_LOADED : MODULE_NONE;
     last_trap = VM_TRAP_NONE;
     return fault_texts[wrong];
@@ -247,22 +253,35 @@ static bool went_wrong(void) {
     return last_trap != VM_TRAP_NONE && last_trap != VM_TRAP_EXIT && last_trap != VM_TRAP_STOPPED;
 }
 
+APART static void begin_trial(void) {
+    if (store_begin(0) == STORE_ROLLED_BACK) {
+        console_print("[rolled back: the new program was not confirmed]\r\n");
+        module_trust();
+    }
+}
+
+static bool take_string(bool environment, const char *text, size_t length) {
+    return environment ? host_add_environment(text, length) : host_add_argument(text, length);
+}
+
 /* Whether there is a program and nothing against its start. */
 APART static bool load_installed(void) {
     const char *detail;
     if (state == MODULE_LOADED || !may_start() || state == MODULE_LOADED) { /* a request came while something was printed */
         return false;
     }
-    const char *wrong = module_load(&detail);
+    const char *wrong = module_load(NULL, &detail);
     if (wrong != NULL) {
         print_refusal(wrong, detail);
         return false;
     }
     host_reset();
+    store_settings(0, take_string);
     return true;
 }
 
 void module_run(void) {
+    begin_trial();
     if (!load_installed()) {
         return;
     }

@@ -16,9 +16,12 @@ enum module_state { MODULE_NONE, MODULE_LOADED, MODULE_RUNNING, MODULE_ENDED };
 
 extern const char *const module_state_names[];
 
-/* Loads the image in the slot afresh; nothing of it has run then. NULL, or why it is refused; `detail` is a name that
-   the message is about, or NULL. */
-const char *module_load(const char **detail);
+/* Loads the installed image with that digest afresh, without one the one that is chosen; nothing of it has run then. NULL,
+   or why it is refused; `detail` is a name that the message is about, or NULL. */
+const char *module_load(const uint8_t *digest, const char **detail);
+
+/* Loads a container as a start would, and forgets it. NULL, or why it would be refused. */
+const char *module_check(const uint8_t *container, uint32_t size, const char **detail);
 
 /* The slot is about to change: the program is gone. */
 void module_unload(void);

@@ -11,6 +11,7 @@
 #include "console.h"
 #include "module.h"
 #include "platform.h"
+#include "store.h"
 
 #define VERSION_AND_OPERATION 0
 #define LENGTH 2
@@ -69,6 +70,7 @@ static const struct smp_command commands[] = {
     {SMP_RUNTIME, 4, false, SMP_READS, smp_runtime_status},
     {SMP_RUNTIME, 5, false, SMP_READS, smp_runtime_global},
     {SMP_RUNTIME, 6, true, SMP_WRITES, smp_runtime_status}, /* stop */
+    {SMP_RUNTIME, 7, false, SMP_READS | SMP_WRITES, smp_image_settings},
 };
 
 /// The server ///
@@ -140,7 +142,13 @@ static const struct smp_command *find_command(const uint8_t *header) {
 static void answer(const struct smp_command *command) {
     static struct cbor_writer reply;
     smp_begin_reply(&reply);
+    store_open();
     enum smp_result result = command == NULL ? SMP_NOT_SUPPORTED : command->handler(&request, &reply);
+    if (result != SMP_OK) {
+        store_forget();
+    } else if (!store_commit()) {
+        result = SMP_UNKNOWN;
+    }
     console_release_frame(); /* before the reply's last byte: the next request may follow it at once */
     if (result == SMP_ANSWERED_LATER) {
         return;

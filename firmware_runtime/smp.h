@@ -58,6 +58,7 @@ void smp_send_reply(const uint8_t header[SMP_HEADER_SIZE], struct cbor_writer *r
 enum smp_result smp_image_state(const struct smp_request *request, struct cbor_writer *reply);
 enum smp_result smp_image_upload(const struct smp_request *request, struct cbor_writer *reply);
 enum smp_result smp_image_erase(const struct smp_request *request, struct cbor_writer *reply);
+enum smp_result smp_image_settings(const struct smp_request *request, struct cbor_writer *reply);
 
 enum smp_result smp_runtime_info(const struct smp_request *request, struct cbor_writer *reply);
 enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_writer *reply);

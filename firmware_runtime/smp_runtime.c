@@ -151,11 +151,19 @@ static enum smp_result add_strings(const struct smp_request *request, const char
     return SMP_OK;
 }
 
+/* Of the installed image that shall be started; NULL for the one that is chosen. */
+static __attribute__((noinline)) const uint8_t *wanted_digest(const struct smp_request *request) {
+    const uint8_t *digest = NULL;
+    uint32_t size;
+    cbor_find_bytes(&request->payload, "hash", &digest, &size);
+    return digest;
+}
+
 enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor_writer *reply) {
     const char *detail;
     uint32_t seed;
     call.state = NO_CALL;
-    const char *wrong = module_load(&detail);
+    const char *wrong = module_load(wanted_digest(request), &detail);
     if (wrong != NULL) {
         cbor_put_unsigned(reply, "rc", SMP_BAD_STATE);
         cbor_put_text(reply, "msg", wrong);

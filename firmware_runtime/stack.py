@@ -40,6 +40,8 @@ TABLES = {
 NAMED = {
     "smp_runtime_start": ("host_add_argument", "host_add_environment"),
     "add_strings": ("host_add_argument", "host_add_environment"),
+    "each_string": ("take_string",),
+    "store_settings": ("take_string",),
     "interpret": (),
     "__aeabi_ddiv": (),
     "__aeabi_fdiv": (),

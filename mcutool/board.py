@@ -139,7 +139,7 @@ class Board:
 
         self._program = self._built(module)
         if self._probe is None:
-            self.client.upload(provenance.for_format(self._program.image, self.info().get("format", 1)))
+            self.client.install(provenance.for_format(self._program.image, self.info().get("format", 1)))
             self.reset()
         else:
             self._load(self._program, self._probe)

@@ -19,7 +19,7 @@ from mcutool.errors import Error, ImageRefused, NoAnswer, VerificationFailed, Wr
 from mcutool.flash import registry
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
-from mcutool.flash.smp_client import SmpClient
+from mcutool.flash.smp_client import NotInstalled, SmpClient
 from mcutool.progress import OnProgress, Progress, ignore
 
 QUICK_FLASH, QUICK_RAM = 8 << 10, 1 << 20
@@ -200,10 +200,10 @@ def pattern(size: int, inverted: bool) -> bytes:
 def test_flash(bench: Bench) -> str:
     """Every bit of the slot is erased, programmed and compared both ways; the board itself reads it back."""
     slot = bench.board.chip.map.slot.size
+    bench.running.client.erase()
     size = slot if bench.full else min(slot, QUICK_FLASH)
     for inverted in (False, True):
         _fill_flash(bench, pattern(size, inverted))
-    bench.running.client.erase()
     return f"{_share(size, slot)} of the module slot hold what is written to them"
 
 
@@ -219,6 +219,8 @@ def _fill_flash(bench: Bench, data: bytes) -> None:
     client = SmpClient(bench.link, on_progress=follow)
     try:
         client.upload(data)
+    except NotInstalled:
+        pass  # it is no image, and has arrived
     except (ImageRefused, WriteFailed, VerificationFailed) as failure:
         start = bench.board.chip.slot_address + reached
         raise VerificationFailed(

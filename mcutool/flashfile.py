@@ -16,10 +16,11 @@ from mcutool.flash.drivers.drive import pages_of
 from mcutool.flash.plan import plan
 from mcutool.image.containers import Segment, add_to_elf, read_segments, to_binary, to_intel_hex, to_uf2
 from mcutool.image.format import parse, starts
+from mcutool.placement import placed
 from mcutool.provenance import render_grants
 
 SUFFIXES = (".hex", ".bin", ".uf2", ".elf")
-ELF_SECTION = ".module"
+ELF_SECTIONS = {"state": (".installed", ".installed2"), "slot": (".module",)}
 
 Parts = dict[str, list[Segment]]
 """What lies where, by the name that the flash map has for the place."""
@@ -70,10 +71,8 @@ def render(made: dict[str, Any]) -> str:
 def contents(board: Board, image: bytes | None) -> Parts:
     """What is in a board's flash when the runtime and the image are installed."""
     parts = {"runtime": read_segments(board.firmware.name, board.firmware.read_bytes())}
-    if image is not None:
-        flash = board.chip.flash
-        last_unit = bytes((flash.erased,)) * (-len(image) % flash.smallest_write)  # filled up, as the runtime does it
-        parts["slot"] = [(board.chip.slot_address, image + last_unit)]
+    for name, offset, data in placed(board.chip, image) if image is not None else ():
+        parts.setdefault(name, []).append((board.chip.flash.base + offset, data))
     return parts
 
 
@@ -87,8 +86,9 @@ def encode(board: Board, parts: Parts, suffix: str) -> bytes:
     segments, erased = [segment for part in parts.values() for segment in part], board.chip.flash.erased
     if suffix == ".elf":
         elf = board.firmware.read_bytes()
-        for segment in parts.get("slot", []):
-            elf = add_to_elf(elf, ELF_SECTION, segment)
+        for name in ("state", "slot"):
+            for number, segment in enumerate(parts.get(name, [])):
+                elf = add_to_elf(elf, ELF_SECTIONS[name][number], segment)
         return elf
     if suffix == ".uf2":
         return to_uf2(pages(board.chip.flash, segments), board.chip.uf2_family, erased)

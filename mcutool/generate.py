@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mcutool import armv7m, checks, hostapi, isa, readme, smoke
 from mcutool.encoding import ESCAPE, Field, TableError, check_table, fields
-from mcutool.image import faults
+from mcutool.image import faults, state
 from mcutool.image import format as image_format
 from mcutool.isa import ROWS, TRAPS, Row
 from mcutool.wasm.text import assemble
@@ -259,6 +259,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "firmware_runtime/generated/verify.inc": render_verifier,
     "firmware_runtime/generated/image_faults.h": faults.render_header,
     "firmware_runtime/generated/image.h": image_format.render_header,
+    "firmware_runtime/generated/state.h": state.render_header,
     "firmware_runtime/generated/hostapi.inc": hostapi.render_c_table,
     "examples/include/mcu.h": hostapi.render_guest_header,
     "examples/HOST_FUNCTIONS.md": hostapi.render_manual,

@@ -27,6 +27,7 @@ from mcutool.emulator.flash_files import load_flash_file, save_flash_file
 from mcutool.emulator.interrupt import deferred
 from mcutool.emulator.registers import Device, Storage
 from mcutool.errors import Unsupported
+from mcutool.placement import placed
 
 PERIPHERALS = (0x40000000, 0x20000000)  # base, size
 PRIVATE = (0xE0000000, 0x100000)
@@ -246,6 +247,13 @@ class Machine:
         """Make `run` return after the present instruction; for callbacks."""
         self._stop_requested = True
         self.engine.limit()
+
+    def install(self, image: bytes) -> None:
+        """Put a module into flash as the one that is installed, at once, as a debug probe would."""
+        for area in self.chip.state_areas:
+            self.flash.load(area.offset, bytes((self.chip.flash.erased,)) * area.size)
+        for _, offset, data in placed(self.chip, image):
+            self.flash.load(offset, data)
 
     def reset(self, cause: str = devices.PIN) -> None:
         """Reset the chip: RAM and flash keep their contents, the next `run` starts at the reset vector."""

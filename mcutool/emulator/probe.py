@@ -56,8 +56,8 @@ class Probe:
         self.gpio = Gpio(self.machine)
 
     def load(self, image: bytes) -> None:
-        """Put a module into its slot in flash, and reset."""
-        self.machine.flash.load(self.machine.chip.map.slot.offset, image)
+        """Put a module into flash as the one that is installed, and reset."""
+        self.machine.install(image)
         self.machine.reset()
         self.machine.run(instructions=1)  # what is sent before the reset happens is lost
 

@@ -45,7 +45,7 @@ class EmulatedSession:
             self._on_text(data)
 
     def install(self, image: bytes) -> None:
-        self._machine.flash.load(self._machine.chip.map.slot.offset, image)
+        self._machine.install(image)
 
     def limit(self, fuel: int | None) -> None:
         self._line.last_instruction = None if fuel is None else self._machine.instructions + fuel

@@ -15,6 +15,7 @@ from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, VerificationFaile
 from mcutool.flash.link import Link
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_upload import Upload
+from mcutool.image import mcuboot
 from mcutool.progress import OnProgress, ignore
 
 ATTEMPTS = 8
@@ -23,7 +24,7 @@ MOST_BUFFER = 0xFFFF  # the length on the line has 16 bits
 UPLOADS = 3  # of one image, until the board's verdict has arrived
 SMALLEST_BUFFER = 256  # what every server takes before it has told its size
 REPLY = 1.5  # seconds for a request that does no flash work
-ERASING = 5.0  # the whole slot
+ERASING = 5.0  # a request that may erase flash
 ERASE_ATTEMPTS = 8
 REMINDER = 2.0  # seconds without a reply after which a call is asked for again
 ADVICE = "install the runtime first (mcutool flash --runtime), press the board's reset, or check --baud"
@@ -166,12 +167,37 @@ class SmpClient:
         self.write(smp.OS, smp.OS_RESET)
 
     def images(self) -> list[dict]:
-        """What is in the slots, as MCUmgr's image list tells it."""
+        """What is installed, as MCUmgr's image list tells it."""
         return self.read(smp.IMAGE, smp.IMAGE_STATE).get("images", [])
 
+    def activate(self, digest: bytes, number: int = 0, confirm: bool = False) -> None:
+        """Begin the trial of an installed version at the next start; or confirm it at once, and start it then."""
+        self._change(smp.IMAGE, smp.IMAGE_STATE, hash=digest, image=number, confirm=confirm)
+
+    def confirm(self, number: int = 0) -> None:
+        """The version of an image that is started is good."""
+        self._change(smp.IMAGE, smp.IMAGE_STATE, image=number, confirm=True)
+
+    def remove(self, digest: bytes, number: int = 0) -> None:
+        """Remove an installed version of an image; stops what runs."""
+        self._change(smp.IMAGE, smp.IMAGE_ERASE, hash=digest, image=number)
+
     def erase(self) -> None:
-        """Erase the module slot."""
-        self.request(smp.WRITE, smp.IMAGE, smp.IMAGE_ERASE, {}, timeout=ERASING, attempts=ERASE_ATTEMPTS)
+        """Remove everything that is installed."""
+        for entry in self.images():
+            self.remove(entry["hash"], entry.get("image", 0))
+
+    def settings(self, number: int = 0) -> dict:
+        """What an image is started with: `args`, `env`, `fuel`, `grants`, where they are set."""
+        return self.read(smp.RUNTIME, smp.RUNTIME_SETTINGS, image=number).get("settings", {})
+
+    def set_settings(self, settings: dict, number: int = 0) -> None:
+        """Replace the settings of an image; they count from its next start on."""
+        self._change(smp.RUNTIME, smp.RUNTIME_SETTINGS, **settings, image=number)
+
+    def _change(self, group: int, command: int, **payload: object) -> dict:
+        """A change of what is installed, for which the board may have to erase flash."""
+        return self.request(smp.WRITE, group, command, payload, timeout=ERASING, attempts=ERASE_ATTEMPTS)
 
     def buffer_size(self) -> int:
         """The longest message that the board takes, framing included."""
@@ -181,8 +207,13 @@ class SmpClient:
         except ImageRefused:  # a server without this command
             return SMALLEST_BUFFER
 
+    def install(self, image: bytes, number: int = 0) -> None:
+        """Upload an image and make it the one that is started. Raises what `upload` does."""
+        self.upload(image, number)
+        self.activate(mcuboot.read("the image", image).hash, number, confirm=True)
+
     def upload(self, image: bytes, number: int = 0) -> None:
-        """Write an image to a slot of our runtime, which compares its SHA-256. Raises what `Upload.run` does.
+        """Install a version of an image on our runtime, which compares its SHA-256. Raises what `Upload.run` does.
 
         The runtime says once whether it is right; when that is lost only another upload tells.
         """
@@ -196,6 +227,10 @@ class NotSupported(ImageRefused):
     """The server has no such command."""
 
 
+class NotInstalled(ImageRefused):
+    """The board holds what was uploaded, and does not install it, since no start would take it."""
+
+
 def _checked(reply: smp.Message) -> dict:
     if not reply.error[1]:
         if wrong := reply.nonsense():
@@ -207,4 +242,5 @@ def _checked(reply: smp.Message) -> dict:
     if reply.error in smp.NO_ROOM:
         raise DoesNotFit(f"the board refused: {reply.reason}", next_action="make the program smaller")
     error = NotSupported if reply.error == smp.NOT_SUPPORTED else ImageRefused
+    error = NotInstalled if reply.payload.get("match") is True else error
     raise error(f"the board refused: {reply.reason}", next_action="see what it says on its console: mcutool monitor")

@@ -345,6 +345,6 @@ def test_a_board_says_what_is_wrong_and_where() -> None:
     board = devices.board("mps2-m0")
     place = Emulated(board, board.firmware, None)
     place.expect(b"bytes for modules\r\n")
-    place.client.upload(bundle(op("copy", d=0, a=FRAME) + RETURN).build())
+    place.client.install(bundle(op("copy", d=0, a=FRAME) + RETURN).build())
     with pytest.raises(ImageRefused, match="invalid code: a slot outside the frame: halfword 4"):
         place.client.write(smp.RUNTIME, smp.RUNTIME_START)

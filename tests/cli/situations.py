@@ -396,7 +396,7 @@ def running_board(module: bytes | None = None) -> ServedBoard:
     """A board with its runtime and perhaps a module."""
     machine = Machine(BOARD, BOARD.firmware)
     if module is not None:
-        machine.flash.load(BOARD.chip.map.slot.offset, build_image(module, BOARD).image)
+        machine.install(build_image(module, BOARD).image)
     served = ServedBoard(machine)
     machine.run_for(START_UP)
     served.output.clear()  # nobody was there to read it

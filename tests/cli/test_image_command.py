@@ -13,6 +13,7 @@ from mcutool.cli import main
 from mcutool.emulator.machine import Machine
 from mcutool.errors import DoesNotFit
 from mcutool.flashfile import SUFFIXES
+from mcutool.image import state
 from tests.firmware.machines import Console, Emulated, Qemu
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -74,14 +75,27 @@ def test_the_files_say_the_same_to_objcopy(board: str, built: dict[str, str], tm
         assert (tmp_path / "copied").read_bytes() == binary.read_bytes()
 
 
+def newest(flash: bytes, chip: devices.Chip) -> tuple[int, list[state.Installed]]:
+    """The newest record of the first area."""
+    area = chip.state_areas[0]
+    found = state.parse(flash[area.offset : area.offset + area.size])
+    assert found is not None
+    return found
+
+
 def test_flashing_leaves_the_same_in_flash(tmp_path: Path) -> None:
-    """The file is what the runtime writes into an erased slot."""
+    """The file is what the runtime writes into erased flash; its record is the first, not one of several."""
     blink, image = str(EXAMPLES / "blink.wasm"), tmp_path / "blink.mcu"
     file = made(tmp_path / "f.bin", "microbit", blink)
     assert main(["build", blink, "--board", "microbit", "-o", str(image)]) == 0
     board = Emulated(devices.board("microbit"), devices.board("microbit").firmware, None)
-    board.client.upload(image.read_bytes())
-    assert board.machine.flash[: file.stat().st_size] == file.read_bytes()
+    board.client.install(image.read_bytes())
+    chip, wanted = board.machine.chip, file.read_bytes()
+    found = board.machine.flash[: len(wanted)]
+    for part in (chip.map.runtime, chip.map.slot):
+        assert found[part.offset : part.end] == wanted[part.offset : part.end]
+    (_, made_one), (_, installed) = (newest(data, chip) for data in (wanted, found))
+    assert installed[0].versions[1] == made_one[0].versions[0]
 
 
 def test_an_object_says_what_was_written(
@@ -92,7 +106,9 @@ def test_an_object_says_what_was_written(
     file = made(tmp_path / "f.bin", "stm32f405", HELLO)
     assert len(list((tmp_path / "maps").glob("*.json"))) == 1
     said = json.loads(capsys.readouterr().out)
-    runtime, slot = said["segments"]
+    runtime, record, _, slot = said["segments"]
+    assert [row["part"] for row in said["segments"]] == ["runtime", "state", "state", "slot"]
+    assert (record["address"], record["bytes"]) == (0x0801_0000, 144)
     assert said["file"] == str(file) and said["bytes"] == file.stat().st_size == 0x40000 + slot["bytes"]
     assert (runtime["address"], slot["address"], said["starts"]) == (0x0800_0000, 0x0804_0000, True)
 

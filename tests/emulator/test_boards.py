@@ -36,7 +36,7 @@ def test_a_module_travels_over_the_line(machine, paced):
     text_until(client, b"bytes for modules\r\n", output)
     assert client.echo("hello") == "hello"
     image = programs.writes(b"emulated text " * 15 + b"\n", 5)
-    client.upload(image)
+    client.install(image)
     assert machine.flash[machine.chip.map.slot.offset :][: len(image)] == image
     assert machine.flash.violations == []
     client.reset()

@@ -15,6 +15,7 @@ from mcutool import devices
 from mcutool.emulator.machine import Machine
 from mcutool.emulator.profile import Profile
 from mcutool.pipeline import build_image
+from tests.firmware.machines import qemu_loaders
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"
@@ -68,8 +69,7 @@ def test_a_program_on_the_runtime(plugin, example, tmp_path):
     image = tmp_path / "image.mcu"
     image.write_bytes(build_image(EXAMPLES / f"{example}.wasm", board).image)
     machine = Machine(board, board.firmware)
-    machine.flash.load(board.chip.map.slot.offset, image.read_bytes())
+    machine.install(image.read_bytes())
     instructions, begin, end = counted_here(machine, "vm_call")
-    slot = f"loader,file={image},addr={board.chip.slot_address:#x},force-raw=on"
     console = tmp_path / "console"
-    assert counted_by_qemu(plugin, board.qemu, board.firmware, begin, end, console, "-device", slot) == instructions
+    assert counted_by_qemu(plugin, board.qemu, board.firmware, begin, end, console, *qemu_loaders(board, image)) == instructions

@@ -11,6 +11,7 @@ from mcutool.devices import Board
 from mcutool.emulator.machine import Machine
 from mcutool.errors import Disconnected
 from mcutool.flash.smp_client import SmpClient
+from mcutool.placement import placed
 
 PATIENCE = 20.0  # seconds; the computer may be busy
 
@@ -61,6 +62,16 @@ class Console:
         return self.output
 
 
+def qemu_loaders(board: Board, image: Path) -> list[str]:
+    """Options that put an image, and the record of it, into QEMU's flash; it has no file for parts of a memory."""
+    words = []
+    for number, (_, offset, data) in enumerate(placed(board.chip, image.read_bytes())):
+        part = image.with_suffix(f".{number}")
+        part.write_bytes(data)
+        words += ["-device", f"loader,file={part},addr={board.chip.flash.base + offset:#x},force-raw=on"]
+    return words
+
+
 class Qemu(Console):
     """The second opinion. An image is put into the slot at every reset."""
 
@@ -69,7 +80,7 @@ class Qemu(Console):
         self.name = f"QEMU {board.qemu}"
         command = ["qemu-system-arm", "-M", board.qemu, "-display", "none", "-monitor", "none", "-serial", "stdio"]
         if image:
-            command += ["-device", f"loader,file={image},addr={board.chip.slot_address:#x},force-raw=on"]
+            command += qemu_loaders(board, image)
         self._process = subprocess.Popen(
             [*command, "-kernel", str(elf)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
@@ -105,7 +116,7 @@ class Emulated(Console):
         self.machine = Machine(board, elf)
         self.machine.uart.on_output = self._take
         if image:
-            self.machine.flash.load(board.chip.map.slot.offset, image.read_bytes())
+            self.machine.install(image.read_bytes())
 
     def _take(self, data: bytes) -> None:
         self._received += data

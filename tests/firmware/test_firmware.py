@@ -94,7 +94,7 @@ def test_it_runs_what_lies_in_flash(start: Start, place: str) -> None:
 def test_a_module_is_installed_over_smp(start: Start, place: str) -> None:
     machine = start(place)
     image = programs.writes(b"uploaded\n", 0) + bytes(range(256)) * 20 + b"odd"  # what follows the TLVs is padding
-    machine.client.upload(image)
+    machine.client.install(image)
     listed = machine.client.images()
     assert [(entry["slot"], entry["version"]) for entry in listed] == [(0, "1.2.3")]
     machine.client.write(smp.RUNTIME, smp.RUNTIME_START)
@@ -109,7 +109,7 @@ def test_a_module_is_installed_over_smp(start: Start, place: str) -> None:
 @pytest.mark.parametrize("place", SOME)
 def test_an_uploaded_program_starts_after_a_reset(start: Start, place: str) -> None:
     machine = start(place)
-    machine.client.upload(programs.writes(b"uploaded\n", 3))
+    machine.client.install(programs.writes(b"uploaded\n", 3))
     machine.client.reset()
     machine.expect(b"uploaded\n\r\n[exit 3]\r\n")
 
@@ -117,11 +117,11 @@ def test_an_uploaded_program_starts_after_a_reset(start: Start, place: str) -> N
 @pytest.mark.parametrize("place", SOME)
 def test_a_running_program_makes_way_for_an_upload(start: Start, place: str) -> None:
     machine = start(place)
-    machine.client.upload(programs.writes_for_ever(b"tick\n"))
+    machine.client.install(programs.writes_for_ever(b"tick\n"))
     machine.client.reset()
     machine.expect(b"tick\n", times=3)
     assert machine.client.echo("still here") == "still here"
-    machine.client.upload(programs.writes(b"second\n", 0))
+    machine.client.install(programs.writes(b"second\n", 0))
     machine.client.reset()
     machine.expect(b"second\n\r\n[exit 0]\r\n")
 
@@ -129,11 +129,11 @@ def test_a_running_program_makes_way_for_an_upload(start: Start, place: str) -> 
 @pytest.mark.parametrize("place", SOME)
 def test_a_program_that_never_listens_can_be_replaced(start: Start, place: str) -> None:
     machine = start(place)
-    machine.client.upload(programs.loops_for_ever())
+    machine.client.install(programs.loops_for_ever())
     machine.client.reset()
     machine.expect(b"bytes for modules\r\n", times=2)
     assert machine.client.echo("busy") == "busy"
-    machine.client.upload(programs.writes(b"at last\n", 0))
+    machine.client.install(programs.writes(b"at last\n", 0))
     machine.expect(b"[trap stopped function=1 pc=")
     machine.client.reset()
     machine.expect(b"at last\n\r\n[exit 0]\r\n")
@@ -153,7 +153,7 @@ def test_an_interrupted_upload_goes_on_and_never_starts_half(start: Start, place
         machine.client.write(smp.IMAGE, smp.IMAGE_UPLOAD, off=0, len=1 << 30, data=b"")
     machine.client.reset()
     machine.expect(b"[no program: ")
-    machine.client.upload(image)
+    machine.client.install(image)
 
 
 @pytest.mark.parametrize("place", SOME)

@@ -98,7 +98,7 @@ def peripheral(machine: Machine, address: int) -> int:
 
 def test_pins_and_clocks_are_what_console_and_light_need(board: Emulated) -> None:
     machine = board.machine
-    board.client.upload(programs.blinks(1))
+    board.client.install(programs.blinks(1))
     board.client.reset()
     board.expect(b"[exit 0]")
     functions = {pin: peripheral(machine, 0x40014004 + 8 * pin) & 0x1F for pin in (TX, RX, LED)}
@@ -155,7 +155,7 @@ def receiving(machine: Machine) -> Change:
 
 def test_bytes_that_come_meanwhile_wait(board: Emulated) -> None:
     board.machine.flash.before_change = receiving(board.machine)
-    board.client.upload(programs.writes(b"uploaded\n", 3))
+    board.client.install(programs.writes(b"uploaded\n", 3))
     board.machine.flash.before_change = lambda kind, offset, data: data
     board.client.reset()
     board.expect(b"uploaded\n\r\n[exit 3]\r\n")
@@ -165,7 +165,7 @@ def test_work_takes_the_time_of_the_flash(board: Emulated) -> None:
     """Of two sectors and a page more; the rest is the firmware's own time, most of it for the line."""
     image = (programs.writes(b"x", 0) + bytes(range(1, 256)) * 40)[: 2 * SECTOR + PAGE]
     began = board.now()
-    board.client.upload(image)
+    board.client.install(image)
     assert board.machine.flash.wear == {SLOT: 1, SLOT + SECTOR: 1, SLOT + 2 * SECTOR: 1}
     pages = board.machine.flash.operations - 3
     work = 3 * (0.045 + 0.000098) + pages * (0.0004 + 0.0001 + 0.000098)  # each time out of reading and back
@@ -200,7 +200,7 @@ def test_a_reset_in_the_middle_of_flash_work_leaves_a_board_that_answers(board: 
     board.client.send(smp.WRITE, smp.IMAGE, smp.IMAGE_UPLOAD, **smp.upload_chunk(programs.adds(), 0, 400))
     board.expect(b"bytes for modules\r\n", times=2)
     machine.flash.before_change = lambda kind, offset, data: data
-    board.client.upload(programs.writes(b"again\n", 0))
+    board.client.install(programs.writes(b"again\n", 0))
     board.client.reset()
     board.expect(b"again\n\r\n[exit 0]\r\n")
 

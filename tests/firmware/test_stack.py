@@ -19,6 +19,7 @@ NAMES = [board.name for board in devices.runtime_boards()]
 PAINT = 0xA5
 ALIGNMENT = 4
 MOST = 512  # bytes of C stack that a firmware may need
+MOST_OF = {"pico": 768}  # its flash is changed by its ROM, also while a program runs: 216 bytes more, and it has them
 
 
 def counts() -> bytes:
@@ -90,7 +91,7 @@ class Painted(Emulated):
 def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name: str) -> None:
     """The clock interrupts only the many, and the core may then push a word to align the stack."""
     board = Painted(name, firmware)
-    board.client.upload(counts())
+    board.client.install(counts())
     one = board.count(1)
     assert board.count(100_000) - one in (0, ALIGNMENT)
 
@@ -108,7 +109,7 @@ def bounds(firmware: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_c_stack_is_bounded(bounds: dict[str, tuple[int, int]], name: str) -> None:
     while_running, ever = bounds[name]
-    assert while_running <= ever <= min(MOST, devices.board(name).chip.ram_map["c_stack"])
+    assert while_running <= ever <= min(MOST_OF.get(name, MOST), devices.board(name).chip.ram_map["c_stack"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,18 +117,18 @@ def test_no_more_is_used(firmware: Path, bounds: dict[str, tuple[int, int]], nam
     """The deepest ways we know: hashing, loading with arguments, a backtrace, SMP in host calls and in interrupts."""
     board = Painted(name, firmware)
     board.expect(b"bytes for modules\r\n")
-    board.client.upload(programs.traps())
+    board.client.install(programs.traps())
     board.client.images()
     board.client.reset()
     board.expect(b"[at 1+")
     board.client.write(smp.RUNTIME, smp.RUNTIME_START, args=["one", "two"], env=["THREE=4"])
-    board.client.upload(programs.echoes())
+    board.client.install(programs.echoes())
     board.client.reset()
     board.expect(b"bytes for modules\r\n", times=3)
     board.client.images()
     board.client.write(smp.RUNTIME, smp.RUNTIME_INPUT, d=b"hello", eof=True)
     board.expect(b"hello\r\n[exit 0]")
-    board.client.upload(programs.loops_for_ever())
+    board.client.install(programs.loops_for_ever())
     board.client.reset()
     board.expect(b"bytes for modules\r\n", times=4)
     board.client.images()

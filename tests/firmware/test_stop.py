@@ -189,7 +189,7 @@ def test_an_upload_to_a_program_that_never_ends_may_be_cut_off_anywhere(
         else:
             board.expect(b"whole\n\r\n[exit 0]\r\n")
             break
-        board.client.upload(programs.writes(b"second\n", 0))
+        board.client.install(programs.writes(b"second\n", 0))
         board.client.reset()
         board.expect(b"second\n\r\n[exit 0]\r\n")
         blocks += 1
@@ -221,7 +221,7 @@ def test_a_new_program_is_started_whatever_the_old_one_did(firmware: Path, tmp_p
     for _ in range(3):
         board.client.reset()
     board.expect(NOT_STARTED)
-    board.client.upload(programs.writes(b"new\n", 0))
+    board.client.install(programs.writes(b"new\n", 0))
     board.client.reset()
     board.expect(b"new\n\r\n[exit 0]\r\n")
 

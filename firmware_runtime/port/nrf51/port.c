@@ -164,9 +164,8 @@ bool flash_erase(const struct flash_sector *sector) {
 bool flash_write(uint32_t address, const uint8_t *bytes, uint32_t size) {
     allow(NVMC_WRITE);
     for (uint32_t i = 0; i < size; i += FLASH_WRITE_UNIT) {
-        uint32_t word;
-        memcpy(&word, bytes + i, sizeof word);
-        REGISTER(address + i) = word;
+        const uint8_t *word = bytes + i;
+        REGISTER(address + i) = (uint32_t)(word[0] | word[1] << 8 | word[2] << 16) | (uint32_t)word[3] << 24;
         allow(NVMC_WRITE);
     }
     allow(NVMC_READ_ONLY);

@@ -32,6 +32,7 @@ OS, IMAGE, RUNTIME = 0, 1, 64
 OS_ECHO, OS_RESET, OS_PARAMETERS, OS_INFO, OS_BOOTLOADER = 0, 5, 6, 7, 8
 IMAGE_STATE, IMAGE_UPLOAD, IMAGE_ERASE, IMAGE_SLOTS = 0, 1, 5, 6
 RUNTIME_INFO, RUNTIME_CALL, RUNTIME_INPUT, RUNTIME_START, RUNTIME_STATUS, RUNTIME_GLOBAL, RUNTIME_STOP = range(7)
+RUNTIME_SETTINGS = 7
 
 RESULT_NAMES = {
     1: "unknown error", 2: "out of memory", 3: "invalid value", 4: "timed out", 5: "no such entry", 6: "bad state",
@@ -71,6 +72,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "r": lambda value: isinstance(value, bytes | str),
     "bt": lambda value: isinstance(value, bytes) and len(value) % 8 == 0,
     "images": lambda value: isinstance(value, list),
+    "settings": lambda value: isinstance(value, dict),
 }
 """What the keys of a reply hold; others are never computed with."""
 _NEEDED = {
