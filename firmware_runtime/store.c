@@ -265,12 +265,6 @@ const uint8_t *store_find(const uint8_t *digest, uint32_t *size, uint32_t *image
     return NULL;
 }
 
-/* The security counter of a container. */
-__attribute__((weak)) uint32_t image_counter(const uint8_t *container, uint32_t size) {
-    (void)container, (void)size;
-    return 0;
-}
-
 /* One confirmed version is enough. A trial that is due stays due when the version before it is confirmed. */
 static void set_confirmed(struct state_image *entry, uint32_t index) {
     struct state_version *version = &entry->versions[index], *other = &entry->versions[index ^ 1];
