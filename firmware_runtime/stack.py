@@ -38,8 +38,8 @@ TABLES = {
     "after_library": ("primary_table", "attention_table"),
 }
 NAMED = {
-    "smp_runtime_start": ("host_add_argument", "host_add_environment"),
-    "add_strings": ("host_add_argument", "host_add_environment"),
+    "module_add_string": ("host_add_argument", "host_add_environment"),
+    "store_settings": ("module_add_string",),
     "interpret": (),
     "__aeabi_ddiv": (),
     "__aeabi_fdiv": (),
