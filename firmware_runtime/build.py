@@ -38,8 +38,8 @@ CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "verify.c", "sha256.c", 
 BARE = "port/bare/main.c"
 # What makes a firmware of it.
 AROUND = [
-    "main.c", "module.c", "store.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
-    "port/cortex_m/start.c",
+    "main.c", "module.c", "store.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c",
+    "board.c", "port/cortex_m/start.c",
 ]  # fmt: skip
 # These are compiled for speed, everything else for size: where the hot handlers are assembly, their C is not hot.
 HOT: dict[str, list[str]] = {"threaded": [], "goto": ["execute.c"]}

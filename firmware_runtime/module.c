@@ -196,12 +196,12 @@ struct host_program *host_program_of(struct vm *vm) {
 /* A program that runs alone waits where it is. */
 uint32_t host_wait(struct vm *vm, uint64_t deadline) {
     struct program *program = program_of(vm);
+    if (!platform_poll()) {
+        return VM_TRAP_STOPPED;
+    }
     if (count_running() > 1 || program->fuel != PLATFORM_FOREVER) {
         program->deadline = deadline;
         return VM_TRAP_PAUSED;
-    }
-    if (!platform_poll()) {
-        return VM_TRAP_STOPPED;
     }
     if (deadline != 0) {
         platform_wait(deadline);
@@ -351,6 +351,7 @@ void module_begin_call(uint32_t image, uint32_t function) {
     program->fuel = PLATFORM_FOREVER;
     program->function = function;
     program->step = CALLED;
+    slice_over = true; /* of one that had thought to be alone */
 }
 
 /// Telling ///
@@ -502,10 +503,10 @@ APART static bool begin_slice(void) {
     }
     slice_begun = platform_microseconds();
     const uint64_t end = end_of_slice(program, slice_begun);
+    slice_over = false;
     if (end != PLATFORM_FOREVER || alarm_set) {
         alarm_set = end != PLATFORM_FOREVER;
         platform_alarm(end);
-        slice_over = false;
     }
     return true;
 }

@@ -138,9 +138,16 @@ class Board:
         self._program = self._built(module)
         if self._probe is None:
             self.client.upload(self._program.image)
+            self._confirm(self._program.image)
             self.reset()
         else:
             self._load(self._program, self._probe)
+
+    def _confirm(self, image: bytes) -> None:
+        """Have the board start it from now on, without a trial."""
+        from mcutool.image import mcuboot
+
+        self.client.write(smp.IMAGE, smp.IMAGE_STATE, hash=mcuboot.read("the image", image).hash, confirm=True)
 
     def _load(self, program: Built, probe: Probe) -> None:
         """Install on an emulated board; directly behind a snapshot only the first time is work."""

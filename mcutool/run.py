@@ -20,6 +20,7 @@ from mcutool.feeding import Feeder, Source
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
+from mcutool.image import mcuboot
 from mcutool.image.format import EXPORT_KINDS, LETTERS, Image, parsed, starts
 from mcutool.install import check_runtime
 from mcutool.isa import TRAPS
@@ -127,6 +128,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     check_size(built.image, board)
     session.install(built.image)
     start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
+    start["hash"] = mcuboot.read("the image", built.image).hash  # not the version that the board itself would start
     if task.seed is not None:
         start["seed"] = task.seed & 0xFFFFFFFF
     session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)
