@@ -82,6 +82,14 @@ enum module_state module_state_of(uint32_t image) {
     return loaded(image) == NULL ? MODULE_NONE : (enum module_state)programs[image]->state;
 }
 
+uint32_t module_first(void) {
+    uint32_t first = 0;
+    while (first < IMAGES && programs[first] == NULL) {
+        first++;
+    }
+    return first;
+}
+
 enum module_state module_state(void) {
     enum module_state state = MODULE_NONE;
     for (uint32_t image = 0; image < IMAGES && state != MODULE_RUNNING; image++) {
@@ -411,7 +419,7 @@ APART static uint32_t begin_trials(void) {
         if (back) {
             note_bad_starts(image, 0);
             console_speaker(image);
-            console_print("[nobody confirmed the new version: the old one is back]\r\n");
+            console_print("[rolled back: the new program was not confirmed]\r\n");
         }
     }
     return count;
@@ -593,5 +601,6 @@ bool module_step(void) {
     const uint32_t trap = vm_call(&latest->vm, function_to_call(latest));
     executing = false;
     end_slice(trap);
+    stop_all();
     return true;
 }

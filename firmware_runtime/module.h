@@ -58,9 +58,12 @@ bool module_must_stop(void);
 /* What is installed may be started again, however often that went wrong: somebody asked for it, or it is new. */
 void module_trust(void);
 
+/* The image of the first program that is loaded. */
+uint32_t module_first(void);
+
 /* The board's: running as long as any program is. */
 enum module_state module_state(void);
-/* A program's; all the others too may be asked for when it is none, but not for its results. */
+/* A program's. When there is none, the others give nothing; module_results and what is about calls may not be asked. */
 enum module_state module_state_of(uint32_t image);
 uint32_t module_exit_status(uint32_t image);
 uint32_t module_last_trap(uint32_t image);

@@ -27,9 +27,9 @@ static struct {
 
 static uint32_t input_taken; /* bytes of program input since it was loaded */
 
-/* The image that a request is about: the first unless it says another. */
+/* The image that a request is about: that of the first program unless it says another. */
 static inline __attribute__((always_inline)) uint32_t image_of(const struct smp_request *request) {
-    uint32_t image = 0;
+    uint32_t image = module_first();
     cbor_find_unsigned(&request->payload, "image", &image);
     return image;
 }
@@ -160,8 +160,9 @@ static enum smp_result add_strings(const struct smp_request *request, const char
 
 /* Loads the version that has the hash in the request, or the one that the board would start. */
 static __attribute__((noinline)) const char *load_wanted(const struct smp_request *request, const char **detail) {
-    uint32_t image = image_of(request), size = 0, digest_size;
+    uint32_t image = 0, size = 0, digest_size;
     const uint8_t *digest, *container;
+    cbor_find_unsigned(&request->payload, "image", &image);
     if (cbor_find_bytes(&request->payload, "hash", &digest, &digest_size)) {
         container = digest_size == DIGEST_SIZE ? store_find(digest, &size, &image) : NULL;
     } else {

@@ -19,6 +19,7 @@ from mcutool.pipeline import build_image
 from tests.firmware import programs
 from tests.firmware.machines import Emulated, Qemu
 from tests.firmware.programs import FD_WRITE, IOVEC, SLEEP, host, op
+from tests.firmware.test_stop import computes
 
 NAMES = [board.name for board in devices.runtime_boards()]
 CORES = ["mps2-an386", "mps2-an385", "mps2-m0"]
@@ -206,6 +207,34 @@ def test_a_function_is_called_while_another_program_runs(start: Start, name: str
         reply = machine.client.write(smp.RUNTIME, smp.RUNTIME_CALL, f=2, a=arguments, n=1, image=1)
         assert reply == {"r": struct.pack("<I", 42)}
     assert (status(machine, 0)["state"], status(machine, 1)["state"]) == ("running", "ended")
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_turns_leave_no_trace_in_what_a_program_computes(start: Start, name: str) -> None:
+    machine = start(name, programs.loops_for_ever(), computes())
+    machine.expect(b"[1] [exit 0]\r\n")
+    asked = dict(f=2, a=struct.pack("<I", 3000), n=2, image=1)
+
+    def compute() -> tuple[bytes, float]:
+        begun = machine.now()
+        call = machine.client.send(smp.WRITE, smp.RUNTIME, smp.RUNTIME_CALL, **asked)
+        while (reply := machine.client.take(call)) is None:
+            machine.client.receive(0.01)
+        return reply["r"], machine.now() - begun
+
+    interrupted, long = compute()
+    machine.client.write(smp.RUNTIME, smp.RUNTIME_STOP)
+    alone, short = compute()
+    assert interrupted == alone and long > 1.8 * short > 0.036
+
+
+def test_bad_starts_are_counted_for_each(start: Start) -> None:
+    machine = start("microbit", ticks(), programs.traps())
+    for beginning in range(1, 4):
+        machine.expect(b"[1] [trap unreachable ", times=beginning)
+        machine.machine.reset()
+    machine.expect(b"[1] [program not started: its last 3 starts ended in a trap or a fault; ")
+    goes_on(machine)
 
 
 WAITS = """(module
