@@ -178,6 +178,16 @@ def test_the_first_reads_the_console_and_the_other_its_end(start: Start) -> None
     machine.expect(b"[0] [exit 0]\r\n")
 
 
+@pytest.mark.parametrize("other", [programs.loops_for_ever(), ticks(500, b"tock\n")], ids=["computes", "sleeps"])
+def test_input_wakes_who_waits_for_it(start: Start, other: bytes) -> None:
+    machine = start("microbit", programs.echoes(), other)
+    machine.client.receive(0.05)
+    begun = machine.now()
+    machine.write(b"typed\n")
+    machine.expect(b"[0] typed\n")
+    assert machine.now() - begun < 0.02
+
+
 def test_a_refused_image_does_not_keep_the_other_from_running(start: Start) -> None:
     broken = bytearray(ticks())
     broken[60] ^= 1
