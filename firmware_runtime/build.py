@@ -41,8 +41,8 @@ CORE = ["execute.c", "arithmetic.c", "vm.c", "image.c", "verify.c", "sha256.c", 
 BARE = "port/bare/main.c"
 # What makes a firmware of it.
 AROUND = [
-    "main.c", "module.c", "store.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c", "board.c",
-    "port/cortex_m/start.c",
+    "main.c", "module.c", "store.c", "host.c", "console.c", "smp.c", "smp_image.c", "smp_runtime.c", "cbor.c",
+    "board.c", "port/cortex_m/start.c",
 ]  # fmt: skip
 # What more a firmware with a key has: ours, and those files of what is fetched.
 SIGNATURE = "signature.c"
@@ -83,7 +83,7 @@ def constants(board: Board) -> dict[str, str | int]:
         "UART_IRQ": chip.uart.irq,
         "UART_CLOCK": chip.uart.clock,
         "UART_BAUD": chip.uart.default_baud,
-        **{f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input")},
+        **{f"{name.upper()}_SIZE": chip.ram_map[name] for name in ("frame", "reply", "input", "program")},
         **optional_constants(board),
     }
 
@@ -132,9 +132,9 @@ def render_linker_script(board: Board) -> str:
         "CODE_RAM_ADDRESS": code_ram.base,
         "CODE_RAM_SIZE": code_ram.size,
         "C_STACK": chip.ram_map["c_stack"],
-        "RESERVED_RAM": sum(chip.ram_map.values()),
+        "RESERVED_RAM": chip.reserved_ram,
         "ARENA_ADDRESS": chip.main_ram.base + chip.arena_offset,
-        "ARENA_SIZE": chip.arena_size,
+        "ARENA_SIZE": chip.main_ram.size - chip.arena_offset,
     }
     text = (HERE / "port" / "cortex_m" / "link.ld.in").read_text(encoding="utf-8")
     for name, value in values.items():

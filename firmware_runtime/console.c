@@ -42,6 +42,11 @@ static struct {
 } smp;
 
 static uint8_t last_sent; /* of program output */
+static struct {
+    bool several;
+    bool in_line;   /* something of the line was sent, by `last` */
+    uint8_t speaker, last;
+} speech;
 
 /// Received ///
 
@@ -186,8 +191,34 @@ static void let_request_end(void) {
     }
 }
 
+void console_speaker(uint32_t image) {
+    speech.speaker = (uint8_t)image;
+}
+
+void console_share(bool several) {
+    speech.several = several;
+}
+
+/* What has to stand before a byte of who speaks. */
+static __attribute__((noinline)) void begin_speech(uint8_t byte) {
+    const uint8_t mark[] = {'[', (uint8_t)('0' + speech.speaker), ']', ' '};
+    const bool ends_line = byte == '\n' || byte == '\r';
+    if (speech.in_line && speech.last != speech.speaker) {
+        console_write_raw((const uint8_t *)"\r\n", 2);
+        speech.in_line = false;
+    }
+    if (!speech.in_line && !ends_line) {
+        console_write_raw(mark, sizeof mark);
+    }
+    speech.in_line = !ends_line;
+    speech.last = speech.speaker;
+}
+
 static void write_byte(uint8_t byte) {
     static const uint8_t separator = 0;
+    if (speech.several) {
+        begin_speech(byte);
+    }
     if ((last_sent == FIRST_MARK_1 && byte == FIRST_MARK_2) || (last_sent == NEXT_MARK_1 && byte == NEXT_MARK_2)) {
         console_write_raw(&separator, 1);
     }
@@ -200,7 +231,9 @@ static void write_byte(uint8_t byte) {
 static __attribute__((noinline)) size_t write_some(const uint8_t *bytes, size_t size) {
     size_t count = 0;
     for (; count < size; count++) {
-        let_request_end();
+        if (smp.receiving) {
+            let_request_end();
+        }
         if (smp.complete) {
             break;
         }
@@ -224,7 +257,9 @@ bool console_write(const uint8_t *bytes, size_t size) {
 }
 
 void console_print(const char *text) {
-    console_write((const uint8_t *)text, strlen(text));
+    for (; *text != 0; text++) {
+        write_byte((uint8_t)*text);
+    }
 }
 
 char *console_decimal(char *end, uint32_t number) {

@@ -22,7 +22,11 @@ bool console_input_ended(void);
 /* Program output. Waits while an SMP request is being received, and calls platform_poll() meanwhile: when that says that
    the program has to stop, nothing more is written, and the answer is false. */
 bool console_write(const uint8_t *bytes, size_t size);
-/* The same for the firmware's own lines. */
+/* Whose output comes next: the number of an image. While several programs share the console, each line says whose it is,
+   and a line of one is ended before another's begins. */
+void console_speaker(uint32_t image);
+void console_share(bool several);
+/* The firmware's own lines: written at once, even if a request is on its way. */
 void console_print(const char *text);
 void console_print_number(uint32_t number);
 /* Writes a number's decimal digits before `end`; gives where they begin. There are at most CONSOLE_DIGITS. */

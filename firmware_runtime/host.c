@@ -13,10 +13,6 @@
 #include "vm.h"
 #include "generated/hostapi.inc"
 
-#ifndef HOST_STRINGS_SIZE
-#define HOST_STRINGS_SIZE 256 /* bytes for a program's arguments and environment together */
-#endif
-
 enum { SUCCESS = 0, EBADF = 8, EINVAL = 28, EIO = 29, ENOSYS = 52, ESPIPE = 70 };
 enum { STDIN, STDOUT, STDERR, DESCRIPTORS };
 enum { CLOCKS = 4 }; /* realtime, monotonic, process and thread time: one counter here */
@@ -26,41 +22,32 @@ enum { EVENT_CLOCK, EVENT_READ, EVENT_WRITE };
 enum { CLOCK_ABSOLUTE = 1 };
 enum { ABORT_STATUS = 255 };
 
-static struct {
-    char strings[HOST_STRINGS_SIZE]; /* arguments, then environment strings, each ended by a zero */
-    uint16_t argument_count, argument_size;
-    uint16_t environment_count, environment_size;
-    uint64_t random_state; /* 0: no seed was given */
-} program;
-
 /// What a program is started with ///
 
-void host_reset(void) {
-    memset(&program, 0, sizeof program);
-}
-
-static bool add_string(const char *text, size_t length, uint16_t *count, uint16_t *size) {
-    size_t used = (size_t)program.argument_size + program.environment_size;
-    if (length >= sizeof program.strings - used) {
+static bool add_string(struct host_program *program, const char *text, size_t length, uint16_t *count,
+                       uint16_t *size) {
+    size_t used = (size_t)program->argument_size + program->environment_size;
+    if (length >= HOST_STRINGS_SIZE - used) {
         return false;
     }
-    memcpy(program.strings + used, text, length);
-    program.strings[used + length] = 0;
+    memcpy(program->strings + used, text, length);
+    program->strings[used + length] = 0;
     *size += (uint16_t)(length + 1);
     ++*count;
     return true;
 }
 
-bool host_add_argument(const char *text, size_t length) {
-    return program.environment_count == 0 && add_string(text, length, &program.argument_count, &program.argument_size);
+bool host_add_argument(struct host_program *program, const char *text, size_t length) {
+    return program->environment_count == 0 &&
+           add_string(program, text, length, &program->argument_count, &program->argument_size);
 }
 
-bool host_add_environment(const char *text, size_t length) {
-    return add_string(text, length, &program.environment_count, &program.environment_size);
+bool host_add_environment(struct host_program *program, const char *text, size_t length) {
+    return add_string(program, text, length, &program->environment_count, &program->environment_size);
 }
 
-void host_seed(uint64_t seed) {
-    program.random_state = seed | 1;
+void host_seed(struct host_program *program, uint64_t seed) {
+    program->random_state = seed | 1;
 }
 
 /// Guest memory ///
@@ -141,20 +128,24 @@ static uint32_t get_sizes(struct vm *vm, uint32_t *slots, uint32_t count, uint32
 }
 
 uint32_t wasi_args_get(struct vm *vm, uint32_t *slots) {
-    return get_strings(vm, slots, program.strings, program.argument_count, program.argument_size);
+    const struct host_program *program = host_program_of(vm);
+    return get_strings(vm, slots, program->strings, program->argument_count, program->argument_size);
 }
 
 uint32_t wasi_args_sizes_get(struct vm *vm, uint32_t *slots) {
-    return get_sizes(vm, slots, program.argument_count, program.argument_size);
+    const struct host_program *program = host_program_of(vm);
+    return get_sizes(vm, slots, program->argument_count, program->argument_size);
 }
 
 uint32_t wasi_environ_get(struct vm *vm, uint32_t *slots) {
-    return get_strings(vm, slots, program.strings + program.argument_size, program.environment_count,
-                       program.environment_size);
+    const struct host_program *program = host_program_of(vm);
+    return get_strings(vm, slots, program->strings + program->argument_size, program->environment_count,
+                       program->environment_size);
 }
 
 uint32_t wasi_environ_sizes_get(struct vm *vm, uint32_t *slots) {
-    return get_sizes(vm, slots, program.environment_count, program.environment_size);
+    const struct host_program *program = host_program_of(vm);
+    return get_sizes(vm, slots, program->environment_count, program->environment_size);
 }
 
 /// Time ///
@@ -179,18 +170,27 @@ uint32_t wasi_clock_time_get(struct vm *vm, uint32_t *slots) {
     return clock_answer(vm, slots, slots[3], platform_microseconds() * 1000);
 }
 
-/* Serves the firmware, then sleeps until an interrupt or the deadline; a trap kind when the program shall stop. */
-static uint32_t idle(uint64_t deadline) {
-    if (!platform_poll()) {
-        return VM_TRAP_STOPPED;
+/* When a call that waits was first made: it is made again after others have had their turn. */
+static uint64_t begin_wait(struct host_program *program) {
+    if (program->since == 0) {
+        program->since = platform_microseconds();
     }
-    platform_wait(deadline);
-    return VM_TRAP_NONE;
+    return program->since;
+}
+
+static uint32_t end_wait(struct host_program *program, uint32_t trap) {
+    if (trap != VM_TRAP_PAUSED) {
+        program->since = 0;
+    }
+    return trap;
 }
 
 uint32_t wasi_sched_yield(struct vm *vm, uint32_t *slots) {
-    (void)vm;
-    return platform_poll() ? finish(slots, SUCCESS) : (uint32_t)VM_TRAP_STOPPED;
+    struct host_program *program = host_program_of(vm);
+    const bool again = program->since != 0;
+    begin_wait(program);
+    const uint32_t trap = end_wait(program, again ? VM_TRAP_NONE : host_wait(vm, 0));
+    return trap ? trap : finish(slots, SUCCESS);
 }
 
 /// Descriptors ///
@@ -302,6 +302,14 @@ uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
     return finish(slots, SUCCESS);
 }
 
+static bool input_ended(const struct host_program *program) {
+    return !program->has_input || console_input_ended();
+}
+
+static size_t take_input(const struct host_program *program, uint8_t *buffer, uint32_t room) {
+    return program->has_input ? console_input(buffer, room) : 0;
+}
+
 /* Fills the first buffer that has room with what input there is: a short read is always allowed. */
 uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
     if (!transfer_is_backed(vm, slots, true)) {
@@ -310,6 +318,7 @@ uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
     if (slots[0] != STDIN) {
         return finish(slots, EBADF);
     }
+    const struct host_program *program = host_program_of(vm);
     const uint8_t *iovecs = guest_iovecs(vm, slots);
     uint8_t *buffer = NULL;
     uint32_t room = 0, count = 0;
@@ -317,8 +326,8 @@ uint32_t wasi_fd_read(struct vm *vm, uint32_t *slots) {
         buffer = iovec_to_fill(vm, iovecs, i, &room);
     }
     uint32_t trap = VM_TRAP_NONE;
-    while (!trap && room && (count = (uint32_t)console_input(buffer, room)) == 0 && !console_input_ended()) {
-        trap = idle(PLATFORM_FOREVER);
+    while (!trap && room && (count = (uint32_t)take_input(program, buffer, room)) == 0 && !input_ended(program)) {
+        trap = host_wait(vm, PLATFORM_FOREVER);
     }
     if (trap) {
         return trap;
@@ -351,12 +360,12 @@ static uint32_t descriptor_error(const uint8_t *subscription) {
 }
 
 /* When a subscription is due: 0 is at once, as for output, which never waits, and for an error. */
-static uint64_t due(const uint8_t *subscription, uint64_t start) {
+static uint64_t due(const struct host_program *program, const uint8_t *subscription, uint64_t start) {
     if (subscription[8] == EVENT_CLOCK) {
         return clock_due(subscription, start);
     }
     if (subscription[8] == EVENT_READ && descriptor_error(subscription) == SUCCESS) {
-        return console_input_available() || console_input_ended() ? 0 : PLATFORM_FOREVER;
+        return input_ended(program) || console_input_available() ? 0 : PLATFORM_FOREVER;
     }
     return 0;
 }
@@ -374,11 +383,8 @@ static void store_event(uint8_t *event, const uint8_t *subscription) {
     }
 }
 
-/* What a poll waits for, apart from the C stack, which is deep when a request is answered meanwhile. */
-static struct {
-    uint64_t start;
-    uint64_t next; /* when the first event is due of those that are not yet */
-} poll;
+/* Apart from the C stack, which is deep when a request is answered meanwhile. */
+static uint64_t next_event; /* when the first is due of those that are not yet */
 
 static const uint8_t *guest_subscriptions(struct vm *vm, const uint32_t *slots) {
     return guest_array(vm, slots[0], slots[2], SUBSCRIPTION_SIZE);
@@ -402,17 +408,18 @@ static __attribute__((noinline)) bool subscriptions_are_known(const uint8_t *sub
 
 /* Stores the events that are due, and says how many; of the others, when the first will be. */
 static __attribute__((noinline)) uint32_t store_due(struct vm *vm, const uint32_t *slots) {
+    struct host_program *program = host_program_of(vm);
     const uint8_t *subscriptions = guest_subscriptions(vm, slots);
     uint8_t *events = guest_events(vm, slots);
     uint64_t now = platform_microseconds();
     uint32_t stored = 0;
-    poll.next = PLATFORM_FOREVER;
+    next_event = PLATFORM_FOREVER;
     for (uint32_t i = 0; i < slots[2]; i++, subscriptions += SUBSCRIPTION_SIZE) {
-        uint64_t time = due(subscriptions, poll.start);
+        uint64_t time = due(program, subscriptions, begin_wait(program));
         if (time <= now) {
             store_event(events + EVENT_SIZE * stored++, subscriptions);
-        } else if (time < poll.next) {
-            poll.next = time;
+        } else if (time < next_event) {
+            next_event = time;
         }
     }
     store32(guest_memory(vm, slots[3], 4), stored);
@@ -426,13 +433,12 @@ uint32_t wasi_poll_oneoff(struct vm *vm, uint32_t *slots) {
     if (!subscriptions_are_known(guest_subscriptions(vm, slots), slots[2])) {
         return finish(slots, EINVAL);
     }
-    poll.start = platform_microseconds();
-    while (store_due(vm, slots) == 0 && slots[2] != 0) {
-        if (idle(poll.next) != VM_TRAP_NONE) {
-            return VM_TRAP_STOPPED;
-        }
+    uint32_t trap = VM_TRAP_NONE;
+    while (!trap && store_due(vm, slots) == 0 && slots[2] != 0) {
+        trap = host_wait(vm, next_event);
     }
-    return finish(slots, slots[2] != 0 ? SUCCESS : EINVAL);
+    end_wait(host_program_of(vm), trap);
+    return trap ? trap : finish(slots, slots[2] != 0 ? SUCCESS : EINVAL);
 }
 
 /// Processes and random numbers ///
@@ -443,25 +449,26 @@ uint32_t wasi_proc_exit(struct vm *vm, uint32_t *slots) {
 }
 
 /* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2014). */
-static uint8_t seeded_byte(void) {
-    uint64_t x = program.random_state;
+static uint8_t seeded_byte(uint64_t *state) {
+    uint64_t x = *state;
     x ^= x >> 12;
     x ^= x << 25;
     x ^= x >> 27;
-    program.random_state = x;
+    *state = x;
     return (uint8_t)(x * 0x2545F4914F6CDD1Du >> 56);
 }
 
 uint32_t wasi_random_get(struct vm *vm, uint32_t *slots) {
+    uint64_t *state = &host_program_of(vm)->random_state;
     uint8_t *buffer = guest_memory(vm, slots[0], slots[1]);
     if (!buffer) {
         return vm->trap;
     }
-    if (!program.random_state) {
+    if (!*state) {
         return finish(slots, platform_random(buffer, slots[1]) ? SUCCESS : ENOSYS);
     }
     for (uint32_t i = 0; i < slots[1]; i++) {
-        buffer[i] = seeded_byte();
+        buffer[i] = seeded_byte(state);
     }
     return finish(slots, SUCCESS);
 }
@@ -499,13 +506,19 @@ uint32_t mcu_millis(struct vm *vm, uint32_t *slots) {
 }
 
 uint32_t mcu_sleep_ms(struct vm *vm, uint32_t *slots) {
-    (void)vm;
-    uint64_t deadline = platform_microseconds() + (uint64_t)slots[0] * 1000;
+    struct host_program *program = host_program_of(vm);
+    uint64_t deadline = begin_wait(program) + (uint64_t)slots[0] * 1000;
     uint32_t trap = VM_TRAP_NONE;
     while (!trap && platform_microseconds() < deadline) {
-        trap = idle(deadline);
+        trap = host_wait(vm, deadline);
     }
-    return trap;
+    return end_wait(program, trap);
+}
+
+uint32_t mcu_confirm(struct vm *vm, uint32_t *slots) {
+    bool good = false;
+    const uint32_t trap = host_confirm(vm, &good);
+    return trap ? trap : finish(slots, good ? SUCCESS : EIO);
 }
 
 uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {

@@ -1,4 +1,4 @@
-/* The firmware's life: say who it is, run the installed program, answer SMP for ever. */
+/* The firmware's life: say who it is, run the installed programs, answer SMP for ever. */
 
 #include "board.h"
 #include "console.h"
@@ -23,18 +23,16 @@ bool platform_poll(void) {
     return !module_must_stop();
 }
 
-static APART void serve(void) {
-    platform_poll();
-    if (!smp_runtime_run_call()) {
-        platform_wait(PLATFORM_FOREVER);
-    }
-}
-
 int main(void) {
     platform_start();
     print_banner();
-    module_run();
+    module_start();
     for (;;) {
-        serve();
+        platform_poll();
+        if (module_step()) {
+            smp_runtime_answer_call();
+        } else if (!smp_runtime_answer_call()) {
+            platform_wait(PLATFORM_FOREVER);
+        }
     }
 }

@@ -29,9 +29,14 @@ void platform_mask(bool masked);
 /* As if the reset pin had been pulled. */
 _Noreturn void platform_reset(void);
 
+/* Has platform_alarmed called in an interrupt at the deadline, roughly: it may come early, and late after a wait.
+   PLATFORM_FOREVER: not at all. */
+void platform_alarm(uint64_t deadline);
+void platform_alarmed(void);
+
 /* A note that lives through a reset, not through a power cut: then it is 0. */
-void platform_note(uint8_t note);
-uint8_t platform_noted(void);
+void platform_note(uint16_t note);
+uint16_t platform_noted(void);
 
 /* The port calls this when the firmware has broken down, just before it resets. */
 void platform_faulted(void);

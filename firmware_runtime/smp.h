@@ -67,7 +67,7 @@ enum smp_result smp_runtime_start(const struct smp_request *request, struct cbor
 enum smp_result smp_runtime_status(const struct smp_request *request, struct cbor_writer *reply);
 enum smp_result smp_runtime_global(const struct smp_request *request, struct cbor_writer *reply);
 
-/* Runs the function that a request asked for, and answers it; false when none did. Called with nothing else running. */
-bool smp_runtime_run_call(void);
+/* Answers the request that asked for a call which has ended by now; false when there is none. */
+bool smp_runtime_answer_call(void);
 
 #endif

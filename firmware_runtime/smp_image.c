@@ -311,7 +311,7 @@ enum smp_result smp_image_upload(const struct smp_request *request, struct cbor_
     const bool match = is_as_sent();
     upload.active = false;
     wrong_detail = NULL;
-    wrong = match ? module_check((const uint8_t *)upload.address, upload.length, &wrong_detail) : NULL;
+    wrong = match ? module_check(upload.image, (const uint8_t *)upload.address, upload.length, &wrong_detail) : NULL;
     return finish(reply, match);
 }
 

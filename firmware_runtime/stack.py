@@ -38,10 +38,9 @@ TABLES = {
     "after_library": ("primary_table", "attention_table"),
 }
 NAMED = {
-    "smp_runtime_start": ("host_add_argument", "host_add_environment"),
-    "add_strings": ("host_add_argument", "host_add_environment"),
-    "each_string": ("take_string",),
-    "store_settings": ("take_string",),
+    "module_add_string": ("host_add_argument", "host_add_environment"),
+    "each_string": ("module_add_string",),
+    "store_settings": ("module_add_string",),
     "interpret": (),
     "__aeabi_ddiv": (),
     "__aeabi_fdiv": (),

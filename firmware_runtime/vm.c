@@ -56,14 +56,15 @@ HOT uint32_t begin_frame(struct vm *vm, uint32_t *callee, const struct image_fun
 static APART bool begin_call(struct vm *vm, uint32_t index) {
     const struct image_function *function = &vm->functions[index];
     uint32_t *callee = vm_arguments(vm);
+    if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
+        vm->pc = index == VM_GO_ON ? vm->pc : vm->code;
+        vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
+        return index == VM_GO_ON;
+    }
     callee[-1] = VM_TO_LINK(vm, vm->code);
     callee[-2] = 0;
     vm->frame = callee;
     vm->pc = vm->code;
-    if (index >= vm->sections[IMAGE_FUNCTIONS].count) {
-        vm->trap = VM_TRAP_UNDEFINED_ELEMENT;
-        return false;
-    }
     if (function->module == IMAGE_NONE) {
         vm->trap = vm_host_call(vm, callee, function->code);
         return false;

@@ -31,6 +31,11 @@
  * one lead there. */
 enum { VM_STUB_HALT, VM_STUB_LEAVE_CROSS, VM_STUB_LEAVE_TAIL, VM_STUBS };
 
+/* A trap kind that no program sees: the host lets others have their turn. Called with VM_GO_ON, vm_call goes on where it
+ * was, which at a host function means that this is called again, with the same arguments. */
+#define VM_TRAP_PAUSED 0x100u
+#define VM_GO_ON UINT32_MAX
+
 struct vm_memory {
     uint8_t *bytes;
     uint32_t window_low;
@@ -130,7 +135,7 @@ static inline const void *image_section(const struct vm *vm, enum image_section_
 uint32_t *vm_arguments(struct vm *vm);
 /* How many slots vm_arguments gives at the most. */
 uint32_t vm_argument_room(const struct vm *vm);
-/* Call a function of the bundle by its index; returns the trap kind, 0 when it returned. */
+/* Call a function of the bundle by its index, or VM_GO_ON; returns the trap kind, 0 when it returned. */
 uint32_t vm_call(struct vm *vm, uint32_t function);
 /* Most slots of the stack that were ever used. */
 uint32_t vm_stack_high_water(const struct vm *vm);
@@ -159,7 +164,7 @@ void vm_execute(struct vm *vm);
  * vm_switch_table, the handler of an exception that is taken after all others, has run. */
 void vm_interrupt(struct vm *vm);
 void vm_switch_table(void);
-/* The host's: what the interrupt was for. Gives a trap kind, 0 to go on. */
+/* The host's: what the interrupt was for. Gives a trap kind, VM_TRAP_PAUSED too, 0 to go on. */
 uint32_t vm_interrupted(struct vm *vm);
 /* The host's: whether a program that begins now has missed one. */
 bool vm_interrupt_waits(void);

@@ -28,6 +28,9 @@ _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
 
 
+PROGRAM = "program"  # of the RAM map
+
+
 class DescriptionError(UsageError):
     """A file of `targets/` or `boards/` is incomplete or contradicts itself."""
 
@@ -222,7 +225,8 @@ class Chip:
     ram: tuple[Ram, ...]
     uart: Uart
     map: FlashMap = FlashMap(Span(0, 0), Span(0, 0), Span(0, 0))
-    # Bytes of RAM by purpose (`handlers` only to keep their table there); the module arena has the rest.
+    # Bytes of RAM by purpose (`handlers` only to keep their table there); the module arena has the rest, of which each
+    # program takes `program` beside what its image needs.
     ram_map: dict[str, int] = field(default_factory=dict)
     images: int = 2  # how many programs can be installed side by side
     gpio: Gpio | None = None
@@ -274,14 +278,19 @@ class Chip:
         return bool(self.port)
 
     @property
+    def reserved_ram(self) -> int:
+        """Bytes that the runtime takes whatever it runs; what it needs for each program lies in the arena."""
+        return sum(size for use, size in self.ram_map.items() if use != PROGRAM)
+
+    @property
     def arena_offset(self) -> int:
         """Where in the main RAM the module arena begins, in bytes."""
-        return sum(self.ram_map.values()) if self.runtime_ram is self.main_ram else 0
+        return self.reserved_ram if self.runtime_ram is self.main_ram else 0
 
     @property
     def arena_size(self) -> int:
-        """Bytes of RAM left for a module."""
-        return self.main_ram.size - self.arena_offset if self.has_runtime else 0
+        """Bytes of RAM left for the module of one program."""
+        return self.main_ram.size - self.arena_offset - self.ram_map.get(PROGRAM, 0) if self.has_runtime else 0
 
 
 @dataclass(frozen=True)

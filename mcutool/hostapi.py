@@ -413,6 +413,14 @@ _ROWS = (
         "env_seed",
         "Gives AssemblyScript's Math.random its seed: the microseconds since reset.",
     ),
+    (
+        "mcu",
+        "confirm",
+        "-> errno",
+        "always",
+        "mcu_confirm",
+        "Confirms the version that runs: the board starts it from now on; EIO when the flash fails.",
+    ),
 )
 
 

@@ -217,6 +217,7 @@ TRAPS = [
             ("null_function_reference", "null function reference"),
             ("uncaught_exception", "uncaught exception"),
             ("exceptions_exhausted", "too many exceptions are alive"),
+            ("fuel_used_up", "fuel used up"),
         ]
     )
 ]

@@ -75,6 +75,9 @@ EXPLANATIONS = {
         "calls are nested deeper than the board has stack for",
         f"look for a recursion without an end in the backtrace; {LARGER_BOARD}",
     ),
+    "fuel_used_up": Explanation(
+        "the program has run for as long as its settings allow", "give it more time, or see where it goes round"
+    ),
     "illegal_instruction": Explanation(
         "the code in flash is damaged, or of another version", "build the module again and install it"
     ),

@@ -129,7 +129,7 @@ def run(session: Session, built: Built, board: Board, task: Task, source: Source
     check_size(built.image, board)
     session.install(built.image)
     start: dict[str, Any] = {"args": list(task.program_arguments), "env": list(task.environment)}
-    start["hash"] = mcuboot.read("the image", built.image).hash
+    start["hash"] = mcuboot.read("the image", built.image).hash  # not the version that the board itself would start
     if task.seed is not None:
         start["seed"] = task.seed & 0xFFFFFFFF
     session.client.write(smp.RUNTIME, smp.RUNTIME_START, **start)

@@ -31,4 +31,7 @@ MCU_IMPORT("sleep_ms") void mcu_sleep_ms(uint32_t milliseconds);
 /* Writes bytes to the console. */
 MCU_IMPORT("uart_write") int32_t mcu_uart_write(const void *data, size_t size);
 
+/* Confirms the version that runs: the board starts it from now on; EIO when the flash fails. */
+MCU_IMPORT("confirm") int32_t mcu_confirm(void);
+
 #endif

@@ -28,6 +28,7 @@ enum vm_trap {
     VM_TRAP_NULL_FUNCTION_REFERENCE = 17,
     VM_TRAP_UNCAUGHT_EXCEPTION = 18,
     VM_TRAP_EXCEPTIONS_EXHAUSTED = 19,
+    VM_TRAP_FUEL_USED_UP = 20,
 };
 
 /* Parts that a firmware may be built without: -DVM_WITH_NAME=0. Bits as in an image's header. */

@@ -136,11 +136,12 @@ class Board:
         with elf.open("rb") as file:
             symbols = list(ELFFile(file).get_section_by_name(".symtab").iter_symbols())
         self._places = {s.name: s["st_value"] for s in symbols if s["st_info"]["type"] != "STT_FILE"}
-        self._vm, self._arena = self._places["vm"], self._places["arena_begin"]
+        self._vm = self._places["arena_begin"]
+        self._arena = self._vm + board.chip.ram_map["program"]
         self.largest_arena = min(self._places["arena_end"] - self._arena - PAGE, 1 << 16)
         self._detail = self._arena + self.largest_arena
         self._stack = board.chip.runtime_ram.base + board.chip.ram_map["c_stack"]
-        self._data = range(self._stack, board.chip.runtime_ram.base + sum(board.chip.ram_map.values()))
+        self._data = range(self._stack, board.chip.runtime_ram.base + board.chip.reserved_ram)
         self._at_rest = self._engine.read(self._data.start, len(self._data))
         self._protect(board.chip.ram)
 

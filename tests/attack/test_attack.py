@@ -16,7 +16,7 @@ from mcutool.image import verify as twin
 from mcutool.image.faults import FAULTS
 from mcutool.image.format import NONE, Image, parse
 from mcutool.image.verify import Verdict, verify
-from mcutool.isa import BY_NAME, FEATURES
+from mcutool.isa import BY_NAME, FEATURES, TRAPS
 from tests.attack import campaign, corpus, roads
 from tests.attack.__main__ import sources
 from tests.attack.roads import Board, Escape, Pc
@@ -170,7 +170,7 @@ BAD_CODE = {
     "a function type": ("INDEX", [*op("call_indirect", k=5, a=0, s=2, t=0), *RETURN]),
     "a tag": ("INDEX", [*op("throw", k=0, v=1)]),
     "a trap that is none": ("INDEX", [*op("trap", u=0)]),
-    "a trap without a name": ("INDEX", [*op("trap", u=20)]),
+    "a trap without a name": ("INDEX", [*op("trap", u=len(TRAPS))]),
 }
 """What is wrong -> the fault, and the code of function 0."""
 

@@ -14,6 +14,8 @@ enum { SUCCESS = 0, EBADF = 8, EINVAL = 28, ENOSYS = 52, ESPIPE = 70 };
 
 static uint8_t memory[SIZE];
 static struct vm vm;
+static struct host_program program;
+static char strings[HOST_STRINGS_SIZE];
 static char output[256];
 static size_t output_size;
 static const char *input;
@@ -42,6 +44,27 @@ const void *vm_readable(struct vm *machine, uint32_t address, uint32_t length) {
 uint32_t vm_range_fault(const struct vm *machine, uint32_t address, uint32_t length) {
     (void)machine, (void)length;
     return address >= BASE ? VM_TRAP_MEMORY_OUT_OF_BOUNDS : VM_TRAP_NOT_BACKED;
+}
+
+struct host_program *host_program_of(struct vm *machine) {
+    CHECK(machine == &vm);
+    return &program;
+}
+
+uint32_t host_wait(struct vm *machine, uint64_t deadline) {
+    CHECK(machine == &vm);
+    if (!platform_poll()) {
+        return VM_TRAP_STOPPED;
+    }
+    if (deadline != 0) {
+        platform_wait(deadline);
+    }
+    return VM_TRAP_NONE;
+}
+
+uint32_t host_confirm(struct vm *machine, bool *good) {
+    *good = machine == &vm && keep_running;
+    return VM_TRAP_NONE;
 }
 
 uint64_t platform_microseconds(void) { return microseconds; }
@@ -118,7 +141,7 @@ static void fresh(void) {
     memset(&vm, 0, sizeof vm);
     output_size = 0, input = "", input_ended = false, keep_running = true, noise = false;
     microseconds = 1234567, waits = 0;
-    host_reset();
+    program = (struct host_program){.strings = strings, .has_input = true};
 }
 
 /* ---- the checks ---- */
@@ -174,8 +197,8 @@ static void test_waiting_can_be_stopped(void) {
 }
 
 static void test_strings(void) {
-    CHECK(host_add_argument("prog", 4) && host_add_argument("-v", 2) && host_add_environment("A=1", 3));
-    CHECK(!host_add_argument("late", 4));
+    CHECK(host_add_argument(&program, "prog", 4) && host_add_argument(&program, "-v", 2) && host_add_environment(&program, "A=1", 3));
+    CHECK(!host_add_argument(&program, "late", 4));
     EXPECT(SUCCESS, "args_sizes_get", BASE, BASE + 4, 0, 0);
     CHECK(get32(BASE) == 2 && get32(BASE + 4) == 8);
     EXPECT(SUCCESS, "args_get", BASE + 16, BASE + 64, 0, 0);
@@ -189,11 +212,9 @@ static void test_strings(void) {
 
 static void test_strings_are_bounded(void) {
     char text[300] = {0};
-    CHECK(!host_add_argument(text, sizeof text));
-    while (host_add_argument(text, 15)) {}
-    CHECK(!host_add_environment(text, 15));
-    host_reset();
-    CHECK(host_add_argument(text, 15));
+    CHECK(!host_add_argument(&program, text, sizeof text));
+    while (host_add_argument(&program, text, 15)) {}
+    CHECK(!host_add_environment(&program, text, 15));
 }
 
 static void test_clocks(void) {
@@ -250,9 +271,9 @@ static void test_random(void) {
     EXPECT(SUCCESS, "random_get", BASE, 16, 0, 0);
     CHECK(memory[15] == 0xA5 && memory[16] == 0);
     noise = false;
-    host_seed(42);
+    host_seed(&program, 42);
     EXPECT(SUCCESS, "random_get", BASE, 16, 0, 0);
-    host_seed(42);
+    host_seed(&program, 42);
     EXPECT(SUCCESS, "random_get", BASE + 16, 16, 0, 0);
     CHECK(!memcmp(memory, memory + 16, 16) && get32(BASE) != 0xA5A5A5A5 && get32(BASE) != get32(BASE + 4));
 }

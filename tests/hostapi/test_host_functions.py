@@ -42,6 +42,7 @@ def test_numbers_never_change() -> None:
     assert numbers["wasi_snapshot_preview1.sock_shutdown"] == 45
     assert (numbers["mcu.gpio_mode"], numbers["mcu.uart_write"]) == (46, 52)
     assert (numbers["env.abort"], numbers["env.seed"]) == (53, 56)
+    assert numbers["mcu.confirm"] == 57
 
 
 def test_names_are_unique() -> None:

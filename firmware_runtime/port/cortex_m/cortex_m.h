@@ -34,5 +34,7 @@ void interrupt_enable(uint32_t number);
 void clock_start(void);
 /* Sees to it that an interrupt comes no later than the deadline, roughly. Interrupts are masked. */
 void clock_wake_at(uint64_t deadline);
+/* The clock's interrupts end with this. */
+void clock_rang(void);
 
 #endif

@@ -65,15 +65,15 @@ void interrupt_enable(uint32_t number) {
 }
 
 /* Survives a reset and is not cleared at start-up; the mark tells it from what the RAM held at power-on. */
-#define NOTE_MARK 0x4E4F5400u
+#define NOTE_MARK 0x4E4F0000u
 __attribute__((section(".noinit"))) static uint32_t noted;
 
-void platform_note(uint8_t note) {
+void platform_note(uint16_t note) {
     noted = NOTE_MARK | note;
 }
 
-uint8_t platform_noted(void) {
-    return (noted ^ NOTE_MARK) <= UINT8_MAX ? (uint8_t)noted : 0;
+uint16_t platform_noted(void) {
+    return (noted ^ NOTE_MARK) <= UINT16_MAX ? (uint16_t)noted : 0;
 }
 
 static volatile bool woken;
@@ -100,6 +100,25 @@ void platform_wait(uint64_t deadline) {
     platform_mask(false);
     __asm volatile("isb");
     woken = false;
+}
+
+static volatile bool alarm;
+
+void platform_alarm(uint64_t deadline) {
+    platform_mask(true);
+    alarm = deadline != PLATFORM_FOREVER;
+    if (alarm) {
+        clock_wake_at(deadline);
+    }
+    platform_mask(false);
+}
+
+void clock_rang(void) {
+    platform_wake();
+    if (alarm) {
+        alarm = false;
+        platform_alarmed();
+    }
 }
 
 /* The C library's sqrt sets errno through this; its own version costs a kilobyte of RAM. */

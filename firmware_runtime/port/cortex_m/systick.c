@@ -58,7 +58,7 @@ void clock_interrupt(void) {
     if (reload != FULL_PERIOD) {
         begin_period(elapsed + counted(), FULL_PERIOD);
     }
-    platform_wake();
+    clock_rang();
 }
 
 void clock_wake_at(uint64_t deadline) {

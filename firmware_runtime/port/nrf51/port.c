@@ -78,7 +78,7 @@ void clock_interrupt(void) {
         REGISTER(TIMER_COMPARE(n)) = 0;
     }
     platform_microseconds();
-    platform_wake();
+    clock_rang();
 }
 
 void clock_start(void) {

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../../console.h"
+#include "../../host.h"
 #include "../../platform.h"
 #include "../../vm.h"
 
@@ -21,6 +22,28 @@ enum { LINE_SIZE = 1 << 16 };
 static const char *const fault_texts[] = {NULL, IMAGE_FAULTS(TEXT)};
 
 /// Services ///
+
+struct host_program *host_program_of(struct vm *vm) {
+    static char nothing[1];
+    static struct host_program given = {.strings = nothing, .has_input = true};
+    (void)vm;
+    return &given;
+}
+
+uint32_t host_wait(struct vm *vm, uint64_t deadline) {
+    (void)vm;
+    if (!platform_poll()) {
+        return VM_TRAP_STOPPED;
+    }
+    platform_wait(deadline);
+    return VM_TRAP_NONE;
+}
+
+uint32_t host_confirm(struct vm *vm, bool *good) {
+    (void)vm;
+    *good = true;
+    return VM_TRAP_NONE;
+}
 
 uint64_t platform_microseconds(void) {
     struct timespec now;
