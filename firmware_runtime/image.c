@@ -4,6 +4,7 @@
  * section and every record that names another is checked to lie inside, and the instructions go through verify.c.
  * A firmware with a key asks signature.c who vouches for the hash.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "sha256.h"
@@ -28,14 +29,20 @@ static size_t hashed_end(const struct image_container *head) {
     return payload_end(head) + head->protected_tlv_size;
 }
 
+/* TLVs lie anywhere: an unaligned access faults on some cores, and a copy of two bytes is a call. */
+static uint32_t halfword(const uint8_t *bytes) {
+    return bytes[0] | (uint32_t)bytes[1] << 8;
+}
+
 /* The end of the TLVs that begin at `start`; 0 when they do not begin so or reach too far. */
 static size_t tlvs_end(const uint8_t *container, size_t start, size_t available, uint32_t magic) {
-    struct image_tlv_info tlvs;
-    if (start > available - sizeof tlvs) {
+    if (start > available - sizeof(struct image_tlv_info)) {
         return 0;
     }
-    memcpy(&tlvs, container + start, sizeof tlvs);
-    return tlvs.magic == magic && tlvs.size >= sizeof tlvs && tlvs.size <= available - start ? start + tlvs.size : 0;
+    const uint8_t *info = container + start;
+    const uint32_t size = halfword(info + offsetof(struct image_tlv_info, size));
+    const bool sound = halfword(info) == magic && size >= sizeof(struct image_tlv_info) && size <= available - start;
+    return sound ? start + size : 0;
 }
 
 size_t image_size(const uint8_t *container, size_t available) {
@@ -59,16 +66,16 @@ size_t image_size(const uint8_t *container, size_t available) {
 static const uint8_t *find_tlv(const uint8_t *container, size_t start, size_t end, uint32_t type, uint32_t length) {
     size_t position = start + sizeof(struct image_tlv_info);
     while (position + sizeof(struct image_tlv) <= end) {
-        struct image_tlv tlv;
-        memcpy(&tlv, container + position, sizeof tlv);
-        position += sizeof tlv;
-        if (tlv.length > end - position) {
+        const uint8_t *head = container + position;
+        const uint32_t size = halfword(head + offsetof(struct image_tlv, length));
+        position += sizeof(struct image_tlv);
+        if (size > end - position) {
             return NULL;
         }
-        if (tlv.type == type && tlv.length == length) {
+        if (halfword(head) == type && size == length) {
             return container + position;
         }
-        position += tlv.length;
+        position += size;
     }
     return NULL;
 }
