@@ -59,7 +59,9 @@ bool flash_erase(const struct flash_sector *sector) {
 }
 
 bool flash_write(uint32_t address, const uint8_t *bytes, uint32_t size) {
-    memcpy((void *)address, bytes, size);
+    for (uint32_t i = 0; i < size; i++) {
+        ((volatile uint8_t *)address)[i] = bytes[i];
+    }
     return true;
 }
 
