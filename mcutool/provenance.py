@@ -13,7 +13,7 @@ from dataclasses import replace
 from mcutool import __version__, hostapi
 from mcutool.devices import Board
 from mcutool.errors import Unsupported
-from mcutool.image.format import Image, Provenance, parse
+from mcutool.image.format import FORMAT_VERSION, Image, Provenance, parsed
 
 TOOL = f"mcutool {__version__}"
 
@@ -66,4 +66,6 @@ def render_grants(granted: Collection[str]) -> str:
 
 def for_format(image: bytes, newest: int) -> bytes:
     """The same image for a firmware that reads no format above `newest`: format 1 has no provenance."""
-    return image if newest > 1 else replace(parse(image), provenance=None).build()
+    if newest >= FORMAT_VERSION or parsed(image).format <= newest:
+        return image
+    return replace(parsed(image), provenance=None).build()
