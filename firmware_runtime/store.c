@@ -350,9 +350,13 @@ static APART uint32_t find_room(uint32_t size, uint32_t image, uint32_t replaced
     return size <= SLOT_ADDRESS + SLOT_SIZE - address ? address : 0;
 }
 
+/* The version whose place a new one takes. */
+static uint32_t replaced_index(const struct state_image *entry) {
+    return entry->versions[0].state < entry->versions[1].state ? 0 : 1;
+}
+
 uint32_t store_make_room(uint32_t image, uint32_t size) {
-    const struct state_image *entry = store_image(image);
-    const uint32_t replaced = entry->versions[0].state < entry->versions[1].state ? 0 : 1;
+    const uint32_t replaced = replaced_index(store_image(image));
     const uint32_t address = find_room(size, image, replaced);
     if (address != 0) {
         store_change(image, replaced, STATE_EMPTY);
@@ -362,11 +366,8 @@ uint32_t store_make_room(uint32_t image, uint32_t size) {
 
 bool store_install(uint32_t image, uint32_t address, uint32_t size) {
     struct state_image *entry = begin_change(image);
-    const uint32_t index = index_of(entry, STATE_EMPTY);
-    if (index < STATE_VERSIONS) {
-        entry->versions[index] = (struct state_version){address - SLOT_ADDRESS, size, STATE_CANDIDATE};
-    }
-    return index < STATE_VERSIONS && store_commit();
+    entry->versions[replaced_index(entry)] = (struct state_version){address - SLOT_ADDRESS, size, STATE_CANDIDATE};
+    return store_commit();
 }
 
 /// Settings ///

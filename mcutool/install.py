@@ -1,45 +1,53 @@
 """Installing on a board: the runtime or a raw file through one of its bootloaders, a module through its runtime.
 
-This file decides what goes where, through which of a board's loaders, and in which order. It refuses to know protocols
-(`flash/`), and how a module is built (`program.py`).
+This file decides what goes where, through which of a board's loaders, and in which order; and when a module that was
+installed counts as good. It refuses to know protocols (`flash/`), and how a module is built (`program.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import struct
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcutool import devices, flashfile, maps, program
+from mcutool import devices, flashfile, maps, places, program
 from mcutool.devices import Board, Loader, Span
-from mcutool.errors import ImageRefused, NoAnswer, UsageError, WrongChip, choose_from
+from mcutool.errors import DoesNotFit, ImageRefused, NoAnswer, Trapped, UsageError, WrongChip, choose_from
 from mcutool.flash import engine, registry
 from mcutool.flash.fitness import check_file
 from mcutool.flash.link import Link, SerialLink
 from mcutool.flash.plan import Order, plan
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
+from mcutool.image import mcuboot
 from mcutool.image.containers import read_segments
 from mcutool.image.format import CONTAINER_MAGIC
-from mcutool.isa import ISA_VERSION
-from mcutool.progress import OnProgress, ignore
+from mcutool.isa import ISA_VERSION, TRAPS
+from mcutool.progress import OnProgress, Progress, ignore
 from mcutool.provenance import for_format, render_grants
 
 REAPPEARANCE = 10.0  # seconds in which a bootloader's port may come after a touch
 RAW_SUFFIXES = (".elf", ".hex", ".bin", ".uf2", ".srec", ".s19")
+STARTING = 15.0  # seconds in which a board has begun to run what is installed
+SETTLED = 0.3  # seconds of running after which a program has started well
+LOOK = 0.05  # seconds between looks at it
+NOT_STARTED = re.compile(rb"\[(?:no program|program not started): ([^\]]*)\]")
 FIRST_ATTEMPTS = 3  # to hear the runtime, before its reset line is thought of
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to install: `order` through a bootloader, then `image` into the module slot."""
+    """What to install: `order` through a bootloader, then `image` into the module slot; `map` names its functions."""
 
     board: Board
     order: Order | None = None
     image: bytes | None = None
     granted: tuple[str, ...] | None = None  # the capabilities of the module, when there is one
+    map: dict[str, Any] = field(default_factory=dict)
 
     @property
     def needs_port(self) -> bool:
@@ -142,7 +150,7 @@ def prepare(
     granted = tuple(built.report["granted"])
     if order is not None and medium(order.loader) == "drive":  # takes all of it at once
         return Job(board, _joint_order(order, built.image), granted=granted)
-    return Job(board, order, built.image, granted)
+    return Job(board, order, built.image, granted, built.map)
 
 
 def _protocol_for(board: Board, data: bytes, through: str | None) -> str | None:
@@ -188,11 +196,18 @@ def _joint_order(order: Order, image: bytes) -> Order:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a job is done: `full` writes also what is in flash already, `unprotect` first removes the protection."""
+    """How a job is done: `full` writes also what is in flash already, `unprotect` first removes the protection.
+
+    A module becomes the image `number`; `trial` leaves it to the program to confirm itself; `replace` first removes
+    what is installed as this image.
+    """
 
     full: bool = False
     unprotect: bool = False
     on_progress: OnProgress = ignore
+    number: int = 0
+    trial: bool = False
+    replace: bool = False
 
 
 def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path | None = None) -> dict[str, Any]:
@@ -209,7 +224,7 @@ def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path
         done["rom"] = dataclasses.asdict(_fill(job.order, link, manner, folder))
     if job.image is not None:
         assert link is not None
-        done["smp"] = _upload(job.board, job.image, link, manner)
+        done["smp"] = _install_module(job, job.image, link, manner)
     return done
 
 
@@ -236,18 +251,93 @@ def _touch(loader: Loader, link: Link | None) -> None:
         link.reopen(REAPPEARANCE)
 
 
-def _upload(board: Board, image: bytes, link: Link, manner: Manner) -> dict[str, Any]:
-    """A module through the runtime; after a lost line the board says how far it had come."""
+def _install_module(job: Job, image: bytes, link: Link, manner: Manner) -> dict[str, Any]:
+    """A module through the runtime: installed, tried at a restart, and confirmed when it has started well.
 
-    def upload() -> SmpClient:
-        client = SmpClient(link, on_progress=manner.on_progress)
-        newest = check_runtime(client, board)
-        client.upload(for_format(image, newest))
+    After a lost line the board says how far it had come. Raises Trapped when it traps at its start: then what was there
+    before has been started again.
+    """
+    output = bytearray()
+    clients: list[SmpClient] = []
+
+    def client() -> SmpClient:
+        clients.append(SmpClient(link, on_text=output.extend, on_progress=manner.on_progress))
+        return clients[-1]
+
+    def upload() -> tuple[bytes, bool]:
+        speaker = client()
+        sent = for_format(image, check_runtime(speaker, job.board))
+        digest = mcuboot.read("the module", sent).hash
+        return digest, _upload(speaker, sent, digest, manner)
+
+    (digest, written), reconnects = engine.despite_lost_lines(upload, link)
+    trap, more = engine.despite_lost_lines(lambda: _try(client(), digest, manner, output), link)
+    done = {"bytes": len(image), "retries": sum(each.retries for each in clients), "reconnects": reconnects + more}
+    if trap is not None:
+        raise _not_confirmed(client(), places.Places(job.map).trap(*trap), manner)
+    return done | {"image": manner.number, "written": written, "state": "trial" if manner.trial else "confirmed"}
+
+
+def _upload(client: SmpClient, image: bytes, digest: bytes, manner: Manner) -> bool:
+    """Install a version of the image, unless the board has it already. Raises DoesNotFit."""
+    installed = [entry for entry in client.images() if entry.get("image", 0) == manner.number]
+    if not manner.full and digest in [entry.get("hash") for entry in installed]:
+        manner.on_progress(Progress("upload", len(image), len(image)))
+        return False
+    if manner.replace:
+        for entry in installed:
+            client.remove(entry["hash"], manner.number)
+    try:
+        client.upload(image, manner.number)
+    except DoesNotFit as error:
+        raise DoesNotFit(
+            f"there is no room for {len(image)} bytes beside what is installed: {error.message}",
+            next_action="remove something first, see mcutool modules; or give up what this one replaces: --replace",
+        ) from None
+    return True
+
+
+def _try(client: SmpClient, digest: bytes, manner: Manner, output: bytearray) -> tuple[str, list] | None:
+    """Start the version, and confirm it when that is ours to do; kind and calls of a trap that ended it at once."""
+    client.activate(digest, manner.number)
+    output.clear()
+    client.reset()
+    trap = _trap_at_start(client, manner.number, output)
+    if trap is None and not manner.trial:
+        client.confirm(manner.number)
+    return trap
+
+
+def _trap_at_start(client: SmpClient, number: int, output: bytearray) -> tuple[str, list] | None:
+    """Wait until the program runs for a while, or has ended. Raises ImageRefused when it is not started."""
+    deadline, running_since = client.link.now() + STARTING, None
+    while client.link.now() < deadline:
+        status = client.read(smp.RUNTIME, smp.RUNTIME_STATUS, image=number)
+        if status["state"] == "ended":
+            return _trap_of(status)
+        if status["state"] == "running":
+            running_since = client.link.now() if running_since is None else running_since
+            if client.link.now() - running_since >= SETTLED:
+                return None
+        elif refusal := NOT_STARTED.search(output):
+            raise ImageRefused(f"the board does not start it: {refusal[1].decode(errors='replace')}")
+        client.receive(LOOK)
+    raise ImageRefused("the board has not started it", next_action="see what it says: mcutool monitor --reset")
+
+
+def _trap_of(status: dict[str, Any]) -> tuple[str, list] | None:
+    """The trap that ended a program, unless it ended itself."""
+    kind = TRAPS[status["trap"]].name if status["trap"] < len(TRAPS) else f"trap {status['trap']}"
+    return None if kind in (TRAPS[0].name, "exit") else (kind, list(struct.iter_unpack("<II", status["bt"])))
+
+
+def _not_confirmed(client: SmpClient, trap: dict[str, Any], manner: Manner) -> Trapped:
+    """The program is given up at the next start, which comes now, when there is another one."""
+    before = [entry for entry in client.images() if entry.get("image", 0) == manner.number and entry.get("confirmed")]
+    if before:
         client.reset()
-        return client
-
-    client, reconnects = engine.despite_lost_lines(upload, link)
-    return {"bytes": len(image), "retries": client.retries, "reconnects": reconnects}
+    then = "what was installed before runs again" if before else "nothing else is installed as this image"
+    return Trapped(f"the program trapped at its start and is not confirmed; {then}\n{places.render_trap(trap)}")
 
 
 def render(done: dict[str, Any]) -> str:
@@ -258,7 +348,10 @@ def render(done: dict[str, Any]) -> str:
         line = f"  {rom['sectors']} sectors written{unchanged}; verified: {rom['verified']}; {rom['retries']} retries"
         lines.append(line)
     if done["smp"]:
-        lines.append(f"  {done['smp']['bytes']} bytes into the module slot, verified; {done['smp']['retries']} retries")
+        smp_done = done["smp"]
+        how = "verified" if smp_done["written"] else "which were there already"
+        line = f"  {smp_done['bytes']} bytes into the module slot, {how}; {smp_done['retries']} retries"
+        lines.append(line + ("; on trial until it confirms itself" if smp_done["state"] == "trial" else "; confirmed"))
     if done["granted"] is not None:
         lines.append(f"  {render_grants(done['granted'])}")
     return "\n".join(lines)

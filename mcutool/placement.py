@@ -1,7 +1,7 @@
 """Where a module lies in a chip's flash when it is the one that is installed, and the record that says so.
 
-This file decides what a debug probe, a production file or a test has to put where, so that the firmware takes it as if it
-had installed it itself. It refuses to know who writes flash, and how a record looks (image/state.py).
+This file decides what a debug probe, a production file or a test has to put where, so that the firmware takes it as if
+it had installed it itself. It refuses to know who writes flash, and how a record looks (image/state.py).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ COMMANDS = {
     "build": "translate a WebAssembly module into an image for a board",
     "run": "run a module on the emulated board, or on a real one",
     "flash": "install the runtime, a module or a raw file on a board",
+    "modules": "list, activate, confirm, remove and set what is installed on a board",
     "image": "write the runtime and a module as one file for a chip's flash",
     "keygen": "make a pair of keys: to sign images, and to build firmware with",
     "sign": "sign an image for boards whose firmware was built with the public key",

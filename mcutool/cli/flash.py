@@ -1,8 +1,9 @@
 """Install on a board: the runtime, a module, or a raw file for the chip's flash.
 
 The runtime and raw files (.elf, .hex, .bin, .uf2, .srec) go through one of the board's bootloaders, which `mcutool
-boards NAME` lists: over the serial port, or onto a drive. A module goes to the runtime, which starts it. What is in
-flash already is not written again. A line that is lost is waited for. A file for another chip, by its addresses, its
+boards NAME` lists: over the serial port, or onto a drive. A module goes to the runtime, beside the one that is there,
+and is started; when that goes well it is confirmed, else the one before runs again (code 134). What is in flash already
+is not written again. A line that is lost is waited for. A file for another chip, by its addresses, its
 family or where its stack is, is refused; --address says where it begins, and that it is right.
 
 With --json each line is an object: {"event": "progress" or "warning", ...}, at last {"event": "done" or "error", ...}.
@@ -14,6 +15,7 @@ examples:
   mcutool flash other.bin --address 0x08000000 --board stm32f405# a raw file
   mcutool flash other.hex --board nrf52840dk --port /media/me/JLINK # onto a drive
   mcutool flash app.wasm --board stm32f405 --all                # on every one that is connected
+  mcutool flash app.wasm --port /dev/ttyUSB0 --image 1          # beside another program
 """
 
 from __future__ import annotations
@@ -53,6 +55,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--require-signed", action="store_true", help="send no module that is not signed")
     how.add_argument("--key", metavar="KEY.pub.pem", help="send no module that is not signed with this key")
     add_grant(parser)
+    module = parser.add_argument_group("a module")
+    module.add_argument("--image", type=integer, default=0, metavar="N", help="its place among several (default: 0)")
+    module.add_argument("--trial", action="store_true", help="let the program confirm itself, else it is rolled back")
+    module.add_argument("--replace", action="store_true", help="first remove what is installed as this image")
     parser.add_argument("--json", action="store_true", help="print events, an object a line")
 
 
@@ -116,7 +122,9 @@ def _install(
 ) -> dict[str, Any]:
     from mcutool import install
 
-    manner = install.Manner(options.full, options.unprotect, on_progress)
+    manner = install.Manner(
+        options.full, options.unprotect, on_progress, options.image, options.trial, options.replace
+    )  # fmt: skip
     if not job.needs_port:
         return install.install(job, None, manner, _folder(options))
     link = link or _open(options, job.board.chip.uart.default_baud, port)

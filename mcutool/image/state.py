@@ -20,7 +20,7 @@ MAGIC = 0x5453434D  # "MCST"
 VERSIONS = 2
 """Of each image: the one that runs, and another."""
 STATES = ("empty", "candidate", "pending", "tried", "confirmed")
-"""Of a version: nothing there; installed; its trial begins at the next start; has begun; is what a start falls back on."""
+"""Of a version: nothing is there; it is installed; its trial begins at the next start; has begun; it is good."""
 
 _U16, _U32 = "uint16_t", "uint32_t"
 RECORD = [(_U32, "magic"), (_U32, "sequence"), (_U16, "size"), (_U16, "images")]
@@ -30,8 +30,8 @@ VERSION = [(_U32, "offset"), (_U32, "size"), (_U32, "state")]
 """`offset` counts from the start of the part of flash that is for modules; `size` is that of the container."""
 IMAGE = [(_U32, "counter"), (_U32, "settings_size")]
 """`counter`: the highest security counter of a version that was confirmed. The versions follow. Settings are a CBOR map,
-no bytes mean that there are none: `args` and `env` (arrays of texts), `fuel` (milliseconds of run time, 0: unlimited),
-`grants` (mask of capabilities); other keys mean nothing."""
+of no bytes when there are none: `args`, `env` (arrays of texts), `fuel` (milliseconds of run time, 0: unlimited), `grants`
+(mask of capabilities); other keys mean nothing."""
 
 _record, _version = struct_of(RECORD), struct_of(VERSION)
 _image = Struct(*struct_of(IMAGE).subcons, "versions" / Array(VERSIONS, _version))

@@ -72,4 +72,5 @@ def test_a_program_on_the_runtime(plugin, example, tmp_path):
     machine.install(image.read_bytes())
     instructions, begin, end = counted_here(machine, "vm_call")
     console = tmp_path / "console"
-    assert counted_by_qemu(plugin, board.qemu, board.firmware, begin, end, console, *qemu_loaders(board, image)) == instructions
+    loaders = qemu_loaders(board, image)
+    assert counted_by_qemu(plugin, board.qemu, board.firmware, begin, end, console, *loaders) == instructions

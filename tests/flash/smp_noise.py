@@ -6,7 +6,6 @@ once, and the same at a bit rate, which takes longest to emulate. It refuses to 
 
 from __future__ import annotations
 
-import random
 import statistics
 import sys
 from collections.abc import Callable
@@ -18,10 +17,11 @@ from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
 from mcutool.errors import Error
 from mcutool.flash.smp_client import SmpClient
+from tests.flash.images import image_of
 from tests.flash.loopback import LoopbackLink, NoisyLink, SmpServer
 from tests.flash.smp_times import LateLink
 
-IMAGE = random.Random(7).randbytes(20_000)
+IMAGE = image_of(20_000, seed=7)
 BOARD = devices.board("stm32f405")
 
 

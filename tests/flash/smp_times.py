@@ -7,7 +7,6 @@ for each request. It refuses to know how an upload is done.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,10 +14,12 @@ from mcutool import devices
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
 from mcutool.flash.smp_client import SmpClient
+from tests.flash.images import image_of
 
 SIZE = 128 * 1024
 LATENCY = 0.001  # seconds, each way
 BITS = 10  # of a byte on the wire
+AROUND = 512  # of the size of an image, at most what is not its data
 
 
 class LateLink(EmulatedLink):
@@ -78,10 +79,10 @@ def smp_times(board: str = "stm32f405", size: int = SIZE, latency: float = LATEN
     description = devices.board(board)
     machine = Machine(description, description.firmware)
     link, work = LateLink(machine, latency), FlashWork(machine)
-    client = SmpClient(link)
+    client, image = SmpClient(link), image_of(size - AROUND, seed=1)
     client.echo("hello")
     bytes_before, requests_before, began = link.sent + link.received, client.sent, link.now()
-    client.upload(random.Random(1).randbytes(size))
+    client.upload(image)
     measured = link.now() - began
     wire = (link.sent + link.received - bytes_before) * BITS / description.chip.uart.default_baud
     turnarounds = (client.sent - requests_before) * 2 * latency

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from images import image_of
 from loopback import NoisyLink
 from test_serve import Running
 
@@ -16,7 +16,7 @@ from mcutool import devices, install
 from mcutool.board import Board
 from mcutool.emulator.link import EmulatedLink
 from mcutool.emulator.machine import Machine
-from mcutool.errors import Disconnected, DoesNotFit, NoAnswer, UsageError, WrongChip
+from mcutool.errors import Disconnected, DoesNotFit, ImageRefused, NoAnswer, UsageError, WrongChip
 from mcutool.flash.link import SerialLink
 from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
@@ -24,7 +24,7 @@ from mcutool.progress import Progress
 
 NAMES = ["stm32f405", "mps2-an386", "microbit"]
 STM32F405 = devices.board("stm32f405")
-DATA = random.Random(3).randbytes(20_000)
+DATA = image_of(20_000, seed=3)
 
 
 @pytest.fixture
@@ -100,10 +100,16 @@ def test_a_module_goes_on_after_a_lost_line(board: Board) -> None:
     assert slot(board, machine_of(board), len(DATA)) == DATA
 
 
-def test_an_erased_slot_is_blank(board: Board) -> None:
+def test_what_was_removed_is_not_installed(board: Board) -> None:
     board.client.upload(DATA)
+    assert [entry["slot"] for entry in board.client.images()] == [1]
     board.client.erase()
-    assert slot(board, machine_of(board), len(DATA)) == b"\xff" * len(DATA)
+    assert board.client.images() == []
+
+
+def test_what_no_start_would_take_is_not_installed(board: Board) -> None:
+    with pytest.raises(ImageRefused, match="there is no image"):
+        board.client.upload(DATA[32:])
     assert board.client.images() == []
 
 
@@ -149,4 +155,3 @@ def test_an_idle_board_leaves_the_processor_alone(tmp_path: Path) -> None:
     used = time.process_time() - before
     running.stop()
     assert used < 0.25
-

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
+from images import image_of
 from loopback import LoopbackLink, SmpServer
 
 from mcutool.board import open_board
@@ -14,7 +13,7 @@ from mcutool.flash.protocols import smp
 from mcutool.flash.smp_client import SmpClient
 from mcutool.flash.smp_upload import ERASING, LOSSES, WRITING, Pace
 
-IMAGE = random.Random(11).randbytes(20_000)
+IMAGE = image_of(20_000, seed=11)
 
 
 class Odd(SmpServer):

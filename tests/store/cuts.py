@@ -51,7 +51,16 @@ def harness(name: str) -> Path:
     board = devices.board(name)
     moved = replace(board, chip=replace(board.chip, flash=replace(board.chip.flash, base=BASE)))
     (folder / "board.h").write_text(render_board_header(moved))
-    command = ["gcc", *FLAGS, f"-I{folder}", f"-I{RUNTIME}", str(HERE / "harness.c"), *SOURCES, "-o", folder / "harness"]
+    command = [
+        "gcc",
+        *FLAGS,
+        f"-I{folder}",
+        f"-I{RUNTIME}",
+        str(HERE / "harness.c"),
+        *SOURCES,
+        "-o",
+        folder / "harness",
+    ]
     subprocess.run(command, cwd=RUNTIME, check=True)
     return folder / "harness"
 
@@ -125,7 +134,7 @@ def changes(board: Board, size: int) -> list[Change]:
 
 
 LEVELS = ("fresh", "full", "torn")
-"""The area: as the change found it; without room for one more record; with a record behind the last that was cut off."""
+"""The area: as the change found it; without room for one more record; with one behind the last that was cut off."""
 
 
 # --- cutting ------------------------------------------------------------------------------------------------------
