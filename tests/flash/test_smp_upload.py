@@ -183,7 +183,7 @@ def test_a_server_that_gives_no_verdict_is_not_believed() -> None:
 def test_an_offset_beyond_the_end_is_no_success() -> None:
     server = SmpServer()
     server._upload = lambda chunk: {"off": 10**6}  # type: ignore[method-assign]
-    with pytest.raises(WriteFailed, match="wants byte 1000000 of an image of 20000"):
+    with pytest.raises(WriteFailed, match=f"wants byte 1000000 of an image of {len(IMAGE)}"):
         SmpClient(LoopbackLink(server)).upload(IMAGE)
 
 
