@@ -14,6 +14,7 @@
 #define MOST_PLACES 16
 #define SLICE 5000u       /* microseconds, while several programs run */
 #define SHORTEST_SLICE 500u
+#define LONGEST_SLICE 1000000u /* of who has fuel */
 #define CALLED UINT32_MAX /* step of a program of which a request calls a function */
 
 /* From the linker template. */
@@ -487,7 +488,10 @@ static bool next_program(void) {
 
 /* When the program that runs from `now` on has to make way for others, or has used up what it may run. */
 static uint64_t end_of_slice(const struct program *program, uint64_t now) {
-    uint64_t end = program->fuel == PLATFORM_FOREVER ? PLATFORM_FOREVER : now + program->fuel;
+    uint64_t end = PLATFORM_FOREVER;
+    if (program->fuel != PLATFORM_FOREVER) {
+        end = now + (program->fuel < LONGEST_SLICE ? program->fuel : LONGEST_SLICE);
+    }
     for (uint32_t image = 0; image < IMAGES; image++) {
         const struct program *other = programs[image];
         if (other != program && runs(other)) {
@@ -499,7 +503,7 @@ static uint64_t end_of_slice(const struct program *program, uint64_t now) {
     return end < now + SHORTEST_SLICE ? now + SHORTEST_SLICE : end;
 }
 
-static uint64_t slice_begun;
+static uint32_t slice_begun; /* microseconds, the lower half */
 
 APART static bool begin_slice(void) {
     if (!next_program()) {
@@ -512,8 +516,8 @@ APART static bool begin_slice(void) {
         program->host.since = 0;
         program->confirm = CONFIRM_NOTHING;
     }
-    slice_begun = platform_microseconds();
-    const uint64_t end = end_of_slice(program, slice_begun);
+    const uint64_t now = platform_microseconds(), end = end_of_slice(program, now);
+    slice_begun = (uint32_t)now;
     slice_over = false;
     if (end != PLATFORM_FOREVER || alarm_set) {
         alarm_set = end != PLATFORM_FOREVER;
@@ -572,7 +576,7 @@ static void pause(struct program *program) {
 APART static void end_slice(uint32_t trap) {
     struct program *program = latest;
     if (program->fuel != PLATFORM_FOREVER) {
-        const uint64_t used = platform_microseconds() - slice_begun;
+        const uint32_t used = (uint32_t)platform_microseconds() - slice_begun;
         program->fuel = used < program->fuel ? program->fuel - used : 0;
         trap = trap == VM_TRAP_PAUSED && program->fuel == 0 ? VM_TRAP_FUEL_USED_UP : trap;
     }

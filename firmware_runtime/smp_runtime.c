@@ -15,12 +15,13 @@
 #define DIGEST_SIZE 32u
 #define ALL_FEATURES 7u /* i64, f32, f64: every core computes them, if by library */
 
+enum { NO_CALL, CALL_WANTED, CALL_ENDED, CALL_REPEATED };
+
 /* The call that waits for its turn, or runs, or was the last to end. On a bad line its request or its reply is lost, so
    the client repeats the request: the same header again is the same call, which must not happen twice. */
 static struct {
-    enum { NO_CALL, CALL_WANTED, CALL_ENDED, CALL_REPEATED } state;
+    uint8_t state, image;
     uint8_t header[SMP_HEADER_SIZE];
-    uint32_t image;
     uint32_t results;
     uint32_t trap;
 } call;
@@ -101,7 +102,7 @@ enum smp_result smp_runtime_call(const struct smp_request *request, struct cbor_
         size / SLOT_BYTES > module_slot_room(image) || results > module_slot_room(image)) {
         return SMP_INVALID;
     }
-    call.image = image;
+    call.image = (uint8_t)image;
     call.results = results;
     if (size > 0) {
         module_set_arguments(image, arguments, size);
