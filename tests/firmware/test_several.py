@@ -12,6 +12,7 @@ import pytest
 
 from mcutool import devices
 from mcutool.flash.protocols import smp
+from mcutool.image import state
 from mcutool.image.format import parse
 from mcutool.image.mcuboot import read
 from mcutool.isa import TRAP_NUMBERS
@@ -26,9 +27,21 @@ CORES = ["mps2-an386", "mps2-an385", "mps2-m0"]
 SOME = ["stm32vldiscovery", "microbit"]  # a core of either kind, and the least RAM
 TICK = b"[0] tick\n"
 WORD = 64  # an address
-FUEL_MARK = 0x4655454C  # of firmware_runtime/store.c
 
 Start = Callable[..., Emulated]
+
+
+def placed(board: devices.Board, images: tuple[bytes, ...], fuel: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Offsets in flash and what is there when the images are installed beside each other, `fuel` being the second's."""
+    chip = board.chip
+    installed = [state.Installed() for _ in range(chip.images)]
+    for number, image in enumerate(images):
+        offset = number * chip.map.slot.size // 2
+        installed[number].versions[0] = state.Version(offset, len(image), "confirmed")
+        yield chip.map.slot.offset + offset, image
+    installed[1].settings = {"fuel": fuel}
+    yield chip.state_areas[0].offset, state.build(installed)
+    yield chip.state_areas[1].offset, bytes((chip.flash.erased,)) * 4
 
 
 @pytest.fixture
@@ -38,11 +51,9 @@ def start(firmware: Path) -> Iterator[Start]:
 
     def run(name: str, *images: bytes, fuel: int = 0) -> Emulated:
         board = devices.board(name)
-        machine, area = Emulated(board, firmware / f"{name}.elf", None), board.chip.map.slot
-        for number, image in enumerate(images):
-            machine.machine.flash.load(area.offset + number * area.size // 2, image)
-        if fuel:
-            machine.machine.flash.load(area.offset + area.size - 8, struct.pack("<II", FUEL_MARK, fuel))
+        machine = Emulated(board, firmware / f"{name}.elf", None)
+        for offset, data in placed(board, images, fuel):
+            machine.machine.flash.load(offset, data)
         machine.expect(b"bytes for modules\r\n")
         running.append(machine)
         return machine
@@ -298,11 +309,11 @@ def test_a_host_function_that_a_request_calls_may_wait(start: Start, tmp_path: P
     goes_on(machine)
 
 
-def test_it_is_so_in_qemu(firmware: Path, tmp_path: Path) -> None:
+def test_it_is_so_in_qemu(firmware: Path) -> None:
     board = devices.board("mps2-an385")
-    area = tmp_path / "area"
-    first = ticks()
-    area.write_bytes(first + bytes(board.chip.map.slot.size // 2 - len(first)) + programs.loops_for_ever())
-    machine = Qemu(board, firmware / f"{board.name}.elf", area)
+    machine = Qemu(board, firmware / f"{board.name}.elf", None)
+    for number, image in enumerate((ticks(), programs.loops_for_ever())):
+        machine.client.install(image, number)
+    machine.client.reset()
     machine.expect(TICK, times=20)
     machine.close()
