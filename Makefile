@@ -40,8 +40,8 @@ fuzz: firmware .venv/test-tools ## compare generated modules with wasmtime for S
 
 COUNT ?= 10000
 
-attack: firmware .venv/test-tools ## offer COUNT damaged and COUNT forged images to the interpreter on ROAD (pc, a board)
-	$(PYTHON) -m tests.attack --count $(COUNT) --road $(ROAD)
+attack: firmware .venv/test-tools ## offer COUNT damaged and COUNT forged images to an emulated board
+	$(PYTHON) -m tests.attack --count $(COUNT)
 
 BOARDS ?= mps2-an386,mps2-an385,mps2-m0
 

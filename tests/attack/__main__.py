@@ -1,43 +1,71 @@
-"""`python -m tests.attack`: offer damaged and forged images, as many of each, on one road."""
+"""`python -m tests.attack`: offer damaged and forged images, as many of each, on one road; in parts if time is short.
+
+A part is a thousand images of each kind, from a seed of its own. What it found is kept in build/attack, under a name
+for all that it depends on, so that a campaign goes on where it was left.
+"""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
-from collections.abc import Callable, Iterator
-from itertools import islice
+import time
+from pathlib import Path
 
-from tests.attack import campaign, corpus
-from tests.attack.forge import Forger
-from tests.attack.mutate import Mutator
-from tests.attack.roads import road
+from mcutool import devices
+from tests.attack import campaign
+from tests.attack.campaign import KINDS, Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "build" / "attack"
+PART = 1000  # images of each kind
+ROOMS = ("mcutool", "firmware_runtime", "examples", "tests/attack", "tests/fuzz")
+SUFFIXES = (".py", ".c", ".h", ".inc", ".wasm")
 
 
-def endless(source: Callable[[], bytes]) -> Iterator[bytes]:
-    while True:
-        yield source()
+def folder(road: str) -> Path:
+    """Where the parts of a road are kept: tool, firmware and tests as they are now."""
+    digest = hashlib.sha256()
+    sources = [path for room in ROOMS for path in (ROOT / room).rglob("*.*")]
+    for path in sorted(path for path in sources if path.suffix in SUFFIXES and not path.name.startswith("test_")):
+        digest.update(path.read_bytes())
+    if road != "pc":
+        digest.update(devices.board(road).firmware.read_bytes())
+    return KEPT / f"{road}-{digest.hexdigest()[:12]}"
 
 
-def sources(seed: int) -> dict[str, Iterator[bytes]]:
-    """Endless images of each kind."""
-    return {"damaged": endless(Mutator(seed, corpus.images()).image), "forged": endless(Forger(seed).image)}
+def part(road: str, seed: int, size: int, kept: Path) -> dict[str, Tally]:
+    """What one part found, by kind of image."""
+    file = kept / f"{seed}-{size}.json"
+    if not file.exists():
+        tallies = campaign.part(road, seed, size)
+        kept.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(campaign.to_json(tallies))
+        unfinished.replace(file)
+    return campaign.from_json(file.read_text())
 
 
 def main() -> int:
     """The exit status: 1 when something was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="images of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--road", default="pc", help='"pc", or the name of a board to emulate')
+    parser.add_argument("--seed", type=int, default=0, help="of the first part")
+    parser.add_argument("--road", default="mps2-an386", help='"pc", or the name of a board to emulate')
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no part after so long")
     given = parser.parse_args()
-    found = False
-    for kind, images in sources(given.seed).items():
-        place = road(given.road)
-        tally = campaign.run(islice(images, given.count), place)
-        place.close()
-        found = found or bool(tally.findings)
-        print(f"{kind}, seed {given.seed}, road {given.road}: {tally}", flush=True)
-    return found
+    end = time.monotonic() + given.seconds
+    total = {kind: Tally() for kind in KINDS}
+    kept = folder(given.road)
+    for number in range(0, given.count, PART):
+        if time.monotonic() > end:
+            print(f"{given.count - number} images of each kind are left: the same command goes on", flush=True)
+            break
+        for kind, tally in part(given.road, given.seed + number // PART, min(PART, given.count - number), kept).items():
+            total[kind].add(tally)
+    for kind, tally in total.items():
+        print(f"{kind}, from seed {given.seed}, road {given.road}: {tally}", flush=True)
+    return any(tally.findings for tally in total.values())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 /* Offers images to the interpreter on this PC, one after the other, and calls every function of those it takes.
  *
- * Standard input: for each image the bytes of the arena, what the board grants, the instructions that a call may take,
- * the size of the image, each a word, and the image. Standard output, a line for each: the number of the fault (0: none) and what it is about
+ * Standard input: for each image its verifier (one of VERIFIERS in roads.py), the bytes of the arena, what the board
+ * grants, the instructions that a call may take, the size of the image, each a word, and the image. Standard output, a
+ * line for each: the number of the fault (0: none) and what it is about
  * (- for nothing); for an image that is taken, how each call ended. A sanitizer that finds something ends it all; so
  * does what a program can change that it must not.
  *
@@ -16,6 +17,7 @@
 #include "console.h"
 #include "host.h"
 #include "platform.h"
+#include "verify.h"
 #include "vm.h"
 
 uint32_t fuel;
@@ -114,6 +116,21 @@ void console_print_number(uint32_t number) {
     (void)number;
 }
 
+/// Verifiers ///
+
+static uint32_t verifier;
+
+enum image_fault chosen_verifier(const struct vm *vm, uint8_t *room, size_t size, const char **detail);
+enum image_fault narrow_verifier(const struct vm *vm, uint8_t *room, size_t size, const char **detail);
+
+/* What image.c calls: none, the firmware's, or one with a narrow window. */
+enum image_fault chosen_verifier(const struct vm *vm, uint8_t *room, size_t size, const char **detail) {
+    if (verifier == 0) {
+        return IMAGE_GOOD;
+    }
+    return verifier == 1 ? verify_code(vm, room, size, detail) : narrow_verifier(vm, room, size, detail);
+}
+
 /// What must not change ///
 
 static void demand(bool holds, const char *what) {
@@ -196,13 +213,14 @@ static void offer(uint8_t *image, size_t size, size_t arena_size, uint32_t grant
 }
 
 int main(void) {
-    uint32_t numbers[4];
-    while (fread(numbers, sizeof *numbers, 4, stdin) == 4) {
-        uint8_t *image = malloc(numbers[3] + (numbers[3] == 0));
-        if (fread(image, 1, numbers[3], stdin) != numbers[3]) {
+    uint32_t numbers[5];
+    while (fread(numbers, sizeof *numbers, 5, stdin) == 5) {
+        uint8_t *image = malloc(numbers[4] + (numbers[4] == 0));
+        if (fread(image, 1, numbers[4], stdin) != numbers[4]) {
             return 2;
         }
-        offer(image, numbers[3], numbers[0], numbers[1], numbers[2]);
+        verifier = numbers[0];
+        offer(image, numbers[4], numbers[1], numbers[2], numbers[3]);
         free(image);
     }
     return 0;

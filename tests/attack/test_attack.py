@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_runtime.build import firmware_sources, link
 from mcutool import devices
 from mcutool.encoding import STUB_CODE, encode
 from mcutool.errors import ImageRefused
@@ -18,18 +17,24 @@ from mcutool.image.format import NONE, Image, parse
 from mcutool.image.verify import Verdict, verify
 from mcutool.isa import BY_NAME, FEATURES, TRAPS
 from tests.attack import campaign, corpus, roads
-from tests.attack.__main__ import sources
+from tests.attack.campaign import sources
 from tests.attack.roads import Board, Escape, Pc
 from tests.firmware.machines import Emulated
+from tests.once import once
 
 ARENA = 8192
 BOARDS = ("mps2-an386", "mps2-an385", "mps2-m0", "stm32f405")
 ROADS = ("pc", *BOARDS)
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once(tmp_path_factory, "attack", roads.build_offering) / "offer"
+
+
 @pytest.fixture(scope="module")
-def pc() -> Pc:
-    return Pc()
+def pc(program: Path) -> Pc:
+    return Pc(program)
 
 
 @pytest.mark.parametrize("kind", ["damaged", "forged"])
@@ -45,26 +50,54 @@ def test_no_image_escapes_on_a_board(board: str, kind: str) -> None:
     assert tally.findings == [] and tally.taken > 4
 
 
+STRAYS = {
+    "a store into flash": (0x61, 0x0010_0000),
+    "a store to a peripheral": (0x61, 0x4000_4000),
+    "a load from one": (0x68, 0x4000_4000),
+    "a store to the interrupt controller": (0x61, 0xE000_E100),
+    "a store to other RAM": (0x61, 0x2010_0000),
+    "a load from other RAM": (0x68, 0x2010_0000),
+    "a store to nothing": (0x61, 0xA000_0000),
+    "an exception": (0xDE, 0),
+}
+"""What a call may not do -> upper half of the instruction, which stores r1 at r0, loads it there, or is undefined; r0."""
+
+
+@pytest.mark.parametrize("what", STRAYS)
+def test_a_board_notices(what: str) -> None:
+    upper, address = STRAYS[what]
+    board = Board("mps2-an386")
+    board.place("stray", bytes([0x01, upper]) + bytes.fromhex("7047"))  # bx lr
+    with pytest.raises(Escape):
+        board.call("stray", 10, address)
+
+
+def test_a_board_lets_the_rest_pass() -> None:
+    board = Board("mps2-an386")
+    board.place("usual", bytes.fromhex("01617047"))
+    assert board.call("usual", 10, 0x2100_0000) == 0x2100_0000  # in the arena
+
+
 def test_what_the_compiler_makes_is_taken(pc: Pc) -> None:
     for image in corpus.images():
         assert pc.offer(image, 1 << 16).verdict == Verdict() == verify(image)
 
 
-def test_without_the_verifier_images_escape_on_the_pc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_verifier_images_escape_on_the_pc(
+    program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """So the road would notice."""
     monkeypatch.setattr(campaign, "FOUND", tmp_path)
-    escapes = campaign.run(islice(sources(3)["forged"], 150), Pc("-DVM_VERIFY=0"), lambda text: None).findings
-    assert sum("escaped" in what for _, what in escapes) > 2
+    tally = campaign.run(islice(sources(3)["forged"], 150), Pc(program, "none"), lambda text: None)
+    assert sum("escaped" in what for _, what in tally.findings) > 2
 
 
-def test_without_the_verifier_images_escape_on_a_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(campaign, "FOUND", tmp_path)
-    board = devices.board("mps2-an386")
-    link(board, tmp_path / "open.elf", firmware_sources(board), ["VM_VERIFY=0", "VM_HANDLERS_IN_RAM"])
-    escapes = []
+def test_without_the_verifier_images_escape_on_a_board() -> None:
+    board, escapes = Board("mps2-an386"), []
+    board.trust()
     for image in islice(sources(3)["forged"], 150):
         try:
-            Board("mps2-an386", tmp_path / "open.elf").offer(image, ARENA)
+            board.offer(image, ARENA)
         except Escape as escape:
             escapes.append(str(escape))
     assert len(escapes) > 2
@@ -275,10 +308,10 @@ def test_every_fault_has_an_image(pc: Pc) -> None:
 
 
 @pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> Pc:
+def narrow(program: Path, monkeypatch: pytest.MonkeyPatch) -> Pc:
     """A road whose verifier sees one group of halfwords at a time; its twin too."""
     monkeypatch.setattr(twin, "WINDOW", twin.GROUP)
-    return Pc(f"-DVERIFY_WINDOW={twin.GROUP}")
+    return Pc(program, "narrow")
 
 
 @pytest.mark.parametrize("kind", ["damaged", "forged"])
