@@ -161,8 +161,8 @@ class Board:
 
     Of RAM, nothing but the C stack, the firmware's data and the arena can be written or even read; flash is only read;
     no peripheral is touched unless the image may call the host, and nothing raises an exception: else it is an escape.
-    The firmware's data, and the arena beyond what the loader laid out, are compared after each call. One that takes long
-    is stopped as the firmware stops it: by an interrupt.
+    The firmware's data, and the arena beyond what the loader laid out, are compared after each call. One that takes
+    long is stopped as the firmware stops it: by an interrupt.
     """
 
     def __init__(self, name: str, firmware: Path | None = None) -> None:

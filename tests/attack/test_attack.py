@@ -60,7 +60,7 @@ STRAYS = {
     "a store to nothing": (0x61, 0xA000_0000),
     "an exception": (0xDE, 0),
 }
-"""What a call may not do -> upper half of the instruction, which stores r1 at r0, loads it there, or is undefined; r0."""
+"""What a call may not do -> upper half of the instruction, which stores r1 at r0, loads it or is undefined; r0."""
 
 
 @pytest.mark.parametrize("what", STRAYS)
