@@ -34,12 +34,12 @@ GRANTS = 0xFFFFFFFF & ~hostapi.mask(["signals"])  # of the board, which holds so
 VERIFIERS = ("none", "verify", "narrow")
 BURN = "{ extern uint32_t fuel; (void)(place); if (fuel == 0) TRAP(VM_TRAP_STOPPED) fuel--; }"
 PROGRAM = {
-    "execute.c": [f"-DVM_COUNT(place)={BURN}"],
+    "execute.c": [f"-DVM_COUNT(place)={BURN}", "-O0"],
     "image.c": ["-Dverify_code=chosen_verifier"],
     "verify.c": [],
     **dict.fromkeys(("vm.c", "arithmetic.c", "host.c", "sha256.c", str(HERE / "offer.c")), []),
 }
-"""Source -> macros of the program that takes images on this PC."""
+"""Source -> options of the program that takes images on this PC; what is large is compiled quickly."""
 NARROW = ["-Dverify_code=narrow_verifier", f"-DVERIFY_WINDOW={GROUP}"]
 """Macros of a second verifier in it, which sees one group of halfwords at a time."""
 
@@ -250,17 +250,10 @@ class Board:
     def verifying(self, image: bytes) -> Cost:
         """What the verifier alone takes for an image that is taken."""
         assert self.offer(image, self.largest_arena).verdict == Verdict()
-        counted = [0]
-
-        def count(*_: object) -> None:
-            counted[0] += 1
-
-        hook = self._core.hook_add(unicorn.UC_HOOK_CODE, count)
-        self._core.ctl_flush_tb()  # what is translated does not know the hook
         self._engine.write(self._arena, PAINT * self.largest_arena)
         assert self.call("verify_code", LOADING, self._vm, self._arena, self.largest_arena, self._detail) == 0
-        self._core.hook_del(hook)
-        return Cost(counted[0], len(self._engine.read(self._arena, self.largest_arena).rstrip(PAINT)))
+        written = self._engine.read(self._arena, self.largest_arena).rstrip(PAINT)
+        return Cost(self._engine._words[self._engine._counter_index] - 1, len(written))
 
     def trust(self) -> None:
         """From now on the verifier takes everything."""

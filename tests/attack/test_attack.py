@@ -32,6 +32,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once(tmp_path_factory, "attack", roads.build_offering) / "offer"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def valid_images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Translated once in a run."""
+    folder = once(tmp_path_factory, "attack-corpus", keep_images)
+    corpus.images = lambda: [path.read_bytes() for path in sorted(folder.iterdir())]
+
+
+def keep_images(folder: Path) -> None:
+    for number, image in enumerate(corpus.images()):
+        (folder / f"{number:03}.mcu").write_bytes(image)
+
+
 @pytest.fixture(scope="module")
 def pc(program: Path) -> Pc:
     return Pc(program)
