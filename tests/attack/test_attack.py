@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mcutool.image.faults import FAULTS
 from mcutool.image.format import NONE, Image, parse
 from mcutool.image.verify import Verdict, verify
 from mcutool.isa import BY_NAME, FEATURES, TRAPS
+from tests.attack import __main__ as command
 from tests.attack import campaign, corpus, roads
 from tests.attack.campaign import sources
 from tests.attack.roads import Board, Escape, Pc
@@ -44,6 +46,12 @@ def keep_images(folder: Path) -> None:
         (folder / f"{number:03}.mcu").write_bytes(image)
 
 
+@cache
+def emulated(name: str) -> Board:
+    """One for all tests that do not change the firmware: an image leaves nothing behind."""
+    return Board(name)
+
+
 @pytest.fixture(scope="module")
 def pc(program: Path) -> Pc:
     return Pc(program)
@@ -58,8 +66,27 @@ def test_no_image_escapes_on_the_pc(pc: Pc, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["damaged", "forged"])
 @pytest.mark.parametrize("board", BOARDS)
 def test_no_image_escapes_on_a_board(board: str, kind: str) -> None:
-    tally = campaign.run(islice(sources(2)[kind], 60), roads.road(board))
+    tally = campaign.run(islice(sources(2)[kind], 60), emulated(board))
     assert tally.findings == [] and tally.taken > 4
+
+
+def test_a_campaign_goes_on_where_it_was_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = []
+
+    def part(name: str, seed: int, size: int) -> dict[str, campaign.Tally]:
+        begun.append((seed, size))
+        return {kind: campaign.run(islice(sources(seed)[kind], size), emulated(name)) for kind in campaign.KINDS}
+
+    monkeypatch.setattr(command, "KEPT", tmp_path)
+    monkeypatch.setattr(command, "PART", 4)
+    monkeypatch.setattr(campaign, "part", part)
+    for count, seconds in ((4, "99"), (10, "0"), (10, "99")):
+        monkeypatch.setattr("sys.argv", ["attack", "--count", str(count), "--seconds", seconds])
+        assert command.main() == 0
+    assert begun == [(0, 4), (1, 4), (2, 2)]
+    assert "10 images of each kind are left" in capsys.readouterr().out
 
 
 STRAYS = {
@@ -78,14 +105,14 @@ STRAYS = {
 @pytest.mark.parametrize("what", STRAYS)
 def test_a_board_notices(what: str) -> None:
     upper, address = STRAYS[what]
-    board = Board("mps2-an386")
+    board = emulated("mps2-an386")
     board.place("stray", bytes([0x01, upper]) + bytes.fromhex("7047"))  # bx lr
     with pytest.raises(Escape):
         board.call("stray", 10, address)
 
 
 def test_a_board_lets_the_rest_pass() -> None:
-    board = Board("mps2-an386")
+    board = emulated("mps2-an386")
     board.place("usual", bytes.fromhex("01617047"))
     assert board.call("usual", 10, 0x2100_0000) == 0x2100_0000  # in the arena
 
@@ -123,7 +150,7 @@ MOST = 60
 
 @pytest.mark.parametrize("board", CORES)
 def test_verifying_is_quick(board: str) -> None:
-    place = Board(board)
+    place = emulated(board)
     images = [corpus.example(name) for name in EXAMPLES]
     halfwords = sum(len(parse(image).code) for image in images)
     assert sum(place.verifying(image).instructions for image in images) <= MOST * halfwords
@@ -357,15 +384,10 @@ LEADS = {
 }
 
 
-@pytest.fixture(scope="module")
-def small_board() -> Board:
-    return Board("mps2-m0")
-
-
 @pytest.mark.parametrize("what", LEADS)
-def test_branches_from_window_to_window(pc: Pc, small_board: Board, what: str) -> None:
+def test_branches_from_window_to_window(pc: Pc, what: str) -> None:
     """And each of them one halfword further on, where no instruction begins."""
-    good = long_function(*LEADS[what])
+    good, small_board = long_function(*LEADS[what]), emulated("mps2-m0")
     assert pc.offer(good, ARENA).verdict == small_board.offer(good, ARENA).verdict == Verdict() == verify(good)
     for number, (at, to) in enumerate(LEADS[what]):
         bad = long_function(*LEADS[what][:number], (at, to + 1), *LEADS[what][number + 1 :])
@@ -381,7 +403,7 @@ def test_a_handler_in_another_window(pc: Pc, target: int, fault: str) -> None:
 
 @pytest.mark.parametrize("board", CORES)
 def test_the_verifier_needs_512_bytes(board: str) -> None:
-    place = Board(board)
+    place = emulated(board)
     images = [corpus.example("life"), long_function((11, THIRD))]
     assert max(place.verifying(image).arena for image in images) <= 512
 
