@@ -23,7 +23,7 @@ run: firmware ## flash an emulated board over its serial port, show what the pro
 	@examples/demo.sh
 
 test: firmware .venv/test-tools ## run all tests
-	$(PYTHON) -m pytest -q -rs -n auto
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -q -rs -n auto --dist worksteal
 
 bench: firmware .venv/test-tools ## print the figures of the benchmarks, write them into build/bench
 	$(PYTHON) -m tests.bench

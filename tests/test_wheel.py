@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mcutool import devices
+from tests.once import once
 
 ROOT = Path(__file__).resolve().parent.parent
 SHA256 = ROOT / "examples" / "sha256.wasm"
@@ -23,9 +24,8 @@ SHA256 = ROOT / "examples" / "sha256.wasm"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables under which Python finds the unpacked wheel before the checkout, and finds no program on PATH."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(build, check=True)
-    (wheel,) = folder.glob("*.whl")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", ROOT, "-w"]
+    (wheel,) = once(tmp_path_factory, "wheel", lambda into: subprocess.run([*build, into], check=True)).glob("*.whl")
     assert "py3-none-" in wheel.name and "any" not in wheel.name
     zipfile.ZipFile(wheel).extractall(folder / "installed")
     return {"PYTHONPATH": str(folder / "installed"), "PATH": "", "HOME": str(folder), "PYTHONWARNINGS": "error"}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import once
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="session")
 def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with every board's ELF."""
-    folder = tmp_path_factory.mktemp("firmware")
-    subprocess.run([sys.executable, ROOT / "firmware_runtime" / "build.py", "--into", folder], check=True)
-    return folder
+    build = [sys.executable, ROOT / "firmware_runtime" / "build.py", "--into"]
+    return once(tmp_path_factory, "firmware", lambda folder: subprocess.run([*build, folder], check=True))
