@@ -16,8 +16,9 @@ def python_with(client: str) -> Path:
     python = folder / "bin" / "python"
     done = folder / VERSIONS[client]
     if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"{client}=={VERSIONS[client]}"], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        subprocess.run([*pip, f"{client}=={VERSIONS[client]}"], check=True)
         done.touch()
     return python
 
