@@ -217,6 +217,7 @@ class Engine:
         self._program_counter = Registers(self.handle, (arm.UC_ARM_REG_PC,))
         self._epsr = Registers(self.handle, (arm.UC_ARM_REG_EPSR,))
         self._memory: list[tuple[int, mmap.mmap]] = []
+        self._callbacks: list[tuple[object, object]] = []  # kept as long as the engine may call them
         self._hidden: tuple[int, int] | None = None  # memory that the program may not read now: address, bytes
         self._changed: list[tuple[int, int]] = []  # in it: address, bytes
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
@@ -282,15 +283,35 @@ class Engine:
     def map_peripherals(
         self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
     ) -> None:
-        """Send accesses in [base, base + size) to `read(address, size)` and `write(address, size, value)`."""
-        self.uc.mmio_map(
-            base,
-            size,
-            lambda uc, offset, width, data: read(base + offset, width),
-            None,
-            lambda uc, offset, width, value, data: write(base + offset, width, value),
-            None,
-        )
+        """Send accesses in [base, base + size) to `read(address, size)` and `write(address, size, value)`.
+
+        Past the binding's own wrappers, which would cost as much as most peripherals do.
+        """
+
+        def on_read(handle: int, offset: int, width: int, data: object) -> int:
+            try:
+                return read(base + offset, width)
+            except BaseException as error:
+                return self._put_aside(error)
+
+        def on_write(handle: int, offset: int, width: int, value: int, data: object) -> None:
+            try:
+                write(base + offset, width, value)
+            except BaseException as error:
+                self._put_aside(error)
+
+        callbacks = binding.MMIO_READ_CFUNC(on_read), binding.MMIO_WRITE_CFUNC(on_write)
+        self._callbacks.append(callbacks)
+        status = binding.uclib.uc_mmio_map(self.handle, base, size, callbacks[0], None, callbacks[1], None)
+        if status != unicorn.UC_ERR_OK:
+            raise unicorn.UcError(status)
+
+    def _put_aside(self, error: BaseException) -> int:
+        """Stop for an exception in a peripheral, as the binding does: `run` raises it."""
+        if self.uc._hook_exception is None:
+            self.uc._hook_exception = error  # type: ignore[assignment]  # of any kind
+        binding.uclib.uc_emu_stop(self.handle)
+        return 0
 
     def read(self, address: int, size: int) -> bytes:
         """RAM and flash as the host sees them; raises IndexError where neither is."""

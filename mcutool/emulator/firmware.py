@@ -10,6 +10,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -43,6 +44,7 @@ class Firmware:
     def __post_init__(self) -> None:
         self._order = sorted(self.symbols.values(), key=lambda symbol: symbol.address)
         self._addresses = [symbol.address for symbol in self._order]
+        self._found: dict[Callable[[int, int], bool], list[int]] = {}
 
     def function_at(self, address: int) -> str:
         """The name of the function around an address, or an empty string."""
@@ -61,7 +63,10 @@ class Firmware:
 
     def find(self, wanted: Callable[[int, int], bool]) -> list[int]:
         """Addresses of the instructions that `wanted(first halfword, second or 0)` chooses."""
-        return [at for start, data in self.code for at, *halfwords in _instructions(start, data) if wanted(*halfwords)]
+        if wanted not in self._found:
+            instructions = (found for start, data in self.code for found in _instructions(start, data))
+            self._found[wanted] = [at for at, first, second in instructions if wanted(first, second)]
+        return self._found[wanted]
 
 
 def _instructions(start: int, data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -89,12 +94,20 @@ def read_firmware(source: Path | str | bytes) -> Firmware:
     """Read an ELF file, by path or as bytes; raises UsageError when it is none for a 32-bit Arm core."""
     name = "the firmware" if isinstance(source, bytes) else str(source)
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        elf = ELFFile(io.BytesIO(data))
+        firmware = _read(source if isinstance(source, bytes) else Path(source).read_bytes())
     except (OSError, ELFError) as error:
         raise UsageError(f"{name}: {error}", next_action="give an ELF file of a firmware") from error
-    if elf["e_machine"] != "EM_ARM":
+    if firmware is None:
         raise UsageError(f"{name} is not for an Arm core", next_action="give an ELF file of a firmware")
+    return firmware
+
+
+@lru_cache(maxsize=16)
+def _read(data: bytes) -> Firmware | None:
+    """None when it is not for an Arm core. A process that makes many boards reads their firmware once."""
+    elf = ELFFile(io.BytesIO(data))
+    if elf["e_machine"] != "EM_ARM":
+        return None
     segments = [
         (segment["p_paddr"], segment.data())
         for segment in elf.iter_segments()

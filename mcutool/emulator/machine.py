@@ -93,7 +93,6 @@ class Machine:
         self._stores: list[tuple[int, int, int]] = []
         self._flash_allowed = True
         self._floating_point = self._floating_point_allowed = True
-        self._floating_point_code: list[int] = []  # addresses of instructions
         self._forbidden: list[int] = []  # handles of the instructions that stop while CPACR denies the unit
         self._devices: dict[int, Device] = {}
         self._last_memory: dict[int, bytes] = {}  # of the last snapshot
@@ -140,10 +139,14 @@ class Machine:
             port, count, distance = _model(pins.GPIOS, chip.gpio.kind, "GPIO")
             for index in [ord(letter) - ord("A") for letter in chip.gpio.ports] or range(count):
                 self._devices[chip.gpio.base + index * distance] = port(self.pins, index * port.WIDTH)
-        self._bases = sorted(self._devices)
+        self._order_devices()
         for base in self._bases:
             if not PERIPHERALS[0] <= base < sum(PERIPHERALS):
                 self.engine.map_peripherals(base, 0x1000, self._read_peripheral, self._write_peripheral)
+
+    def _order_devices(self) -> None:
+        self._bases = sorted(self._devices)
+        self._places: dict[int, tuple[Device, int]] = {}  # what `_find` has found of each register
 
     def _map_rom(self, controller: flash.FlashController) -> None:
         """What the flash controller needs beside its registers: memory, and on some chips code in ROM."""
@@ -158,7 +161,6 @@ class Machine:
         for address, data in firmware.segments:
             self.flash.load(address - self.chip.flash.base, data)
         self.firmware = firmware
-        self._floating_point_code = firmware.find(uses_floating_point)
         self.engine.permit(self._forbidden)
         self._forbidden, self._floating_point_allowed = [], True
         if self.chip.core.architecture == "armv6-m":
@@ -168,13 +170,19 @@ class Machine:
     # --- The bus ------------------------------------------------------------------------------------------------------
 
     def _find(self, address: int) -> tuple[Device, int]:
-        """The device at an address, and the offset in it; unknown places are storage."""
+        """The device at an address, and the offset in it, remembered."""
+        if address not in self._places:
+            self._places[address] = self._look_up(address)
+        return self._places[address]
+
+    def _look_up(self, address: int) -> tuple[Device, int]:
+        """Unknown places are storage."""
         index = bisect_right(self._bases, address) - 1
         if index < 0 or address - self._bases[index] >= 0x1000:
             page = address & ~0xFFF
             self.unmodelled.add(page)
             self._devices[page] = Storage()
-            self._bases = sorted(self._devices)
+            self._order_devices()
             return self._devices[page], address - page
         return self._devices[self._bases[index]], address - self._bases[index]
 
@@ -239,7 +247,7 @@ class Machine:
             self.engine.permit(self._forbidden)
             self._forbidden = []
         else:
-            self._forbidden = self.engine.forbid(self._floating_point_code, Stop.NO_COPROCESSOR)
+            self._forbidden = self.engine.forbid(self.firmware.find(uses_floating_point), Stop.NO_COPROCESSOR)
 
     # --- Running ------------------------------------------------------------------------------------------------------
 
@@ -426,7 +434,7 @@ class Machine:
         self.engine.uc.context_restore(snapshot.registers)
         for address in self._devices.keys() - snapshot.parts.keys():  # met since
             del self._devices[address]
-        self._bases = sorted(self._devices)
+        self._order_devices()
         for address, part in self._parts().items():
             part.restore(snapshot.parts[address])
         (self.instructions, self.sleeping, self.lockup, self.exit_status, self._reset_cause, self._stall_until,
@@ -477,6 +485,8 @@ def _shared(data: bytes, last: bytes | None) -> bytes:
 
 def _lane(word: int, address: int, size: int) -> int:
     """The addressed bytes of a word."""
+    if size == 4 and not address & 3:
+        return word & 0xFFFFFFFF
     return (word >> 8 * (address & 3)) & ((1 << 8 * size) - 1)
 
 

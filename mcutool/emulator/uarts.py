@@ -120,9 +120,10 @@ class Uart(Device):
     def take(self) -> int:
         """Read the data register."""
         byte = self.received.pop(0) if self.received else 0
-        if not self.paced:
+        if self.paced:
+            self.update()
+        else:
             self._fill_receiver()
-        self.update()
         return byte
 
     def send(self, byte: int) -> None:
