@@ -104,7 +104,7 @@ def test_ratio(board):
 
 def test_output(board):
     board.install("hello.wasm")
-    board.expect(b"Hello", timeout=2)
+    board.expect(b"Hello", timeout=30)
 """
 
 FAILING = """

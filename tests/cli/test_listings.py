@@ -65,5 +65,5 @@ def test_output_cut_off_by_its_reader_is_no_error() -> None:
     assert child.stdout and child.stdin and child.stderr
     child.stdout.close()
     child.stdin.close()
-    assert child.wait(10) == 0
+    assert child.wait(60) == 0
     assert child.stderr.read() == b""

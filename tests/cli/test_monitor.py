@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SPINS = """(module
   (func $inner (loop $again (br $again)))
   (func $outer (export "_start") (call $inner)))"""
+SPEAKS = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "\\10\\00\\00\\00\\05\\00\\00\\00begun")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0)))
+    (loop $again (br $again))))"""
 DIVIDES = """(module (func $divide (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
   (func (export "_start") (drop (call $divide (i32.const 0)))))"""
 NAME = "mps2-an386"
@@ -39,8 +46,8 @@ def port(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """Two images with their maps in a folder."""
-    for name, text in (("spins", SPINS), ("divides", DIVIDES)):
+    """Images with their maps in a folder."""
+    for name, text in (("spins", SPINS), ("speaks", SPEAKS), ("divides", DIVIDES)):
         (tmp_path / f"{name}.wat").write_text(text)
         assert main(["build", str(tmp_path / f"{name}.wat"), "--board", NAME, "-o", str(tmp_path / f"{name}.mcu")]) == 0
     return tmp_path
@@ -125,11 +132,11 @@ def test_a_program_on_a_port_is_stopped_when_its_time_is_over(
 
 
 def test_ctrl_c_stops_a_program_that_runs_on_a_port(port: str, built: Path) -> None:
-    command = ["run", str(built / "spins.mcu"), "--board", NAME, "--port", port]
-    process = subprocess.Popen([sys.executable, "-m", "mcutool", *command], cwd=ROOT, stdin=subprocess.DEVNULL)
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE) == 130
+    command = [sys.executable, "-m", "mcutool", "run", str(built / "speaks.mcu"), "--board", NAME, "--port", port]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.read(5) == b"begun"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
     client = SmpClient(SerialLink(port, 115200))
     deadline = time.monotonic() + PATIENCE
     while client.read(smp.RUNTIME, smp.RUNTIME_STATUS)["state"] == "running":

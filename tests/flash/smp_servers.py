@@ -18,7 +18,7 @@ from mcutool.errors import NoPort
 from mcutool.flash.link import SerialLink
 
 REQUIREMENTS = Path(__file__).with_name("smp-servers-requirements.txt")
-PATIENCE = 20.0  # seconds; the computer may be busy
+PATIENCE = 60.0  # seconds; the computer may be busy
 RECOVERY = "zephyr_f33aa2bc4a43_smp_server_27c54835_mps2_an385_serial_recovery"
 CORTEX_M0 = "zephyr_4.4.0_smp_server_0eae053d_qemu_cortex_m0_serial"
 NATIVE = "zephyr_4.4.0_smp_server_0eae053d_native_sim_serial"

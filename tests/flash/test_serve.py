@@ -185,7 +185,7 @@ def test_a_signal_removes_the_link_and_saves_the_flash(tmp_path: Path, number: i
     install(port)
     port.close()
     process.send_signal(number)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert not link.is_symlink()
     assert flash_file.read_bytes()[: len(IMAGE)] == IMAGE
 
@@ -248,5 +248,5 @@ def test_the_command_serves_a_board_without_a_runtime(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready: ttyACM0\n"
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / "flash.bin").read_bytes() == b"\xff" * ZERO.chip.flash.size
