@@ -29,9 +29,10 @@ image, then zeros up to the CRC."""
 VERSION = [(_U32, "offset"), (_U32, "size"), (_U32, "state")]
 """`offset` counts from the start of the part of flash that is for modules; `size` is that of the container."""
 IMAGE = [(_U32, "counter"), (_U32, "settings_size")]
-"""`counter`: the highest security counter of a version that was confirmed. The versions follow. Settings are a CBOR
-map, of no bytes when there are none: `args`, `env` (arrays of texts), `fuel` (milliseconds of run time, 0: unlimited),
-`grants` (mask of capabilities); other keys mean nothing."""
+"""`counter`: the highest security counter of a version that was confirmed. The versions follow.
+
+Settings are a CBOR map, of no bytes when there are none: `args` and `env`, arrays of texts; `fuel`, milliseconds of run
+time for each start, 0 for no limit; `grants`, a mask of capabilities. Other keys mean nothing."""
 
 _record, _version = struct_of(RECORD), struct_of(VERSION)
 _image = Struct(*struct_of(IMAGE).subcons, "versions" / Array(VERSIONS, _version))
