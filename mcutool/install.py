@@ -270,6 +270,9 @@ def _install_module(job: Job, image: bytes, link: Link, manner: Manner) -> dict[
         digest = mcuboot.read("the module", sent).hash
         return digest, _upload(speaker, sent, digest, manner)
 
+    images = job.board.chip.images
+    if manner.number >= images:
+        raise UsageError(f"{job.board.name} has no image {manner.number}", next_action=f"use --image 0 to {images - 1}")
     (digest, written), reconnects = engine.despite_lost_lines(upload, link)
     trap, more = engine.despite_lost_lines(lambda: _try(client(), digest, manner, output), link)
     done = {"bytes": len(image), "retries": sum(each.retries for each in clients), "reconnects": reconnects + more}
