@@ -167,7 +167,7 @@ def test_a_stop_that_is_repeated_is_one_stop(firmware: Path, tmp_path: Path) -> 
 def test_an_upload_to_a_program_that_never_ends_may_be_cut_off_anywhere(
     firmware: Path, tmp_path: Path, name: str
 ) -> None:
-    """After each block the power fails: the board says that the image is damaged, answers, and takes another."""
+    """After each block the power fails: the old program starts again, and the board answers and takes another."""
     board = running(firmware, tmp_path, name, programs.loops_for_ever())
     image = programs.writes(b"whole\n", 0)
     size, begun = 160, board.machine.snapshot()
@@ -181,13 +181,9 @@ def test_an_upload_to_a_program_that_never_ends_may_be_cut_off_anywhere(
         board.machine.reset()
         board.output = b""
         board.expect(b"bytes for modules\r\n")
-        if blocks == 0:
-            assert board.client.read(smp.RUNTIME, smp.RUNTIME_STATUS)["state"] == "running"
-        elif offset < len(image):
-            board.expect(b"[no program: ")
-            assert board.client.images() == [] or b"its hash is wrong" in board.output
-        else:
-            board.expect(b"whole\n\r\n[exit 0]\r\n")
+        assert board.client.read(smp.RUNTIME, smp.RUNTIME_STATUS)["state"] == "running"
+        assert len(board.client.images()) == 1 + (offset == len(image))
+        if offset == len(image):
             break
         board.client.install(programs.writes(b"second\n", 0))
         board.client.reset()
