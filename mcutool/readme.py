@@ -47,6 +47,7 @@ OTHERS = {
     "examples/": "programs in C and Rust with their .wasm; README.md has the commands that build them",
     "examples/demo.sh": "what `make run` shows",
     "tests/": "a folder for each room; tests/guests runs compilers' output, tests/spec the WebAssembly test suite",
+    "tests/attack/": "images that nobody should have made, offered to the firmware (`make attack`)",
     "tests/bench/": "figures: cycles relative to native code, size of the bytecode (`make bench`); "
     "pairs: what is executed most; wasm3: the same on wasm3; further: programs of other people; "
     "startup, fixtures: how long one waits",

@@ -13,21 +13,24 @@ import time
 from pathlib import Path
 
 from mcutool import devices
-from tests.attack import campaign
+from tests.attack import campaign, corpus
 from tests.attack.campaign import KINDS, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "attack"
 PART = 1000  # images of each kind
-ROOMS = ("mcutool", "firmware_runtime", "examples", "tests/attack", "tests/fuzz")
-SUFFIXES = (".py", ".c", ".h", ".inc", ".wasm")
+DECIDING = (
+    "tests/attack/campaign.py", "tests/attack/forge.py", "tests/attack/mutate.py", "tests/attack/offer.c",
+    "tests/attack/roads.py", "mcutool/checks.py", "mcutool/encoding.py", "mcutool/isa.py", "mcutool/hostapi.py",
+    "mcutool/image/*.py", "mcutool/emulator/*.py", "firmware_runtime/*.[ch]", "firmware_runtime/generated/*",
+)  # fmt: skip
+"""Files that a verdict depends on."""
 
 
 def folder(road: str) -> Path:
-    """Where the parts of a road are kept: tool, firmware and tests as they are now."""
-    digest = hashlib.sha256()
-    sources = [path for room in ROOMS for path in (ROOT / room).rglob("*.*")]
-    for path in sorted(path for path in sources if path.suffix in SUFFIXES and not path.name.startswith("test_")):
+    """Where the parts of a road are kept: that is new for other images, another twin, firmware or emulator."""
+    digest = hashlib.sha256(b"".join(corpus.images()))
+    for path in sorted(path for pattern in DECIDING for path in ROOT.glob(pattern)):
         digest.update(path.read_bytes())
     if road != "pc":
         digest.update(devices.board(road).firmware.read_bytes())
@@ -54,9 +57,9 @@ def main() -> int:
     parser.add_argument("--road", default="mps2-an386", help='"pc", or the name of a board to emulate')
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no part after so long")
     given = parser.parse_args()
-    end = time.monotonic() + given.seconds
     total = {kind: Tally() for kind in KINDS}
     kept = folder(given.road)
+    end = time.monotonic() + given.seconds
     for number in range(0, given.count, PART):
         if time.monotonic() > end:
             print(f"{given.count - number} images of each kind are left: the same command goes on", flush=True)
