@@ -67,10 +67,10 @@ def test_a_timeout_of_virtual_time_costs_little(boot):
     machine = boot("mps2-an386", ECHO)
     link = EmulatedLink(machine)
     receive(link, 6)
-    before, began = machine.clock.seconds, time.process_time()
+    before, began = machine.clock.seconds, time.monotonic()
     assert receive(link, 1, 0.5) == b""
     assert machine.clock.seconds - before == pytest.approx(0.5, abs=1e-6)
-    assert time.process_time() - began < 0.5
+    assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("board", MPS2)
