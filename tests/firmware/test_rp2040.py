@@ -163,8 +163,8 @@ def test_bytes_that_come_meanwhile_wait(board: Emulated) -> None:
 
 
 def test_work_takes_the_time_of_the_flash(board: Emulated) -> None:
-    """Of two sectors and a page more, and of the record, whose words are written one by one; the rest is the firmware's own
-    time, most of it for the line."""
+    """Of two sectors and a page more, and of the record, whose words are written one by one; the rest is the firmware's
+    own time, most of it for the line."""
     image = (programs.writes(b"x", 0) + bytes(range(1, 256)) * 40)[: 2 * SECTOR + PAGE]
     began = board.now()
     board.client.upload(image)
