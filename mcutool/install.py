@@ -323,7 +323,10 @@ def _trap_at_start(client: SmpClient, number: int, output: bytearray) -> tuple[s
             if client.link.now() - running_since >= SETTLED:
                 return None
         elif refusal := NOT_STARTED.search(output):
-            raise ImageRefused(f"the board does not start it: {refusal[1].decode(errors='replace')}")
+            raise ImageRefused(
+                f"the board does not start it: {refusal[1].decode(errors='replace')}",
+                next_action="mend that and flash it again; what is installed is in: mcutool modules",
+            )
         client.receive(LOOK)
     raise ImageRefused("the board has not started it", next_action="see what it says: mcutool monitor --reset")
 
@@ -340,7 +343,10 @@ def _not_confirmed(client: SmpClient, trap: dict[str, Any], manner: Manner) -> T
     if before:
         client.reset()
     then = "what was installed before runs again" if before else "nothing else is installed as this image"
-    return Trapped(f"the program trapped at its start and is not confirmed; {then}\n{places.render_trap(trap)}")
+    return Trapped(
+        f"the program trapped at its start and is not confirmed; {then}\n{places.render_trap(trap)}",
+        next_action="mend the program and flash it again",
+    )
 
 
 def render(done: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ def test_a_board_without_usb_tells_pins_adapter_and_jumper(capsys: pytest.Captur
     assert said["console"] == "USART1, TX PA9, RX PA10, 115200 baud 8N1" and said["port"] == "the pin headers"
     assert said["adapter"] == "USB to 3.3 V UART" and said["boot jumper"] == "BOOT0"
     assert said["bootloader"] == "pull BOOT0 high and press reset" and said["LED"] == "PC12, lit when low"
-    assert said["flash"] == "1048576 bytes, 917504 of them for a module"
+    assert said["flash"] == "1048576 bytes, 786432 of them for a module"
     assert said["flashed by"] == "an3155: pull BOOT0 high and press reset" and said["modules by"].startswith("smp")
     assert "never run on silicon" in said["hardware"]
 

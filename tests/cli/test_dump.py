@@ -177,7 +177,7 @@ instantiate:
       20  return
 
 ; linked
-stack_slots=21 global_slots=1 ram=1114260
+stack_slots=21 global_slots=1 ram=1114236
 signatures 0: parameter_slots=1 result_slots=0 text=i>
 signatures 1: parameter_slots=1 result_slots=1 text=i>i
 signatures 2: parameter_slots=0 result_slots=0 text=>
@@ -185,7 +185,7 @@ imports 0: host=51 signature=0 module_name=mcu name=sleep_ms
 exports 0: name=double kind=0 module=0 index=1
 modules 0: memory=0 instantiate=2 start=65535 flags=0
 memories 0: minimum=1 maximum=2 page_log2=16 window_low=0 window_size=65536 capacity=65536 flags=0
-tables 0: minimum=2 maximum=4294967295 capacity=262144
+tables 0: minimum=2 maximum=4294967295 capacity=262137
 datas 0: 3 bytes
 elements 0: 2
 

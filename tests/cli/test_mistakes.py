@@ -185,8 +185,8 @@ def test_a_closed_stream_is_no_mistake(closed: str) -> None:
 
 
 def test_what_a_board_has_for_strings_is_what_its_runtime_has() -> None:
-    source = (ROOT / "firmware_runtime" / "host.c").read_text(encoding="utf-8")
-    assert f"#define HOST_STRINGS_SIZE {ROOM_FOR_STRINGS} " in source
+    source = (ROOT / "firmware_runtime" / "host.h").read_text(encoding="utf-8")
+    assert f"#define HOST_STRINGS_SIZE {ROOM_FOR_STRINGS}u " in source
 
 
 def test_a_bug_is_one_line_that_asks_for_a_report(

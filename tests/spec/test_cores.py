@@ -30,6 +30,7 @@ BOARDS = ("mps2-m0", "mps2-an385", "mps2-an386")
 NOT_BY_A_PROGRAM = {
     "none": "the number that says that all is well",
     "stopped": "a person or a limit of time stops a program",
+    "fuel_used_up": "a limit of its run time stops one of several programs: tests/firmware/test_several.py",
     "illegal_instruction": "only a damaged image holds one",
     "read_only": "only an image built with --rodata flash meets it: tests/image/test_rodata.py",
 }
