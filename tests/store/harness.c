@@ -96,7 +96,8 @@ uint8_t *module_arena(void) {
 void module_unload(void) {
 }
 
-const char *module_check(const uint8_t *container, uint32_t size, const char **detail) {
+const char *module_check(uint32_t image, const uint8_t *container, uint32_t size, const char **detail) {
+    (void)image;
     *detail = NULL;
     return image_digest(container, size) == NULL ? "there is no image" : NULL;
 }
