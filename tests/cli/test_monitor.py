@@ -41,9 +41,11 @@ def port(tmp_path: Path) -> Iterator[str]:
     link = tmp_path / "board"
     command = [sys.executable, "-m", "mcutool", "emulate", NAME, "--link", str(link)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as emulator:
-        assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {link}\n".encode()
-        yield str(link)
-        emulator.terminate()
+        try:
+            assert emulator.stdout is not None and emulator.stdout.readline() == f"ready: {link}\n".encode()
+            yield str(link)
+        finally:
+            emulator.terminate()
 
 
 @pytest.fixture
