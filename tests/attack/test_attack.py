@@ -11,7 +11,6 @@ import pytest
 from mcutool import devices
 from mcutool.encoding import STUB_CODE, encode
 from mcutool.errors import ImageRefused
-from mcutool.flash.protocols import smp
 from mcutool.image import verify as twin
 from mcutool.image.faults import FAULTS
 from mcutool.image.format import NONE, Image, parse
@@ -412,6 +411,5 @@ def test_a_board_says_what_is_wrong_and_where() -> None:
     board = devices.board("mps2-m0")
     place = Emulated(board, board.firmware, None)
     place.expect(b"bytes for modules\r\n")
-    place.client.install(bundle(op("copy", d=0, a=FRAME) + RETURN).build())
     with pytest.raises(ImageRefused, match="invalid code: a slot outside the frame: halfword 4"):
-        place.client.write(smp.RUNTIME, smp.RUNTIME_START)
+        place.client.upload(bundle(op("copy", d=0, a=FRAME) + RETURN).build())

@@ -12,7 +12,6 @@ from firmware_runtime import build
 from mcutool import devices, hostapi
 from mcutool.encoding import STUB_CODE
 from mcutool.errors import ImageRefused
-from mcutool.flash.protocols import smp
 from mcutool.image.faults import FAULTS
 from mcutool.image.format import NONE, Image, Provenance, contain, sections_of
 from mcutool.image.verify import Verdict, verify
@@ -86,6 +85,5 @@ def test_a_board_that_grants_less_names_the_import(tmp_path: Path) -> None:
     board = replace(devices.board("mps2-m0"), grants=("console",))
     place = Emulated(board, build.build(board, tmp_path), None)
     place.expect(b"bytes for modules\r\n")
-    place.client.upload(importing(LED, ALL))
     with pytest.raises(ImageRefused, match=f"{FAULTS['UNGRANTED']}: led_set"):
-        place.client.write(smp.RUNTIME, smp.RUNTIME_START)
+        place.client.upload(importing(LED, ALL))

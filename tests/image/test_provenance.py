@@ -71,9 +71,9 @@ def test_older_firmware_gets_the_older_format(monkeypatch: pytest.MonkeyPatch) -
     sent: list[bytes] = []
     upload, read = SmpClient.upload, SmpClient.read
 
-    def noted(client: SmpClient, image: bytes) -> None:
+    def noted(client: SmpClient, image: bytes, *number: int) -> None:
         sent.append(image)
-        upload(client, image)
+        upload(client, image, *number)
 
     def of_old(client: SmpClient, *request: int, **more: object) -> dict:
         return {key: value for key, value in read(client, *request, **more).items() if key != "format"}
@@ -84,6 +84,7 @@ def test_older_firmware_gets_the_older_format(monkeypatch: pytest.MonkeyPatch) -
         install.install(install.Job(BOARD, image=built.image), board.link)
         monkeypatch.setattr(SmpClient, "read", of_old)
         install.install(install.Job(BOARD, image=built.image), board.link)
+        board.reset()
         board.expect(b"Hello")
     assert [parse(image).format for image in sent] == [2, 1]
     assert replace(parse(sent[0]), provenance=None) == parse(sent[1])
