@@ -67,6 +67,7 @@ class Bench:
     def install(self, module: str | Path | bytes) -> boards.Board:
         """The board with a module in its slot."""
         self.forget_module()
+        self.running.client.erase()  # there may be no room for one beside another
         self.running.install(module)
         return self.running
 
