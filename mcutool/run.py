@@ -31,7 +31,7 @@ from mcutool.provenance import for_format
 
 TYPES = {letter: kind for kind, letter in LETTERS.items()}
 SLOT = 4  # bytes
-ROOM_FOR_STRINGS = 256  # HOST_STRINGS_SIZE of firmware_runtime/host.c
+ROOM_FOR_STRINGS = 256  # HOST_STRINGS_SIZE of firmware_runtime/host.h
 LARGEST_STATUS = 255  # that a process can end with; more would come out as less, even as success
 PATIENCE = 0.25  # seconds that a wait for the line lasts before input is looked at again
 
