@@ -94,6 +94,8 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
     from mcutool import provenance, report
     from mcutool.callgraph import CallGraph
     from mcutool.image.check import complaints
+    from mcutool.image.faults import FAULTS
+    from mcutool.image.verify import verify
 
     wishes = [options.get(size) for size in ("memory", "heap", "stack")]
     if options.get("dump"):
@@ -108,7 +110,8 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
         )
     if image.features & ~sum(FEATURES.values()):
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
-    for complaint in complaints(image):
+    fault = verify(data).fault
+    for complaint in [FAULTS[fault]] if fault else complaints(image):
         raise InvalidModule(f"the image is damaged: {complaint}", next_action=AGAIN)
     provenance.check(image, options.get("grants"))
     if options.get("refuse", True):
