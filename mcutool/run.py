@@ -175,13 +175,18 @@ def reads_input(image: bytes) -> bool:
 def check(image: bytes, task: Task) -> None:
     """Raises UsageError when what the task calls does not exist or takes other arguments, DoesNotFit when boards have
     no room for the program's arguments and environment."""
-    needed = sum(len(text.encode()) + 1 for text in (*task.program_arguments, *task.environment))
+    check_strings(*task.program_arguments, *task.environment)
+    converted(task, entry_of(parsed(image), task)[1])
+
+
+def check_strings(*texts: str) -> None:
+    """Raises DoesNotFit when boards have no room for a program's arguments and environment."""
+    needed = sum(len(text.encode()) + 1 for text in texts)
     if needed > ROOM_FOR_STRINGS:
         raise DoesNotFit(
             f"arguments and environment take {needed} bytes, a board has {ROOM_FOR_STRINGS} for them",
             next_action="give the program less, or give it as standard input",
         )
-    converted(task, entry_of(parsed(image), task)[1])
 
 
 def entry_of(image: Image, task: Task) -> tuple[int | None, tuple[str, ...], tuple[str, ...]]:

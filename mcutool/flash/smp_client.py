@@ -182,10 +182,11 @@ class SmpClient:
         """Remove an installed version of an image; stops what runs."""
         self._change(smp.IMAGE, smp.IMAGE_ERASE, hash=digest, image=number)
 
-    def erase(self) -> None:
-        """Remove everything that is installed."""
+    def erase(self, number: int | None = None) -> None:
+        """Remove everything that is installed, as one image or as any."""
         for entry in self.images():
-            self.remove(entry["hash"], entry.get("image", 0))
+            if number in (None, entry.get("image", 0)):
+                self.remove(entry["hash"], entry.get("image", 0))
 
     def settings(self, number: int = 0) -> dict:
         """What an image is started with: `args`, `env`, `fuel`, `grants`, where they are set."""
@@ -241,6 +242,9 @@ def _checked(reply: smp.Message) -> dict:
         return reply.payload
     if reply.error in smp.NO_ROOM:
         raise DoesNotFit(f"the board refused: {reply.reason}", next_action="make the program smaller")
-    error = NotSupported if reply.error == smp.NOT_SUPPORTED else ImageRefused
-    error = NotInstalled if reply.payload.get("match") is True else error
-    raise error(f"the board refused: {reply.reason}", next_action="see what it says on its console: mcutool monitor")
+    error, advice = ImageRefused, "see what it says on its console: mcutool monitor"
+    if reply.error == smp.NOT_SUPPORTED:
+        error, advice = NotSupported, "is its runtime older than this mcutool? renew it: mcutool flash --runtime"
+    elif reply.payload.get("match") is True:
+        error, advice = NotInstalled, "mend that and repeat; what is installed has stayed: mcutool modules"
+    raise error(f"the board refused: {reply.reason}", next_action=advice)
