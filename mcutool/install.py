@@ -36,6 +36,7 @@ STARTING = 15.0  # seconds in which a board has begun to run what is installed
 SETTLED = 0.3  # seconds of running after which a program has started well
 LOOK = 0.05  # seconds between looks at it
 NOT_STARTED = re.compile(rb"\[(?:no program|program not started): ([^\]]*)\]")
+SEVERAL = 2  # a runtime that reads images of this format keeps several, and versions on trial
 FIRST_ATTEMPTS = 3  # to hear the runtime, before its reset line is thought of
 
 
@@ -210,13 +211,25 @@ class Manner:
     replace: bool = False
 
 
+def check_manner(job: Job, manner: Manner) -> None:
+    """Raises UsageError for what a job cannot do so, before anything is sent."""
+    if manner.unprotect and (job.order is None or registry.row(job.order.loader.protocol).grain != "sectors"):
+        raise UsageError("nothing here removes a protection", next_action="leave --unprotect out")
+    if job.image is None and (manner.number or manner.trial or manner.replace):
+        raise UsageError(
+            "--image, --trial and --replace are for a module that goes to the runtime", next_action="leave them out"
+        )
+    images = job.board.chip.images
+    if manner.number >= images:
+        raise UsageError(f"{job.board.name} has no image {manner.number}", next_action=f"use --image 0 to {images - 1}")
+
+
 def install(job: Job, link: Link | None, manner: Manner = Manner(), folder: Path | None = None) -> dict[str, Any]:
     """Do the job over an open link, or onto the drive at `folder`. Returns what was done: bytes and retries.
 
     Raises the errors of `mcutool.flash.engine`.
     """
-    if manner.unprotect and (job.order is None or registry.row(job.order.loader.protocol).grain != "sectors"):
-        raise UsageError("nothing here removes a protection", next_action="leave --unprotect out")
+    check_manner(job, manner)
     place = link.name if link else str(folder) if folder else job.order.loader.volume if job.order else ""
     done: dict[str, Any] = {"board": job.board.name, "port": place, "rom": None, "smp": None}
     done["granted"] = job.granted
@@ -266,18 +279,25 @@ def _install_module(job: Job, image: bytes, link: Link, manner: Manner) -> dict[
 
     def upload() -> tuple[bytes, bool]:
         speaker = client()
-        sent = for_format(image, check_runtime(speaker, job.board))
+        newest = check_runtime(speaker, job.board)
+        if newest < SEVERAL and (manner.number or manner.trial):
+            raise ImageRefused(
+                f"the runtime of the board on {link.name} is too old for --image and --trial",
+                next_action=f"renew it: mcutool flash --runtime --board {job.board.name}",
+            )
+        sent = for_format(image, newest)
         digest = mcuboot.read("the module", sent).hash
         return digest, _upload(speaker, sent, digest, manner)
 
-    images = job.board.chip.images
-    if manner.number >= images:
-        raise UsageError(f"{job.board.name} has no image {manner.number}", next_action=f"use --image 0 to {images - 1}")
     (digest, written), reconnects = engine.despite_lost_lines(upload, link)
     trap, more = engine.despite_lost_lines(lambda: _try(client(), digest, manner, output), link)
     done = {"bytes": len(image), "retries": sum(each.retries for each in clients), "reconnects": reconnects + more}
     if trap is not None:
-        raise _not_confirmed(client(), places.Places(job.map).trap(*trap), manner)
+        then = _after_a_bad_start(client(), digest, manner.number)
+        raise Trapped(
+            f"the program trapped at its start; {then}\n{places.render_trap(places.Places(job.map).trap(*trap))}",
+            next_action="mend the program and flash it again",
+        )
     return done | {"image": manner.number, "written": written, "state": "trial" if manner.trial else "confirmed"}
 
 
@@ -293,9 +313,11 @@ def _upload(client: SmpClient, image: bytes, digest: bytes, manner: Manner) -> b
     try:
         client.upload(image, manner.number)
     except DoesNotFit as error:
+        gone = f"; what was image {manner.number} is removed" if manner.replace and installed else ""
+        otherwise = "" if manner.replace else "; or give up what this one replaces: --replace"
         raise DoesNotFit(
-            f"there is no room for {len(image)} bytes beside what is installed: {error.message}",
-            next_action="remove something first, see mcutool modules; or give up what this one replaces: --replace",
+            f"there is no room for {len(image)} bytes beside what is installed: {error.message}{gone}",
+            next_action=f"remove something first, see mcutool modules{otherwise}",
         ) from None
     return True
 
@@ -305,13 +327,13 @@ def _try(client: SmpClient, digest: bytes, manner: Manner, output: bytearray) ->
     client.activate(digest, manner.number)
     output.clear()
     client.reset()
-    trap = _trap_at_start(client, manner.number, output)
+    trap = _trap_at_start(client, digest, manner.number, output)
     if trap is None and not manner.trial:
         client.confirm(manner.number)
     return trap
 
 
-def _trap_at_start(client: SmpClient, number: int, output: bytearray) -> tuple[str, list] | None:
+def _trap_at_start(client: SmpClient, digest: bytes, number: int, output: bytearray) -> tuple[str, list] | None:
     """Wait until the program runs for a while, or has ended. Raises ImageRefused when it is not started."""
     deadline, running_since = client.link.now() + STARTING, None
     while client.link.now() < deadline:
@@ -323,8 +345,9 @@ def _trap_at_start(client: SmpClient, number: int, output: bytearray) -> tuple[s
             if client.link.now() - running_since >= SETTLED:
                 return None
         elif refusal := NOT_STARTED.search(output):
+            reason, then = refusal[1].decode(errors="replace"), _after_a_bad_start(client, digest, number)
             raise ImageRefused(
-                f"the board does not start it: {refusal[1].decode(errors='replace')}",
+                f"the board does not start it: {reason}; {then}",
                 next_action="mend that and flash it again; what is installed is in: mcutool modules",
             )
         client.receive(LOOK)
@@ -337,16 +360,16 @@ def _trap_of(status: dict[str, Any]) -> tuple[str, list] | None:
     return None if kind in (TRAPS[0].name, "exit") else (kind, list(struct.iter_unpack("<II", status["bt"])))
 
 
-def _not_confirmed(client: SmpClient, trap: dict[str, Any], manner: Manner) -> Trapped:
-    """The program is given up at the next start, which comes now, when there is another one."""
-    before = [entry for entry in client.images() if entry.get("image", 0) == manner.number and entry.get("confirmed")]
-    if before:
-        client.reset()
-    then = "what was installed before runs again" if before else "nothing else is installed as this image"
-    return Trapped(
-        f"the program trapped at its start and is not confirmed; {then}\n{places.render_trap(trap)}",
-        next_action="mend the program and flash it again",
-    )
+def _after_a_bad_start(client: SmpClient, digest: bytes, number: int) -> str:
+    """What becomes of a program that did not start well: the next start gives it up. That comes now, if one is left."""
+    versions = [entry for entry in client.images() if entry.get("image", 0) == number]
+    confirmed = [entry["hash"] for entry in versions if entry.get("confirmed")]
+    if digest in confirmed:
+        return "it is confirmed already, and stays"
+    if not confirmed:
+        return "it is not confirmed; nothing else is installed as this image"
+    client.reset()
+    return "it is not confirmed; what was installed before runs again"
 
 
 def render(done: dict[str, Any]) -> str:

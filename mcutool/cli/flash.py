@@ -29,10 +29,11 @@ from mcutool import devices
 from mcutool.cli.options import DEFAULT_BAUD, add_baud, add_board, add_grant, add_port, integer
 from mcutool.cli.progress import Events, Lines, Stages
 from mcutool.errors import Error, UsageError
+from mcutool.progress import ignore
 
 if TYPE_CHECKING:
     from mcutool.flash.link import SerialLink
-    from mcutool.install import Job
+    from mcutool.install import Job, Manner
 
 EMPTY_RESULT = {"event": "error"}
 
@@ -93,6 +94,9 @@ def _require_signed(options: argparse.Namespace) -> None:
 
 
 def _show_plan(options: argparse.Namespace, job: Job) -> int:
+    from mcutool import install
+
+    install.check_manner(job, _manner(options))
     told = {"event": "plan", "board": job.board.name, "plan": job.describe()}
     print(json.dumps(told) if options.json else job.describe())
     return 0
@@ -122,9 +126,8 @@ def _install(
 ) -> dict[str, Any]:
     from mcutool import install
 
-    manner = install.Manner(
-        options.full, options.unprotect, on_progress, options.image, options.trial, options.replace
-    )  # fmt: skip
+    manner = _manner(options, on_progress)
+    install.check_manner(job, manner)
     if not job.needs_port:
         return install.install(job, None, manner, _folder(options))
     link = link or _open(options, job.board.chip.uart.default_baud, port)
@@ -132,6 +135,12 @@ def _install(
         return install.install(job, link, manner, _folder(options))
     finally:
         link.close()
+
+
+def _manner(options: argparse.Namespace, on_progress: Any = ignore) -> Manner:
+    from mcutool import install
+
+    return install.Manner(options.full, options.unprotect, on_progress, options.image, options.trial, options.replace)
 
 
 def _open(options: argparse.Namespace, baud: int, port: str | None = None) -> SerialLink:
