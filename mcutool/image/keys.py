@@ -23,6 +23,7 @@ KEY_SIZE, SIGNATURE_SIZE = 32, 64
 _DER = bytes.fromhex("302a300506032b6570032100")
 """What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410)."""
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----\s+([A-Za-z0-9+/=\s]+)-----END \1-----")
+PUBLIC_SUFFIX = ".pub.pem"
 PUBLIC, PRIVATE = b"PUBLIC KEY", b"PRIVATE KEY"
 
 
@@ -48,7 +49,7 @@ def name_of(public: bytes) -> bytes:
 
 def public_name(private: str | Path) -> Path:
     """The file of the public key beside that of the private one."""
-    return Path(private).with_suffix(".pub.pem")
+    return Path(private).with_suffix(PUBLIC_SUFFIX)
 
 
 def private_key(path: str | Path) -> Ed25519PrivateKey:
@@ -96,8 +97,11 @@ def holds(public: bytes, signature: bytes, message: bytes) -> bool:
 def generate(path: Path) -> Path:
     """Write a new private key, for its owner's eyes only, and its public half beside it, whose name is given.
 
-    Raises UsageError when one of the files is there already: a key that is lost cannot be made again.
+    Raises UsageError when one of the files is there already, since a key that is lost cannot be made again, and when
+    the private one would be called what public ones are called.
     """
+    if path.name.endswith(PUBLIC_SUFFIX):
+        raise UsageError(f"{path} is the name of a public key", next_action="name the private one with -o: KEY.pem")
     require_library()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat

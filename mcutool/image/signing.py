@@ -58,11 +58,19 @@ def prepare(name: str, data: bytes, counter: int | None) -> Unsigned:
     """What is to be signed of an image in a file, whatever signature and counter it has. Raises UsageError."""
     if not data.startswith(_MAGIC):
         raise UsageError(f"{name} is no image", next_action="build one: mcutool build APP.wasm")
-    mcuboot.read(name, data)
+    _whole(name, data)
     head = _container.parse(data)
     protected = b"" if counter is None else _area(TLV_PROTECTED_MAGIC, {TLV_COUNTER: counter.to_bytes(4, "little")})
     head.protected_tlv_size = len(protected)
     return Unsigned(_container.build(head) + data[_container.sizeof() : head.header_size + head.image_size] + protected)
+
+
+def _whole(name: str, data: bytes) -> bytes:
+    """The hash of an image. Raises UsageError when the image is not whole."""
+    try:
+        return mcuboot.read(name, data).hash
+    except UsageError as error:
+        raise UsageError(error.message, next_action="build it again") from None
 
 
 def signature_of(digest: bytes, key: str | None, made_elsewhere: str | None) -> tuple[bytes, bytes]:
@@ -106,7 +114,7 @@ def counter_of(data: bytes) -> int:
 def require_signed(name: str, data: bytes, public: bytes | None) -> None:
     """Raises UsageError unless a file is an image that is signed, with that key if one is given."""
     signed = data.startswith(_MAGIC)
-    digest = mcuboot.read(name, data).hash if signed else b""
+    digest = _whole(name, data) if signed else b""
     found = dict(tlvs(data, mcuboot.hashed_size(data))) if signed else {}
     if TLV_ED25519 not in found:
         raise UsageError(f"{name} is not signed", next_action="build and sign it: mcutool sign APP.mcu --key KEY.pem")
