@@ -83,6 +83,8 @@ MISTAKES = [
         # --- keys and signatures --------------------------------------------------------------------------------------
         ("gave a key no name", "keygen", 2, "required: -o", "keygen --help"),
         ("made a key twice", "keygen -o release.pem", 2, "release.pem exists already", "another name with -o"),
+        ("named a private key as a public one", "keygen -o a.pub.pem", 2, "name of a public key", "KEY.pem"),
+        ("signed what was cut off", "sign cut.mcu --key release.pem", 2, "ends too early", "build it again"),
         ("signed without a key", "sign add.mcu", 2, "which key", "name it with --key; .*keygen"),
         ("signed with the public key", "sign add.mcu --key release.pub.pem", 2, "holds no private key", "keygen -o"),
         ("signed with a missing key", "sign add.mcu --key no.pem", 2, "cannot read no.pem", "name of the file"),
@@ -228,7 +230,16 @@ MISTAKES = [
         ),
         ("gave a module an address", "flash add.wasm --address 0 --port board", 2, "--address", "leave it out"),
         ("gave a place that is not there", "flash add.wasm --port board --image 4", 2, "image 4", "--image 0 to 3"),
+        (
+            "gave the runtime a place", "flash --runtime --board stm32f405 --image 1 --dry-run",
+            2, "--image, --trial and --replace are for a module", "leave them out",
+        ),
+        (
+            "gave a far place beside the runtime", "flash add.wasm --runtime --board stm32f405 --image 9 --dry-run",
+            2, "stm32f405 has no image 9", "--image 0 to 3",
+        ),
         ("activated nothing", "modules activate --port board", 2, "activate which one", "modules list"),
+        ("set a long argument", f"modules set --arg {'x' * 300} --port board", 8, "take 301 bytes", "give .* less"),
         ("removed what is not there", "modules remove 12 --port board", 2, "nothing .* begins with 12", "modules list"),
         ("flashed nothing", "flash --board stm32f405", 2, "nothing to install", "--runtime"),
         ("flashed a runtime nowhere", "flash --runtime", 2, "which board", "mcutool boards"),

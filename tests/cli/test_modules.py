@@ -11,8 +11,11 @@ import pytest
 import mcutool
 from mcutool import install
 from mcutool.board import Board
-from mcutool.cli import main
-from mcutool.errors import DoesNotFit, Trapped
+from mcutool.cli import main, modules
+from mcutool.errors import DoesNotFit, ImageRefused, Trapped, UsageError
+from mcutool.flash.smp_client import NotSupported, SmpClient
+from mcutool.image.format import parsed
+from mcutool.image.link import arena_bytes
 from tests.firmware import programs
 
 GOOD, BETTER, BAD = programs.writes(b"good\n", 0), programs.writes(b"better\n", 0), programs.traps()
@@ -57,7 +60,7 @@ def test_a_module_that_starts_well_is_confirmed(board: Board, capsys: pytest.Cap
 
 def test_a_module_that_traps_at_its_start_is_rolled_back(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     put(board, GOOD)
-    with pytest.raises(Trapped, match="trapped at its start .* what was installed before runs again"):
+    with pytest.raises(Trapped, match="trapped at its start; it is not confirmed; what was installed before runs"):
         put(board, BAD)
     board.expect(b"[rolled back")
     board.expect(b"good\n")
@@ -70,6 +73,51 @@ def test_a_trial_that_nobody_confirms_ends_with_the_next_start(board: Board) -> 
     board.reset()
     board.expect(b"[rolled back")
     board.expect(b"good\n")
+
+
+def greedy(start: list[int]) -> bytes:
+    """A program that takes more than half of the board's RAM."""
+    image = parsed(programs.image(start))
+    image.stack_slots = 2500
+    image.ram = arena_bytes(image)
+    return image.build()
+
+
+def test_a_module_that_is_not_started_is_rolled_back(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
+    put(board, greedy(programs.op("return")))
+    put(board, GOOD, number=1)
+    with pytest.raises(ImageRefused, match="more RAM .* it is not confirmed; what was installed before runs again"):
+        put(board, greedy(2 * programs.op("return")), number=1)
+    board.expect(b"[1] good\n")
+    assert states(said(capsys, "list", "--image", "1"))[0] == (short(GOOD), True, True, False)
+
+
+def test_a_confirmed_module_that_traps_stays(board: Board) -> None:
+    board.client.install(BAD)
+    with pytest.raises(Trapped, match="trapped at its start; it is confirmed already, and stays"):
+        put(board, BAD)
+
+
+def test_an_older_runtime_keeps_one_module(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "check_runtime", lambda *_given: 1)
+    for manner in ({"number": 1}, {"trial": True}):
+        with pytest.raises(ImageRefused, match="too old for --image and --trial") as refused:
+            put(board, GOOD, **manner)
+        assert "mcutool flash --runtime --board bluepill" in refused.value.next_action
+    assert board.client.images() == []
+
+
+@pytest.mark.parametrize("manner", [{"number": 1}, {"trial": True}, {"replace": True}])
+def test_what_is_for_modules_is_not_for_the_runtime(manner: dict[str, Any]) -> None:
+    job = install.prepare(mcutool.devices.board("bluepill"), None, True)
+    with pytest.raises(UsageError, match="are for a module"):
+        install.check_manner(job, install.Manner(**manner))
+
+
+def test_an_image_that_is_not_there_is_refused_before_the_runtime_is_written() -> None:
+    job = install.Job(mcutool.devices.board("bluepill"), None, GOOD)
+    with pytest.raises(UsageError, match="bluepill has no image 9"):
+        install.check_manner(job, install.Manner(number=9))
 
 
 def test_versions_are_activated_confirmed_and_removed(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +148,34 @@ def test_two_images_lie_side_by_side(board: Board, capsys: pytest.CaptureFixture
     assert [(image["image"], image["slot"], image["hash"][:8]) for image in said(capsys)] == [
         (0, 0, short(GOOD)), (1, 0, short(BETTER)),
     ]  # fmt: skip
+    assert [image["hash"][:8] for image in said(capsys, "list", "--image", "1")] == [short(BETTER)]
+    assert [image["image"] for image in said(capsys, "remove", "--all", "--image", "1")] == [0]
+
+
+class Strange(SmpClient):
+    """Answers that make no sense, or none."""
+
+    def __init__(self, images: list[Any], settings: dict[str, Any] | None) -> None:
+        self._told = images, settings
+
+    def images(self) -> list[dict]:
+        return self._told[0]
+
+    def settings(self, number: int = 0) -> dict:
+        if self._told[1] is None:
+            raise NotSupported("this firmware has no such command")
+        return self._told[1]
+
+
+def test_answers_that_make_no_sense_are_left_out() -> None:
+    board = Strange([7, {}, {"hash": "ab"}, {"hash": b"\xab"}], {"args": [b"x"], "env": 7, "fuel": "1", "grants": 3})
+    (entry,) = modules._listed(board)
+    assert (entry["image"], entry["slot"]) == (0, 0) and modules._settings(board, 0) == {"grants": 3}
+    assert modules.render([entry | {"settings": {"grants": 3}}]).count("\n") == 1
+
+
+def test_a_runtime_without_settings_is_listed() -> None:
+    assert modules._settings(Strange([], None), 0) == {}
 
 
 def test_what_does_not_fit_beside_the_old_one_can_replace_it(board: Board) -> None:
@@ -119,6 +195,11 @@ def test_what_does_not_fit_beside_the_old_one_can_replace_it(board: Board) -> No
         (["list", "12"], "list takes no hash"),
         (["confirm", "--arg", "x"], "confirm takes no settings"),
         (["remove", "ffff"], "nothing that is installed has a hash that begins with ffff"),
+        (["confirm"], "nothing is installed as image 0"),
+        (["confirm", "--all"], "confirm takes no --all"),
+        (["set", "--image", "9"], "bluepill has no image 9"),
+        (["set", "--fuel", "0.0001"], "'0.0001' is not between 0.001 and 4294967 seconds"),
+        (["set", "--fuel", "inf"], "'inf' is not between"),
     ],
 )
 def test_mistakes(board: Board, words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
