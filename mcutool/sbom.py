@@ -53,6 +53,9 @@ def _facts(report: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "isa", str(report["isa"])
     if report["tool"]:
         yield "made-by", report["tool"]
+    if signature := report.get("signature"):
+        yield "signed-with", signature["key_hash"]
+        yield "counter", str(signature["counter"])
     for kind, names in (("feature", "features"), ("import", "imports"), ("grant", "granted"), ("export", "exports")):
         yield from ((kind, name) for name in report[names])
 

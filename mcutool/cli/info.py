@@ -31,16 +31,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from mcutool import program, sbom
+    from mcutool.image import signing
 
     board = devices.board(options.board)
     with Stages() as stages:
         built = program.load(options.app, board, refuse=False, on_progress=stages, **sizes(options))
+    told = built.report | {"signature": signing.told_by(built.image)}
     if options.json:
-        print(json.dumps({"file": options.app, **built.report}))
+        print(json.dumps({"file": options.app, **told}))
     elif options.sbom:
-        print(json.dumps(sbom.of(options.app, built.report, built.image), indent=2))
+        print(json.dumps(sbom.of(options.app, told, built.image), indent=2))
     else:
-        show(options.app, built.report)
+        show(options.app, told)
     return 0 if built.report["fits"] else DoesNotFit.exit_code
 
 
@@ -143,6 +145,12 @@ def _shortened(path: list[str]) -> list[str]:
 LONGEST_CHAIN = 8
 
 
+def _signature(signature: dict[str, Any] | None) -> str:
+    if signature is None:
+        return ""
+    return f"with the key {signature['key_hash'][:16]}..., counter {signature['counter']}"
+
+
 def _interface(report: dict[str, Any]) -> list[Row]:
     modules: dict[str, list[str]] = {}
     for name in report["imports"]:
@@ -156,6 +164,7 @@ def _interface(report: dict[str, Any]) -> list[Row]:
         "not granted on this board": ", ".join(report["ungranted"]),
         "not on this board": ", ".join(f"{name} (ENOSYS)" for name in report["missing"]),
         "features": ", ".join(report["features"]),
+        "signed": _signature(report.get("signature")),
     }
     return [(name, "", text) for name, text in rows.items() if text]
 

@@ -11,6 +11,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mcutool.errors import UsageError
 from mcutool.image import keys, mcuboot
@@ -109,6 +110,17 @@ def counter_of(data: bytes) -> int:
     start = head.header_size + head.image_size
     protected = dict(tlvs(data, start, TLV_PROTECTED_MAGIC)) if head.protected_tlv_size else {}
     return int.from_bytes(protected.get(TLV_COUNTER, b""), "little")
+
+
+def told_by(data: bytes) -> dict[str, Any] | None:
+    """The hash of the key that a sound image says it is signed with, and its counter; None when it is not signed.
+
+    Whether the signature is right only the key tells.
+    """
+    found = dict(tlvs(data, mcuboot.hashed_size(data)))
+    if TLV_ED25519 not in found:
+        return None
+    return {"key_hash": found.get(TLV_KEYHASH, b"").hex(), "counter": counter_of(data)}
 
 
 def require_signed(name: str, data: bytes, public: bytes | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import stat
 import struct
 from collections.abc import Callable
@@ -50,6 +51,25 @@ def test_flash_sends_what_is_signed(folder: Path, capsys: pytest.CaptureFixture[
     for wish in (["--require-signed"], ["--key", "key.pub.pem"], ["--key", "key.pem"]):
         assert main(["flash", "app.signed.mcu", *wish, "--board", "mps2-an386", "--dry-run"]) == 0
     assert capsys.readouterr().out.count("into the module slot") == 3
+
+
+def test_info_tells_who_signed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "app.wat").write_text('(module (func (export "_start")))')
+    assert main(["build", "app.wat"]) == 0
+    assert main(["sign", "app.mcu", "--key", "key.pem", "--counter", "7"]) == 0
+    name = keys.name_of(keys.public_key("key.pub.pem")).hex()
+    told = []
+    for file in ("app.mcu", "app.signed.mcu"):
+        capsys.readouterr()
+        assert main(["info", file, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out)["signature"])
+    assert told == [None, {"key_hash": name, "counter": 7}]
+    assert main(["info", "app.signed.mcu"]) == 0
+    assert f"with the key {name[:16]}..., counter 7" in capsys.readouterr().out
+    assert main(["info", "app.signed.mcu", "--sbom"]) == 0
+    facts = json.loads(capsys.readouterr().out)["metadata"]["component"]["properties"]
+    assert {"name": "mcutool:signed-with", "value": name} in facts
+    assert {"name": "mcutool:counter", "value": "7"} in facts
 
 
 def test_we_take_what_imgtool_signs(tmp_path: Path) -> None:
