@@ -190,7 +190,7 @@ def _flash_all(options: argparse.Namespace) -> int:
             said = {"event": "done", **done} if done else {"event": "error", "port": port}
             print(json.dumps(said | ({"error": error_object(error)} if error else {})))
         elif error:
-            print(f"{port}: {error.message}; next: {error.next_action}")
+            print(f"{port}: {' '.join(error.message.split())}; next: {error.next_action}")
         elif done:
             print(" ".join(install.render(done).split()))
     return next((error.exit_code for _, error in results if error), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_trial_that_nobody_confirms_ends_with_the_next_start(board: Board) -> 
     board.reset()
     board.expect(b"[rolled back")
     board.expect(b"good\n")
+
+
+def test_what_traps_on_one_of_several_boards_has_one_line(
+    board: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.wat"
+    file.write_text('(module (func (export "_start") unreachable))')
+    capsys.readouterr()
+    assert main(["flash", str(file), "--board", "bluepill", "--all", "--port", "P"]) == 134
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("P: the program trapped at its start;") and "next: mend the program" in line
 
 
 def greedy(start: list[int]) -> bytes:
