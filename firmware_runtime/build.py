@@ -227,8 +227,10 @@ def link(board: Board, elf: Path, sources: list[str], macros: Collection[str], m
             names = [source for source in sources if (source in HOT[core.dispatch]) == (level == "-O2")]
             objects += compile_into(work, [*flags, level], names)
         options = [*LINK_FLAGS, "-T", "link.ld", "-Wl,-Map=map"]
-        run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(elf)], work)
-        seal(elf)
+        linked_elf = work / "firmware.elf"  # what was built before stays when this fails
+        run([COMPILER, *core.gcc_flags, *options, *objects, "-lm", "-o", str(linked_elf)], work)
+        seal(linked_elf)
+        shutil.move(linked_elf, elf)
         return (work / "map").read_text(encoding="utf-8")
 
 
