@@ -282,6 +282,45 @@ static bool transfer_is_backed(struct vm *vm, const uint32_t *slots, bool fills)
     return true;
 }
 
+/* Text goes out in pieces, between which others may have their turn, however much a program has to say. Apart from the
+   C stack, which is deep when a request is answered meanwhile. */
+enum { PIECE = 256 };
+
+static struct {
+    const uint8_t *data;
+    uint32_t size, index, before; /* bytes of this part, which part it is, bytes in those before it */
+} text;
+
+/* What went out in the program's turns before is passed over. */
+static inline __attribute__((always_inline)) uint32_t write_text(struct host_program *program) {
+    for (;;) {
+        const uint32_t done = (uint32_t)program->since - text.before;
+        if (done >= text.size) {
+            return VM_TRAP_NONE;
+        }
+        const uint32_t left = text.size - done, room = PIECE - (uint32_t)program->since % PIECE;
+        const uint32_t count = left < room ? left : room;
+        if (!console_write(text.data + done, count)) {
+            return VM_TRAP_STOPPED;
+        }
+        program->since += count;
+        if (program->since % PIECE == 0 && host_turn_is_over()) {
+            return VM_TRAP_PAUSED;
+        }
+    }
+}
+
+static uint32_t write_all(struct vm *vm, const uint32_t *slots) {
+    uint32_t trap = VM_TRAP_NONE;
+    text.before = 0;
+    for (text.index = 0; text.index < slots[2] && !trap; text.index++) {
+        text.data = iovec(vm, guest_iovecs(vm, slots), text.index, &text.size);
+        trap = write_text(host_program_of(vm));
+        text.before += text.size;
+    }
+    return end_wait(host_program_of(vm), trap);
+}
+
 uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
     if (!transfer_is_backed(vm, slots, false)) {
         return vm->trap;
@@ -289,16 +328,11 @@ uint32_t wasi_fd_write(struct vm *vm, uint32_t *slots) {
     if (slots[0] != STDOUT && slots[0] != STDERR) {
         return finish(slots, EBADF);
     }
-    const uint8_t *iovecs = guest_iovecs(vm, slots);
-    uint32_t length, total = 0;
-    for (uint32_t i = 0; i < slots[2]; i++) {
-        const uint8_t *data = iovec(vm, iovecs, i, &length);
-        if (!console_write(data, length)) {
-            return VM_TRAP_STOPPED;
-        }
-        total += length;
+    const uint32_t trap = write_all(vm, slots);
+    if (trap) {
+        return trap;
     }
-    store32(guest_memory(vm, slots[3], 4), total);
+    store32(guest_memory(vm, slots[3], 4), text.before);
     return finish(slots, SUCCESS);
 }
 
@@ -526,7 +560,11 @@ uint32_t mcu_uart_write(struct vm *vm, uint32_t *slots) {
     if (!data) {
         return vm->trap;
     }
-    return console_write(data, slots[1]) ? finish(slots, SUCCESS) : (uint32_t)VM_TRAP_STOPPED;
+    text.data = data;
+    text.size = slots[1];
+    text.before = 0;
+    const uint32_t trap = end_wait(host_program_of(vm), write_text(host_program_of(vm)));
+    return trap ? trap : finish(slots, SUCCESS);
 }
 
 /// Module env: AssemblyScript ///

@@ -16,7 +16,7 @@
 /* What host functions know of one program. */
 struct host_program {
     uint64_t random_state; /* 0: no seed was given */
-    uint64_t since;        /* when the call that is made again began; 0: the next one is new */
+    uint64_t since;        /* of the call that is made again: when it began, or what it has written; 0: it is new */
     char *strings;         /* arguments, then environment strings */
     uint16_t argument_count, argument_size;
     uint16_t environment_count, environment_size;
@@ -28,6 +28,9 @@ struct host_program *host_program_of(struct vm *vm);
 /* Lets the firmware and other programs work, then sleeps until an interrupt or the deadline (0: not at all). A trap kind
    when the host function has to end with it: it is then called again, or stopped. */
 uint32_t host_wait(struct vm *vm, uint64_t deadline);
+/* Whether a host function that takes long has to end with VM_TRAP_PAUSED, to be called again: others wait, or the
+   program has used up its fuel. */
+bool host_turn_is_over(void);
 /* Confirms the version that runs; the same. */
 uint32_t host_confirm(struct vm *vm, bool *good);
 

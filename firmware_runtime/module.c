@@ -218,6 +218,10 @@ uint32_t host_wait(struct vm *vm, uint64_t deadline) {
     return VM_TRAP_NONE;
 }
 
+bool host_turn_is_over(void) {
+    return slice_over;
+}
+
 /* Not here, where the C stack is deep already, but while the program pauses. */
 uint32_t host_confirm(struct vm *vm, bool *good) {
     struct program *program = program_of(vm);

@@ -150,6 +150,28 @@ def test_fuel_ends_one_and_the_other_goes_on(start: Start, name: str) -> None:
     assert status(machine, 1)["trap"] == TRAP_NUMBERS["fuel_used_up"]
 
 
+def writes_much() -> bytes:
+    """Writes 14 times 100 bytes in one call, which takes several turns."""
+    count, text = 14, b"x" * 99 + b"\n"
+    iovecs = struct.pack("<II", programs.TEXT + 8 * count, len(text)) * count
+    return programs.image(host(FD_WRITE, 1, programs.TEXT, count, programs.COUNT) + op("return"), data=iovecs + text)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_one_writes_much_and_the_other_goes_on(start: Start, name: str) -> None:
+    machine = start(name, ticks(), writes_much())
+    machine.expect(b"[1] [exit 0]")
+    output = machine.output.partition(b"for modules\r\n")[2]
+    assert output.count(b"x") == 14 * 99 + 1  # that of "exit" too
+    assert output.index(TICK) < output.rindex(b"xxx")
+
+
+def test_who_writes_does_not_outlive_its_fuel(start: Start) -> None:
+    machine = start("microbit", programs.blinks(1), writes_much(), fuel=3)
+    machine.expect(b"[1] [trap fuel used up function=1 ")
+    assert machine.output.count(b"xxx\n") < 14
+
+
 def test_waiting_uses_no_fuel(start: Start) -> None:
     machine = start("microbit", programs.blinks(1), ticks(50), fuel=40)
     machine.expect(b"[1] tick\n", times=10)
