@@ -569,10 +569,17 @@ static void rest(void) {
     waiting = 0;
 }
 
+/* A request may have chosen another version since, or have started one that is not. A program vouches for itself only. */
+static bool confirm_own(const struct program *program) {
+    uint32_t size;
+    const uint8_t *container = store_chosen(program->image, &size);
+    return container != NULL && (size_t)(program->vm.payload - container) < size && store_confirm(program->image);
+}
+
 static void pause(struct program *program) {
     waiting = program->deadline != 0 ? waiting + 1 : 0;
     if (program->confirm == CONFIRM_WANTED) {
-        program->confirm = store_confirm(program->image) ? CONFIRM_DONE : CONFIRM_FAILED;
+        program->confirm = confirm_own(program) ? CONFIRM_DONE : CONFIRM_FAILED;
     }
     rest();
 }

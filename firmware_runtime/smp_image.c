@@ -75,6 +75,11 @@ static void put_true(struct cbor_writer *reply, const char *key, bool value) {
     }
 }
 
+/* NULL when flash has changed and there is none. */
+static const uint8_t *digest_of(const struct state_version *version) {
+    return image_digest(store_container(version), version->size);
+}
+
 static void put_image(struct cbor_writer *reply, uint32_t image, uint32_t index) {
     const struct state_image *entry = store_image(image);
     const struct state_version *version = &entry->versions[index];
@@ -82,8 +87,11 @@ static void put_image(struct cbor_writer *reply, uint32_t image, uint32_t index)
     cbor_put_unsigned(reply, "image", image);
     cbor_put_unsigned(reply, "slot", slot_of(entry, index));
     put_version(reply, (const struct image_container *)store_container(version));
-    cbor_put_string(reply, "hash", CBOR_BYTES, image_digest(store_container(version), version->size), SHA256_SIZE);
-    put_true(reply, "bootable", true);
+    const uint8_t *digest = digest_of(version);
+    if (digest != NULL) {
+        cbor_put_string(reply, "hash", CBOR_BYTES, digest, SHA256_SIZE);
+    }
+    put_true(reply, "bootable", digest != NULL);
     put_true(reply, "pending", version->state == STATE_PENDING);
     put_true(reply, "confirmed", version->state == STATE_CONFIRMED);
     put_true(reply, "active", store_chosen_index(entry) == index);
@@ -116,8 +124,9 @@ static APART enum smp_result put_images(struct cbor_writer *reply) {
 }
 
 #define NO_VERSION (SLOTS * IMAGES)
+#define ANY_IMAGE UINT32_MAX
 
-/* Which version a request is about: that with `hash`, NULL when it names none, of `image`, IMAGES for any. */
+/* Which version a request is about: that with `hash`, NULL when it names none, of `image`. */
 static struct {
     const uint8_t *hash;
     uint32_t hash_size, image;
@@ -125,7 +134,7 @@ static struct {
 
 static APART void read_wanted(const struct smp_request *request) {
     wanted.hash = NULL;
-    wanted.image = IMAGES;
+    wanted.image = ANY_IMAGE;
     cbor_find_bytes(&request->payload, "hash", &wanted.hash, &wanted.hash_size);
     cbor_find_unsigned(&request->payload, "image", &wanted.image);
 }
@@ -134,8 +143,9 @@ static APART void read_wanted(const struct smp_request *request) {
 static APART uint32_t find_version(void) {
     for (uint32_t i = 0; i < NO_VERSION && wanted.hash_size == SHA256_SIZE; i++) {
         const struct state_version *version = &store_image(i / SLOTS)->versions[i % SLOTS];
-        if (version->state != STATE_EMPTY && (wanted.image == IMAGES || wanted.image == i / SLOTS) &&
-            memcmp(image_digest(store_container(version), version->size), wanted.hash, SHA256_SIZE) == 0) {
+        const bool meant = wanted.image == ANY_IMAGE || wanted.image == i / SLOTS;
+        const uint8_t *digest = meant && version->state != STATE_EMPTY ? digest_of(version) : NULL;
+        if (digest != NULL && memcmp(digest, wanted.hash, SHA256_SIZE) == 0) {
             return i;
         }
     }
@@ -147,14 +157,24 @@ static uint32_t chosen_version(uint32_t image) {
     return index == STATE_VERSIONS ? NO_VERSION : image * SLOTS + index;
 }
 
+/* A start would refuse it: what has been confirmed since has a higher counter. */
+static APART bool is_older(uint32_t version) {
+    const struct state_image *entry = store_image(version / SLOTS);
+    const struct state_version *its = &entry->versions[version % SLOTS];
+    return image_check_counter(store_container(its), its->size, entry->counter) != IMAGE_GOOD;
+}
+
 static APART enum smp_result change_state(bool confirm) {
     const bool named = wanted.hash != NULL;
-    const uint32_t version = named ? find_version() : chosen_version(wanted.image % IMAGES);
+    const uint32_t version = named ? find_version() : chosen_version(wanted.image == ANY_IMAGE ? 0 : wanted.image);
     if (!named && !confirm) {
         return SMP_INVALID;
     }
     if (version == NO_VERSION) {
         return SMP_NO_ENTRY;
+    }
+    if (is_older(version)) {
+        return SMP_INVALID;
     }
     store_change(version / SLOTS, version % SLOTS, confirm ? STATE_CONFIRMED : STATE_PENDING);
     return SMP_OK;

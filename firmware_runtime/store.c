@@ -45,8 +45,27 @@ static uint32_t crc32(uint32_t crc, const uint8_t *bytes, uint32_t size) {
     return crc;
 }
 
+static bool lies_in_slot(const struct state_version *version) {
+    return version->state == STATE_EMPTY ||
+           (version->state <= STATE_CONFIRMED && version->offset % STATE_ALIGNMENT == 0 &&
+            version->offset < SLOT_SIZE && version->size - 1 < SLOT_SIZE - version->offset);
+}
+
+/* All that the record names is there: a firmware whose flash is divided otherwise may have written it. */
+static APART bool makes_sense(const struct state_record *record) {
+    const struct state_image *entry = first_image(record);
+    uint32_t left = record->size - sizeof *record - CRC_SIZE;
+    bool good = true;
+    for (uint32_t i = 0; good && i < record->images; i++, entry++) {
+        good = left >= sizeof *entry && entry->settings_size <= left - sizeof *entry &&
+               lies_in_slot(&entry->versions[0]) && lies_in_slot(&entry->versions[1]);
+        left -= sizeof *entry + entry->settings_size;
+    }
+    return good;
+}
+
 static bool is_sound(const struct state_record *record) {
-    if (record == NULL) {
+    if (record == NULL || !makes_sense(record)) {
         return false;
     }
     const uint8_t *bytes = (const uint8_t *)record;
