@@ -308,8 +308,7 @@ def _upload(client: SmpClient, image: bytes, digest: bytes, manner: Manner) -> b
         manner.on_progress(Progress("upload", len(image), len(image)))
         return False
     if manner.replace:
-        for entry in installed:
-            client.remove(entry["hash"], manner.number)
+        client.remove_all(installed)
     try:
         client.upload(image, manner.number)
     except DoesNotFit as error:

@@ -137,8 +137,12 @@ def _check_number(client: SmpClient, number: int) -> None:
 
 
 def _listed(client: SmpClient, number: int | None = None) -> list[dict[str, Any]]:
-    """The versions of one image or of all, each with its image; a server with one image need not tell it."""
-    known = (entry for entry in client.images() if isinstance(entry, dict) and isinstance(entry.get("hash"), bytes))
+    """The versions of one image or of all, each with its image; a server with one image need not tell it.
+
+    What is damaged has no hash.
+    """
+    entries = (entry for entry in client.images() if isinstance(entry, dict))
+    known = (entry for entry in entries if isinstance(entry.get("hash", b""), bytes))
     listed = [{"image": 0, "slot": 0, "version": ""} | entry for entry in known]
     return [entry for entry in listed if number in (None, entry["image"])]
 
@@ -146,7 +150,9 @@ def _listed(client: SmpClient, number: int | None = None) -> list[dict[str, Any]
 def _found(client: SmpClient, options: argparse.Namespace) -> dict[str, Any]:
     """The version that is meant. Raises UsageError when there is none, or more than one."""
     fitting = [
-        entry for entry in _listed(client, options.image) if entry["hash"].hex().startswith(options.hash.lower())
+        entry
+        for entry in _listed(client, options.image)
+        if entry.get("hash", b"").hex().startswith(options.hash.lower())
     ]
     if len({(entry["hash"], entry["image"]) for entry in fitting}) != 1:
         what = "several versions have" if fitting else "nothing that is installed has"
@@ -170,7 +176,7 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry as JSON can hold it; what the board leaves out is false."""
     flags = {flag: bool(entry.get(flag)) for flag in FLAGS}
     shown = {key: entry[key] for key in ("image", "slot", "version", "settings")}
-    return shown | {"hash": entry["hash"].hex()} | flags
+    return shown | {"hash": entry.get("hash", b"").hex()} | flags
 
 
 def render(images: list[dict[str, Any]]) -> str:
@@ -180,7 +186,8 @@ def render(images: list[dict[str, Any]]) -> str:
         state = ", ".join(flag for flag in FLAGS if entry.get(flag)) or "candidate"
         if state == "active":
             state = "active, on trial"
-        lines.append(f"image {entry['image']}  {entry['hash'].hex()[:16]}  {entry['version']:<10} {state}")
+        name = entry["hash"].hex()[:16] if "hash" in entry else "damaged"
+        lines.append(f"image {entry['image']}  {name:<16}  {entry['version']:<10} {state}")
     shown = {entry["image"]: entry["settings"] for entry in images if entry["settings"]}
     lines += [f"image {number}  {_render_settings(settings)}" for number, settings in shown.items()]
     return "\n".join(lines) or "nothing is installed"

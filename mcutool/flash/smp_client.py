@@ -23,6 +23,7 @@ LEAST_BUFFER = 64  # the first chunk of an upload with a byte of data in it need
 MOST_BUFFER = 0xFFFF  # the length on the line has 16 bits
 UPLOADS = 3  # of one image, until the board's verdict has arrived
 SMALLEST_BUFFER = 256  # what every server takes before it has told its size
+SLOTS = 2  # of an image, which number the versions in a request that names a slot
 REPLY = 1.5  # seconds for a request that does no flash work
 ERASING = 5.0  # a request that may erase flash
 ERASE_ATTEMPTS = 8
@@ -184,9 +185,17 @@ class SmpClient:
 
     def erase(self, number: int | None = None) -> None:
         """Remove everything that is installed, as one image or as any."""
-        for entry in self.images():
-            if number in (None, entry.get("image", 0)):
-                self.remove(entry["hash"], entry.get("image", 0))
+        self.remove_all([entry for entry in self.images() if number in (None, entry.get("image", 0))])
+
+    def remove_all(self, entries: list[dict]) -> None:
+        """Remove versions of a list of images. What is damaged has no hash, so its slot tells which is meant; and that
+        changes when another one goes, so these go first, the last slot before the one that is started."""
+        for entry in sorted(entries, key=lambda entry: ("hash" in entry, -entry.get("slot", 0))):
+            number = entry.get("image", 0)
+            if "hash" in entry:
+                self.remove(entry["hash"], number)
+            else:
+                self._change(smp.IMAGE, smp.IMAGE_ERASE, slot=SLOTS * number + entry.get("slot", 0))
 
     def settings(self, number: int = 0) -> dict:
         """What an image is started with: `args`, `env`, `fuel`, `grants`, where they are set."""

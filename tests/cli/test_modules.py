@@ -145,6 +145,16 @@ def test_versions_are_activated_confirmed_and_removed(board: Board, capsys: pyte
     assert "nothing is installed" in capsys.readouterr().out
 
 
+def test_a_damaged_version_is_listed_and_removed(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
+    put(board, GOOD)
+    board._probe.machine.flash.load(board.description.chip.map.slot.offset, bytes(64))
+    capsys.readouterr()
+    assert main(["modules", "list", "--port", "P"]) == 0
+    assert capsys.readouterr().out.startswith("image 0  damaged  ")
+    assert states(said(capsys)) == [("", True, True, False)]
+    assert said(capsys, "remove", "--all") == []
+
+
 def test_settings_are_kept_beside_a_module(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     put(board, GOOD)
     (image,) = said(capsys, "set", "--arg", "one", "--arg", "two", "--env", "K=V", "--fuel", "2.5")
@@ -181,7 +191,8 @@ class Strange(SmpClient):
 
 def test_answers_that_make_no_sense_are_left_out() -> None:
     board = Strange([7, {}, {"hash": "ab"}, {"hash": b"\xab"}], {"args": [b"x"], "env": 7, "fuel": "1", "grants": 3})
-    (entry,) = modules._listed(board)
+    damaged, entry = modules._listed(board)
+    assert "hash" not in damaged
     assert (entry["image"], entry["slot"]) == (0, 0) and modules._settings(board, 0) == {"grants": 3}
     assert modules.render([entry | {"settings": {"grants": 3}}]).count("\n") == 1
 

@@ -82,6 +82,18 @@ def test_a_version_that_is_damaged_is_listed_without_a_hash(start: Start, name: 
     assert len(machine.client.images()) == 1
 
 
+@pytest.mark.parametrize("states", [("confirmed", "candidate"), ("candidate", "confirmed"), ("tried", "pending")])
+@pytest.mark.parametrize("damaged", [(True, False), (False, True), (True, True)], ids=str)
+def test_what_is_damaged_can_be_removed(start: Start, states: tuple[str, str], damaged: tuple[bool, bool]) -> None:
+    name = "stm32vldiscovery"
+    places = [(0, PLAIN), (half(name), OTHER)]
+    versions = [Version(place, len(data), kind) for (place, data), kind in zip(places, states, strict=True)]
+    there = [(place, bytes(64) if gone else data) for (place, data), gone in zip(places, damaged, strict=True)]
+    machine = start(name, record(name, *versions), *there)
+    machine.client.erase()
+    assert machine.client.images() == []
+
+
 @pytest.mark.parametrize("name", BOARDS)
 @pytest.mark.parametrize(
     ("place", "value", "form"),
