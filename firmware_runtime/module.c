@@ -418,17 +418,23 @@ APART static void print_refusal(const char *wrong, const char *detail) {
 
 /// The board's start ///
 
+/* Whether a version that nobody has confirmed was given up. */
+APART static bool begin_trial(uint32_t image) {
+    const bool back = store_begin(image) == STORE_ROLLED_BACK;
+    if (back) {
+        note_bad_starts(image, 0);
+        console_speaker(image);
+        console_print("[rolled back: the new program was not confirmed]\r\n");
+    }
+    return back;
+}
+
 /* Of those that are installed. */
 APART static uint32_t begin_trials(void) {
     uint32_t size, count = 0;
     for (uint32_t image = 0; image < IMAGES; image++) {
-        const bool back = store_begin(image) == STORE_ROLLED_BACK;
+        begin_trial(image);
         count += store_chosen(image, &size) != NULL;
-        if (back) {
-            note_bad_starts(image, 0);
-            console_speaker(image);
-            console_print("[rolled back: the new program was not confirmed]\r\n");
-        }
     }
     return count;
 }
@@ -472,7 +478,11 @@ void module_start(void) {
         print_refusal(fault_texts[IMAGE_FAULT_ABSENT], NULL);
     }
     for (uint32_t image = 0; image < IMAGES; image++) {
-        place = start_installed(image, place);
+        uint8_t *next = start_installed(image, place);
+        if (loaded(image) == NULL && begin_trial(image)) { /* a refusal ends its trial at once */
+            next = start_installed(image, place);
+        }
+        place = next;
     }
 }
 

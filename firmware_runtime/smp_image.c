@@ -176,6 +176,7 @@ static APART enum smp_result change_state(bool confirm) {
     if (is_older(version)) {
         return SMP_INVALID;
     }
+    module_trust(); /* bad starts were those of another version, or shall be forgiven */
     store_change(version / SLOTS, version % SLOTS, confirm ? STATE_CONFIRMED : STATE_PENDING);
     return SMP_OK;
 }

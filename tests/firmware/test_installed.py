@@ -117,6 +117,31 @@ def test_a_directory_of_nonsense_is_none(start: Start, name: str, place: int, va
     machine.expect(b"the other\n")
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_who_is_refused_at_its_trial_makes_way_at_once(start: Start, name: str) -> None:
+    altered = bytearray(PLAIN)
+    altered[40] ^= 1
+    versions = Version(0, len(altered), "pending"), Version(half(name), len(OTHER), "confirmed")
+    machine = start(name, record(name, *versions), (0, bytes(altered)), (half(name), OTHER))
+    output = machine.expect(b"the other\n")
+    assert output.index(b"[no program: ") < output.index(b"[rolled back: ")
+    assert [entry.get("pending") for entry in machine.client.images()] == [None, None]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_trial_does_not_suffer_from_the_bad_starts_before_it(start: Start, name: str) -> None:
+    traps = programs.traps()
+    versions = Version(0, len(traps), "confirmed"), Version(half(name), len(OTHER), "candidate")
+    machine = start(name, record(name, *versions), (0, traps), (half(name), OTHER))
+    for beginning in range(1, 4):
+        machine.expect(b"[trap unreachable ", times=beginning)
+        machine.machine.reset()
+    machine.expect(b"[program not started: ")
+    machine.client.activate(read("image", OTHER).hash)
+    machine.client.reset()
+    machine.expect(b"the other\n")
+
+
 CONFIRMS = """(module
   (import "mcu" "confirm" (func $confirm (result i32)))
   (memory 1)
