@@ -1,4 +1,4 @@
-"""What the directory names has changed in flash, is nonsense, or is not what runs: the board answers, and confirms neither."""
+"""What the directory names is damaged, is nonsense, or is not what runs: the board answers, and confirms neither."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def half(name: str) -> int:
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_version_that_is_damaged_is_listed_without_a_hash(start: Start, name: str) -> None:
     damaged = Version(half(name), len(OTHER), "candidate")
-    machine = start(name, record(name, Version(0, len(PLAIN), "confirmed"), damaged), (0, PLAIN), (half(name), bytes(64)))
+    whole = Version(0, len(PLAIN), "confirmed")
+    machine = start(name, record(name, whole, damaged), (0, PLAIN), (half(name), bytes(64)))
     first, second = machine.client.images()
     assert first["hash"] == read("image", PLAIN).hash and first["bootable"] and first["active"]
     assert "hash" not in second and "bootable" not in second
