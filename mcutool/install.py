@@ -327,6 +327,7 @@ def _try(client: SmpClient, digest: bytes, manner: Manner, output: bytearray) ->
     output.clear()
     client.reset()
     trap = _trap_at_start(client, digest, manner.number, output)
+    _require_started(client, digest, manner.number, output)
     if trap is None and not manner.trial:
         client.confirm(manner.number)
     return trap
@@ -343,14 +344,26 @@ def _trap_at_start(client: SmpClient, digest: bytes, number: int, output: bytear
             running_since = client.link.now() if running_since is None else running_since
             if client.link.now() - running_since >= SETTLED:
                 return None
-        elif refusal := NOT_STARTED.search(output):
-            reason, then = refusal[1].decode(errors="replace"), _after_a_bad_start(client, digest, number)
-            raise ImageRefused(
-                f"the board does not start it: {reason}; {then}",
-                next_action="mend that and flash it again; what is installed is in: mcutool modules",
-            )
+        elif NOT_STARTED.search(output):
+            raise _not_started(output, _after_a_bad_start(client, digest, number))
         client.receive(LOOK)
     raise ImageRefused("the board has not started it", next_action="see what it says: mcutool monitor --reset")
+
+
+def _require_started(client: SmpClient, digest: bytes, number: int, output: bytearray) -> None:
+    """Raises ImageRefused when what runs is another version: the board has refused this one and started that."""
+    versions = [entry for entry in client.images() if entry.get("image", 0) == number]
+    if digest not in [entry.get("hash") for entry in versions if entry.get("active")]:
+        raise _not_started(output, "it is not confirmed; what was installed before runs again")
+
+
+def _not_started(output: bytearray, then: str) -> ImageRefused:
+    refusal = NOT_STARTED.search(output)
+    reason = refusal[1].decode(errors="replace") if refusal else "it does not say why"
+    return ImageRefused(
+        f"the board does not start it: {reason}; {then}",
+        next_action="mend that and flash it again; what is installed is in: mcutool modules",
+    )
 
 
 def _trap_of(status: dict[str, Any]) -> tuple[str, list] | None:

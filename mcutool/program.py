@@ -89,6 +89,10 @@ def _other_kind(path: Path, data: bytes) -> str:
     return ""
 
 
+OF_THE_BOARD = ("IMPORT", "IMPORT_TYPE", "UNGRANTED")
+"""Faults that are not the image's: what a board offers and grants is compared where the board is known."""
+
+
 def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) -> Built:
     """An image as it is. Raises InvalidModule when it is damaged or not of this version."""
     from mcutool import provenance, report
@@ -111,7 +115,7 @@ def _load_image(path: Path, data: bytes, board: Board, options: dict[str, Any]) 
     if image.features & ~sum(FEATURES.values()):
         raise InvalidModule("it uses a feature that this mcutool does not know", next_action="install a newer mcutool")
     fault = verify(data).fault
-    for complaint in [FAULTS[fault]] if fault else complaints(image):
+    for complaint in [FAULTS[fault]] if fault not in ("", *OF_THE_BOARD) else complaints(image):
         raise InvalidModule(f"the image is damaged: {complaint}", next_action=AGAIN)
     provenance.check(image, options.get("grants"))
     if options.get("refuse", True):
