@@ -100,6 +100,7 @@ def test_a_module_that_is_not_started_is_rolled_back(board: Board, capsys: pytes
     put(board, GOOD, number=1)
     with pytest.raises(ImageRefused, match="more RAM .* it is not confirmed; what was installed before runs again"):
         put(board, greedy(2 * programs.op("return")), number=1)
+    board.reset()
     board.expect(b"[1] good\n")
     assert states(said(capsys, "list", "--image", "1"))[0] == (short(GOOD), True, True, False)
 
