@@ -95,15 +95,39 @@ static void finish(struct sha256 *work, const uint8_t *rest, size_t size) {
     compress(work, work->block);
 }
 
-const uint8_t *sha256(struct sha256 *work, const uint8_t *bytes, size_t size) {
-    const uint8_t *rest = bytes + (size - size % sizeof work->block);
-    memcpy(work->state, initial_state, sizeof initial_state);
-    for (; bytes < rest; bytes += sizeof work->block) {
+static size_t whole_blocks(const struct sha256 *work, size_t size) {
+    return size - size % sizeof work->block;
+}
+
+static void absorb(struct sha256 *work, const uint8_t *bytes, const uint8_t *end) {
+    for (; bytes < end; bytes += sizeof work->block) {
         compress(work, bytes);
     }
+}
+
+/* Of `size` bytes, of which `rest` has not been absorbed. */
+static const uint8_t *digest(struct sha256 *work, const uint8_t *rest, size_t size) {
     finish(work, rest, size);
     for (int i = 0; i < 8; i++) {
         store_big_endian(work->block + 4 * i, work->state[i]);
     }
     return work->block;
+}
+
+const uint8_t *sha256(struct sha256 *work, const uint8_t *bytes, size_t size) {
+    const uint8_t *rest = bytes + whole_blocks(work, size);
+    memcpy(work->state, initial_state, sizeof initial_state);
+    absorb(work, bytes, rest);
+    return digest(work, rest, size);
+}
+
+const uint8_t *sha256_and_prefix(struct sha256 work[2], const uint8_t *bytes, size_t size, size_t prefix,
+                                 const uint8_t *expected, bool *as_expected) {
+    const uint8_t *middle = bytes + whole_blocks(work, prefix), *rest = bytes + whole_blocks(work, size);
+    memcpy(work->state, initial_state, sizeof initial_state);
+    absorb(work, bytes, middle);
+    work[1] = work[0];
+    *as_expected = memcmp(digest(work + 1, middle, prefix), expected, SHA256_SIZE) == 0;
+    absorb(work, middle, rest);
+    return digest(work, rest, size);
 }

@@ -269,12 +269,24 @@ static enum smp_result take_chunk(const uint8_t *bytes, uint32_t size) {
     return SMP_OK;
 }
 
-/* Hashes in the arena, which is free: a chunk has unloaded the program, or there was none and this does. */
+/* Hashes in the arena, which is free: a chunk has unloaded the program, or there was none and this does. The image's own
+   hash is compared on the way: a second pass over all of it would be seen in the time that an upload takes. */
 static APART bool is_as_sent(void) {
     module_unload();
-    const uint8_t *bytes = (const uint8_t *)upload.address;
-    return !upload.has_digest ||
-           memcmp(sha256((struct sha256 *)module_arena(), bytes, upload.length), upload.digest, SHA256_SIZE) == 0;
+    struct sha256 *work = (struct sha256 *)module_arena();
+    const uint8_t *bytes = (const uint8_t *)upload.address, *own = image_digest(bytes, upload.length);
+    bool unaltered = false;
+    if (!upload.has_digest) {
+        return true;
+    }
+    const uint8_t *digest =
+        own == NULL ? sha256(work, bytes, upload.length)
+                    : sha256_and_prefix(work, bytes, upload.length, image_hashed(bytes, upload.length), own, &unaltered);
+    const bool match = memcmp(digest, upload.digest, SHA256_SIZE) == 0;
+    if (match && unaltered) {
+        image_hash_is_known();
+    }
+    return match;
 }
 
 /* Why a start would not take it, and a name that this is about; NULL without. */

@@ -122,6 +122,10 @@ enum image_fault image_load(struct vm *vm, const uint8_t *container, size_t avai
 size_t image_size(const uint8_t *container, size_t available);
 /* The SHA-256 that such a container carries (32 bytes, not compared), NULL when there is none. */
 const uint8_t *image_digest(const uint8_t *container, size_t available);
+/* How many of its bytes that hash is of, 0 when there is none. */
+size_t image_hashed(const uint8_t *container, size_t available);
+/* Whoever has just compared it says so: the image_load that follows need not. */
+void image_hash_is_known(void);
 /* Its security counter, 0 when it has none: a later version has a higher one. */
 uint32_t image_counter(const uint8_t *container, size_t available);
 /* Whether that is at least the highest one that was confirmed; a firmware without a key takes any. */
