@@ -17,7 +17,6 @@ from tests.firmware.programs import op
 
 NAMES = [board.name for board in devices.runtime_boards()]
 PAINT = 0xA5
-ALIGNMENT = 4
 MOST = 512  # bytes of C stack that a firmware may need
 MOST_OF = {"pico": 768}  # its flash is changed by its ROM, also while a program runs: 216 bytes more, and it has them
 
@@ -89,11 +88,10 @@ class Painted(Emulated):
 
 @pytest.mark.parametrize("name", ["mps2-m0", "mps2-an385", "mps2-an386"])
 def test_a_million_instructions_use_no_more_stack_than_one(firmware: Path, name: str) -> None:
-    """The clock interrupts only the many, and the core may then push a word to align the stack."""
     board = Painted(name, firmware)
     board.client.install(counts())
     one = board.count(1)
-    assert board.count(100_000) - one in (0, ALIGNMENT)
+    assert board.count(100_000) == one
 
 
 @pytest.fixture(scope="module")
